@@ -1,0 +1,114 @@
+"""Measured values with their uncertainty, and the data of pictures.
+
+Rooms return these; the report draws them. `figures.json` is flat: a dotted name to
+`{"value": ..., "low": ..., "high": ..., "n": ...}`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value; `low` and `high` bound it (95% unless said otherwise), `n` counts cases."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+    def to_json(self) -> dict[str, float | int]:
+        """The entry of `figures.json`; what is unknown is left out."""
+        entry = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return {key: value for key, value in entry.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Figure:
+        """The inverse of `to_json`."""
+        return cls(entry["value"], entry.get("low"), entry.get("high"), entry.get("n"))
+
+    def __str__(self) -> str:
+        text = f"{self.value:.4g}"
+        if self.low is not None and self.high is not None:
+            text += f" [{self.low:.4g}, {self.high:.4g}]"
+        return text
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: y over x; `low` and `high` are an optional band of the same length."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves or bars that share their axes. `style` is 'line', 'bar' or 'scatter'."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    style: str = "line"
+    log_x: bool = False
+    log_y: bool = False
+    # For bars: the names along the x axis, one for each x.
+    categories: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns; cells are text, numbers or Figures."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+def proportion(successes: int, n: int) -> Figure:
+    """A share with its 95% Wilson score interval (Wilson 1927); nan where n is 0."""
+    if n == 0:
+        return Figure(math.nan, n=0)
+    z = 1.959963984540054
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Figure(p, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def precision_recall(
+    true_positives: int, false_positives: int, false_negatives: int
+) -> tuple[Figure, Figure]:
+    """Precision and recall with Wilson intervals."""
+    precision = proportion(true_positives, true_positives + false_positives)
+    recall = proportion(true_positives, true_positives + false_negatives)
+    return precision, recall
+
+
+def figures_to_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | int]]:
+    """The flat mapping of `figures.json`, sorted by name; what is not a number is left out."""
+    known = sorted(name for name in figures if not math.isnan(figures[name].value))
+    return {name: figures[name].to_json() for name in known}
+
+
+def figures_from_json(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    """The inverse of `figures_to_json`."""
+    return {name: Figure.from_json(entry) for name, entry in entries.items()}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Examples to read: each row maps a label (`url`, `reason`, `text`, ...) to text."""
+
+    title: str
+    rows: Sequence[Mapping[str, str]]
+    note: str = ""

@@ -1,0 +1,152 @@
+"""Progress bars with an estimate of the time left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+_PLAIN_EVERY_S = 15.0
+
+
+class Progress(Protocol):
+    """What long work reports to: a total that may be unknown, and a note such as a loss."""
+
+    def advance(self, amount: float = 1.0, note: str | None = None) -> None:
+        """`amount` more units are done."""
+
+    def total(self, total: float) -> None:
+        """The total became known, or changed."""
+
+    def note(self, note: str) -> None:
+        """A short text beside the bar."""
+
+    def close(self) -> None:
+        """The work ended; the bar's last state stays on the screen."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def advance(self, amount: float = 1.0, note: str | None = None) -> None: ...
+    def total(self, total: float) -> None: ...
+    def note(self, note: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class PlainProgress:
+    """One line every 15 seconds, for logs."""
+
+    def __init__(self, title: str, total: float | None, unit: str):
+        self._title, self._total, self._unit = title, total, unit
+        self._done = 0.0
+        self._note = ""
+        self._start = self._last = time.monotonic()
+
+    def advance(self, amount: float = 1.0, note: str | None = None) -> None:
+        self._done += amount
+        if note is not None:
+            self._note = note
+        now = time.monotonic()
+        if now - self._last >= _PLAIN_EVERY_S:
+            self._last = now
+            self._print(now)
+
+    def total(self, total: float) -> None:
+        self._total = total
+
+    def note(self, note: str) -> None:
+        self._note = note
+
+    def close(self) -> None:
+        if self._last != self._start:
+            self._print(time.monotonic())
+
+    def _print(self, now: float) -> None:
+        spent = now - self._start
+        line = f"  {self._title}: {self._done:,.0f}"
+        if self._total:
+            line += f" of {self._total:,.0f}"
+        line += f" {self._unit}, {spent:.0f} s"
+        if self._total and 0 < self._done < self._total:
+            line += f", {spent * (self._total / self._done - 1):.0f} s left"
+        if self._note:
+            line += f"  {self._note}"
+        print(line, file=sys.stderr, flush=True)
+
+
+class RichProgress:
+    """A bar on the terminal; leaves one line behind when it closes."""
+
+    def __init__(self, title: str, total: float | None, unit: str):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("  {task.description:<18}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task(title, total=total, note="")
+
+    def advance(self, amount: float = 1.0, note: str | None = None) -> None:
+        if note is None:
+            self._bars.update(self._task, advance=amount)
+        else:
+            self._bars.update(self._task, advance=amount, note=note)
+
+    def total(self, total: float) -> None:
+        self._bars.update(self._task, total=total)
+
+    def note(self, note: str) -> None:
+        self._bars.update(self._task, note=note)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+def progress(title: str, total: float | None = None, unit: str = "") -> Progress:
+    """A progress display for this place: a bar on a terminal, lines in a log, or nothing.
+
+    GRISTMILL_PROGRESS=off silences it; =plain forces lines.
+    """
+    choice = os.environ.get("GRISTMILL_PROGRESS", "")
+    if choice == "off":
+        return Silent()
+    if choice == "plain" or not sys.stderr.isatty():
+        return PlainProgress(title, total, unit)
+    return RichProgress(title, total, unit)
+
+
+def track(
+    items: Iterable[T], title: str, total: float | None = None, unit: str = ""
+) -> Iterator[T]:
+    """`items`, with progress shown while they are consumed."""
+    if total is None and isinstance(items, Sized):
+        total = float(len(items))
+    bar = progress(title, total, unit)
+    try:
+        for item in items:
+            yield item
+            bar.advance()
+    finally:
+        bar.close()

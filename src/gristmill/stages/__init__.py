@@ -1,0 +1,1 @@
+"""One thin file per stage: a config and a body; the frame that runs them; the graph."""

@@ -1,0 +1,80 @@
+"""Runs a recipe: each node once, in order, from the cache where nothing that it needs changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gristmill.core.artifact import Artifact
+from gristmill.stages.recipe import Node, Recipe
+from gristmill.stages.stage import Execution
+from gristmill.stages.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened to a node: `cached` says that its artifact was there before."""
+
+    node: Node
+    artifact: Artifact
+    cached: bool
+    seconds: float
+
+
+def run_recipe(
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    execution: Execution | None = None,
+    until: str | None = None,
+    before: Callable[[Node, int, int], None] | None = None,
+    after: Callable[[Step], None] | None = None,
+) -> list[Step]:
+    """Runs the nodes of a recipe in order, up to and with `until`.
+
+    before(node, position from 1, number of nodes) and after(step) tell a display. Raises what
+    a stage raises; everything sealed before that stays.
+    """
+    execution = execution or Execution()
+    workspace.remove_leftovers()
+    if until is not None:
+        recipe.node(until)
+    made: dict[str, Artifact] = {}
+    steps: list[Step] = []
+    for position, node in enumerate(recipe.nodes, 1):
+        inputs = resolve_inputs(node, made)
+        if before is not None:
+            before(node, position, len(recipe.nodes))
+        cached = is_cached(node, inputs, workspace, recipe.seed)
+        start = time.monotonic()
+        artifact = node.stage.run(
+            node.config, inputs, workspace, seed=recipe.seed, execution=execution
+        )
+        made[node.name] = artifact
+        workspace.name_node(node.name, artifact)
+        steps.append(Step(node, artifact, cached, time.monotonic() - start))
+        if after is not None:
+            after(steps[-1])
+        if node.name == until:
+            break
+    return steps
+
+
+def resolve_inputs(node: Node, made: Mapping[str, Artifact]) -> dict[str, list[Artifact]]:
+    """The artifacts that a node's wires lead to: of earlier nodes, or in folders."""
+    return {
+        slot: [made[name] if name in made else Artifact.open(Path(name)) for name in names]
+        for slot, names in node.wires.items()
+        if names
+    }
+
+
+def is_cached(node: Node, inputs: Mapping[str, Any], workspace: Workspace, seed: int) -> bool:
+    """Whether the workspace holds the node's artifact already."""
+    if node.stage.uncached:
+        return False
+    key, _ = node.stage.key(node.config, inputs, seed)
+    return workspace.find(node.stage.name, key) is not None

@@ -1,0 +1,47 @@
+"""Every stage by its verb, imported when asked for, so that the command line starts fast."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
+from gristmill.stages.stage import Stage
+
+# verb: (module, one line of help). The help stands here so that listing imports nothing.
+STAGES: dict[str, tuple[str, str]] = {
+    "data sample-web": ("data_sample_web", "write a small web of real texts, to try everything on"),
+    "data import": ("data_import", "read txt, Markdown, JSONL or Parquet as documents"),
+    "data crawl": ("data_crawl", "fetch pages politely into WARC files"),
+    "data extract": ("data_extract", "main text, title and links from crawled pages"),
+    "data filter": ("data_filter", "language, blocklists, heuristics, adult text, personal data"),
+    "data dedup": ("data_dedup", "exact and near duplicates, lines repeated on a site"),
+    "data quality": ("data_quality", "score pages by likeness to those a reference links to"),
+    "data domains": ("data_domains", "label documents with a domain"),
+    "data decontaminate": ("data_decontaminate", "drop documents that overlap evaluation texts"),
+    "data mix": ("data_mix", "choose and weigh documents, hold some out, shuffle"),
+    "data inspect": ("data_inspect", "what each step kept, dropped and got right, with samples"),
+    "tokenizer train": ("tokenizer_train", "train a byte-level BPE vocabulary"),
+    "tokenizer encode": ("tokenizer_encode", "turn documents into token shards"),
+    "tokenizer compare": ("tokenizer_compare", "tokenizers side by side on the same text"),
+    "train lm": ("train_lm", "pre-train a language model"),
+    "evaluate perplexity": ("evaluate_perplexity", "held-out bits per byte beside n-gram models"),
+    "evaluate tasks": ("evaluate_tasks", "multiple choice by likelihood"),
+    "score": ("score", "log-probability of sentences, pair by pair"),
+    "generate": ("generate", "continue prompts"),
+    "report": ("report", "the figures and the one-file HTML report of a workspace"),
+}
+
+ALIASES = {"train pretrain": "train lm"}
+
+
+def stage_by_verb(verb: str) -> Stage[Any]:
+    """The stage of a verb. Raises GristmillError with the nearest one where there is none."""
+    verb = ALIASES.get(verb, verb)
+    if verb not in STAGES:
+        raise GristmillError(f"no stage '{verb}'", mend=did_you_mean(verb, STAGES))
+    module = importlib.import_module(f"gristmill.stages.{STAGES[verb][0]}")
+    found = getattr(module, STAGES[verb][0])
+    assert isinstance(found, Stage) and found.verb == verb, verb
+    return found

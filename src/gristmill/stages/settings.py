@@ -1,0 +1,118 @@
+"""Settings as YAML files and flags give them, checked into a stage's config.
+
+A flag and a YAML key are one string and go through one check, so that a mistake reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises GristmillError with the line of a syntax error."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GristmillError(f"cannot be read: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise GristmillError("is not UTF-8 text", where=path) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise GristmillError(
+            f"is not YAML: {getattr(error, 'problem', None) or error}", where=where
+        ) from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise GristmillError("holds no mapping of keys to values", where=path)
+    return loaded
+
+
+def parse_value(text: str) -> Any:
+    """A flag's value as YAML reads it: 3, 0.1, true, [a, b], {a: 1} or text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def set_key(settings: dict[str, Any], key: str, value: Any) -> None:
+    """`set_key(s, "a.b", 1)` sets s["a"]["b"]; GristmillError where "a" holds no mapping."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = settings.setdefault(parent, {})
+        if inner is None:
+            inner = settings[parent] = {}
+        if not isinstance(inner, dict):
+            raise GristmillError(f"'{parent}' is a value, not a group of keys", where=f"--{key}")
+        settings = inner
+    settings[last] = value
+
+
+def check_config(model: type[M], settings: Mapping[str, Any], where: str) -> M:
+    """`settings` as a config. `where` is the file and key path above them, such as
+    `demo.yaml:data.filter`.
+
+    Raises GristmillError that names the first wrong key, with the nearest valid name.
+    """
+    try:
+        return model.model_validate(dict(settings))
+    except ValidationError as error:
+        retry = _numbers_as_text(dict(settings), error)
+        if retry is not None:
+            return check_config(model, retry, where)
+        first = error.errors()[0]
+        raise _one_error(model, first, where) from error
+
+
+def _one_error(model: type[BaseModel], error: Any, where: str) -> GristmillError:
+    path = [str(part) for part in error["loc"]]
+    separator = "" if where.endswith(("--", ":")) or not where else "."
+    place = where + separator + ".".join(path) if path else where
+    if error["type"] == "extra_forbidden":
+        fields = _fields_at(model, path[:-1])
+        return GristmillError(
+            f"unknown key '{path[-1]}'", where=place, mend=did_you_mean(path[-1], fields)
+        )
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return GristmillError(message, where=place, mend=f"it is {error['input']!r}")
+
+
+def _fields_at(model: Any, path: list[str]) -> list[str]:
+    for part in path:
+        info = model.model_fields.get(part)
+        if info is None or not (
+            isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+        ):
+            return []
+        model = info.annotation
+    return list(model.model_fields)
+
+
+def _numbers_as_text(settings: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """`--name 123` gives a number where text is wanted: the settings with it as text."""
+    changed = False
+    for one in error.errors():
+        if one["type"] != "string_type" or isinstance(one["input"], (dict, list, bool, type(None))):
+            continue
+        place: Any = settings
+        try:
+            for part in one["loc"][:-1]:
+                place = place[part]
+            place[one["loc"][-1]] = str(one["input"])
+            changed = True
+        except (KeyError, IndexError, TypeError):
+            continue
+    return settings if changed else None

@@ -1,0 +1,94 @@
+"""A workspace: the folder in which a recipe's artifacts and runs lie.
+
+runs/demo/artifacts/data.crawl-3fa9c1d2e4b5/   sealed, whole
+runs/demo/unfinished/data.crawl-3fa9c1d2e4b5/  a run that is still moving
+runs/demo/nodes.json                           which artifact each node of the recipe made last
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gristmill.core.artifact import MANIFEST, Artifact, artifact_name
+from gristmill.core.canonical import read_json, write_json
+from gristmill.core.errors import GristmillError
+
+_NODES = "nodes.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where artifacts are found and made."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path | str) -> Workspace:
+        """The workspace in `path`; the folder is made if need be.
+
+        Raises GristmillError where a file is in the way.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise GristmillError("a workspace is a folder, and this is a file", where=path)
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @property
+    def artifacts_folder(self) -> Path:
+        return self.path / "artifacts"
+
+    def artifact_path(self, stage: str, key: str) -> Path:
+        """Where the artifact of that key lies, or would."""
+        return self.artifacts_folder / artifact_name(stage, key)
+
+    def run_path(self, stage: str, key: str) -> Path:
+        """Where the run of that key lies, or would."""
+        return self.path / "unfinished" / artifact_name(stage, key)
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """The artifact of that key, its manifest checked; None where it was not made yet."""
+        path = self.artifact_path(stage, key)
+        return Artifact.open(path) if (path / MANIFEST).is_file() else None
+
+    def artifacts(self) -> list[Artifact]:
+        """Every sealed artifact, oldest first."""
+        found = [
+            Artifact.open(path.parent)
+            for path in sorted(self.artifacts_folder.glob(f"*/{MANIFEST}"))
+            if not path.parent.name.startswith(".")
+        ]
+        return sorted(found, key=lambda artifact: (artifact.manifest.created, artifact.name))
+
+    def nodes(self) -> dict[str, Artifact]:
+        """The last artifact of each node of the recipe, in the order in which they were made."""
+        path = self.path / _NODES
+        names: dict[str, str] = read_json(path) if path.exists() else {}
+        found = {}
+        for node, name in names.items():
+            folder = self.artifacts_folder / name
+            if (folder / MANIFEST).is_file():
+                found[node] = Artifact.open(folder)
+        return found
+
+    def name_node(self, node: str, artifact: Artifact) -> None:
+        """Records that `node` made `artifact`; a node that was there moves to the end."""
+        path = self.path / _NODES
+        names: dict[str, str] = read_json(path) if path.exists() else {}
+        if names.get(node) == artifact.name:
+            return
+        names.pop(node, None)
+        names[node] = artifact.name
+        write_json(path, names)
+
+    def latest(self, *kinds: str) -> Artifact | None:
+        """The newest node's artifact of one of these kinds."""
+        fitting = [artifact for artifact in self.nodes().values() if artifact.kind in kinds]
+        return fitting[-1] if fitting else None
+
+    def remove_leftovers(self) -> None:
+        """Removes temporary folders that a killed process left."""
+        for path in self.artifacts_folder.glob(".*.tmp"):
+            shutil.rmtree(path, ignore_errors=True)
