@@ -73,6 +73,8 @@ def execute(
                 ) from error
             raise
         run.discard()
+        for name in stage.publishes:
+            workspace.publish(artifact.file(name))
         return artifact
 
 

@@ -169,6 +169,8 @@ class Stage(Generic[C]):
     seeded: bool = False
     uncached: bool = False
     """Runs each time: cheap, and depends on more than the contents of its inputs (the report)."""
+    publishes: tuple[str, ...] = ()
+    """Files of the artifact that are copied to the workspace's own folder."""
 
     @property
     def name(self) -> str:
@@ -242,12 +244,23 @@ def stage(
     example: str,
     seeded: bool = False,
     uncached: bool = False,
+    publishes: tuple[str, ...] = (),
 ) -> Callable[[Body[C]], Stage[C]]:
     """Makes a Stage of the function that follows."""
 
     def wrap(body: Body[C]) -> Stage[C]:
         return Stage(
-            verb, version, kind, config, dict(inputs), body, summary, example, seeded, uncached
+            verb=verb,
+            version=version,
+            kind=kind,
+            config=config,
+            inputs=dict(inputs),
+            body=body,
+            summary=summary,
+            example=example,
+            seeded=seeded,
+            uncached=uncached,
+            publishes=publishes,
         )
 
     return wrap

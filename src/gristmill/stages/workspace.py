@@ -88,6 +88,12 @@ class Workspace:
         fitting = [artifact for artifact in self.nodes().values() if artifact.kind in kinds]
         return fitting[-1] if fitting else None
 
+    def publish(self, file: Path) -> None:
+        """Copies a file of an artifact into the workspace's own folder, whole or not at all."""
+        temporary = self.path / f".{file.name}.tmp"
+        shutil.copyfile(file, temporary)
+        temporary.replace(self.path / file.name)
+
     def remove_leftovers(self) -> None:
         """Removes temporary folders that a killed process left."""
         for path in self.artifacts_folder.glob(".*.tmp"):

@@ -1,0 +1,70 @@
+# gristmill: `make demo` and `make test` do all the set-up they need.
+#
+#   PYTHON    the Python that makes the environment (3.11 or newer)
+#   PIP_ARGS  passed to every pip install, e.g. to choose CPU wheels of torch:
+#             make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+STAMP := $(VENV)/.installed
+STAMP_DEV := $(VENV)/.installed-dev
+
+.PHONY: help setup setup-dev demo test lint types unit end-to-end quick clean wheel
+
+help:
+	@echo "make demo        environment, then raw pages to a language model (about 8 minutes)"
+	@echo "make test        environment, then lint, types, tests"
+	@echo "make setup       the environment alone, in $(VENV)"
+	@echo "make lint types unit end-to-end   the parts of make test"
+	@echo "make wheel       a wheel in dist/"
+	@echo "make clean       removes the environment, not runs/"
+
+setup: $(STAMP)
+setup-dev: $(STAMP_DEV)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gristmill needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and alone: what depends on it must not choose another build.
+$(STAMP): pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt torch
+	$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e .
+	@touch $(STAMP)
+
+$(STAMP_DEV): $(STAMP)
+	$(PY) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	@touch $(STAMP_DEV)
+
+demo: setup
+	$(PY) -m gristmill run demo
+
+test: lint types unit end-to-end
+
+lint: setup-dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/lint-imports --no-cache
+
+types: setup-dev
+	$(BIN)/mypy
+
+unit: setup-dev
+	$(PY) -m pytest -q -n 2 --dist loadfile --ignore tests/end_to_end
+
+end-to-end: setup-dev
+	$(PY) -m pytest -q tests/end_to_end
+
+wheel: setup-dev
+	$(PY) -m build --wheel -q .
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,129 @@
+"""`config show | validate | schema`: recipes looked at without running them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from gristmill.cli.flags import Flags, parse_flags
+from gristmill.core.errors import GristmillError
+from gristmill.stages.recipe import Recipe, load_recipe, shipped_recipes
+from gristmill.stages.registry import STAGES, stage_by_verb
+
+_HELP = """gristmill config show RECIPE        every key with its value, defaults filled in
+gristmill config validate RECIPE    exit 0, or 2 with the first mistake
+gristmill config schema [VERB]      JSON schema of one stage's settings, or of a recipe
+
+RECIPE is a file or a shipped name ({names}); flags override keys:
+
+  gristmill config show demo --data.filter.min_words 20
+  gristmill config validate my.yaml
+  gristmill config schema data filter"""
+
+
+def show(arguments: list[str]) -> int:
+    """Prints a recipe as YAML with every default filled in."""
+    flags = _flags(arguments)
+    if flags is None:
+        return 0
+    recipe = _load(flags)
+    filled = filled_settings(recipe)
+    if flags.on("json"):
+        print(json.dumps(filled, ensure_ascii=False))
+    else:
+        print(yaml.safe_dump(filled, sort_keys=False, allow_unicode=True, width=80), end="")
+    return 0
+
+
+def validate(arguments: list[str]) -> int:
+    """Checks a recipe; says how many stages it has."""
+    flags = _flags(arguments)
+    if flags is None:
+        return 0
+    recipe = _load(flags)
+    if flags.on("json"):
+        print(json.dumps({"recipe": recipe.name, "stages": [n.name for n in recipe.nodes]}))
+    else:
+        print(f"{recipe.name}: {len(recipe.nodes)} stages, all keys valid")
+    return 0
+
+
+def schema(arguments: list[str]) -> int:
+    """Prints the JSON schema of a stage's settings, or of a whole recipe."""
+    flags = _flags(arguments)
+    if flags is None:
+        return 0
+    verb = " ".join(flags.words)
+    found = stage_by_verb(verb).config.model_json_schema() if verb else recipe_schema()
+    print(json.dumps(found, indent=2))
+    return 0
+
+
+def filled_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a recipe with every default and every wire written out."""
+    filled: dict[str, Any] = {
+        "recipe": recipe.name,
+        "workspace": recipe.workspace.as_posix(),
+        "seed": recipe.seed,
+    }
+    for node in recipe.nodes:
+        place = filled
+        *nouns, last = node.name.split(".", 1)
+        for noun in nouns:
+            place = place.setdefault(noun, {})
+        block: dict[str, Any] = {}
+        wires = {s: names[0] if len(names) == 1 else list(names) for s, names in node.wires.items()}
+        if any(node.wires.values()):
+            block["inputs"] = {slot: wire for slot, wire in wires.items() if wire}
+        block.update(node.config.model_dump(mode="json"))
+        place[last] = block
+    return filled
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe file: every stage's settings under its verb path."""
+    properties: dict[str, Any] = {
+        "recipe": {"type": "string"},
+        "about": {"type": "string"},
+        "workspace": {"type": "string"},
+        "seed": {"type": "integer"},
+    }
+    definitions: dict[str, Any] = {}
+    for verb in STAGES:
+        own = stage_by_verb(verb).config.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(own.pop("$defs", {}))
+        own["properties"] = {"inputs": {"type": "object"}, **own.get("properties", {})}
+        noun, _, name = verb.partition(" ")
+        if name:
+            group = properties.setdefault(
+                noun, {"type": "object", "properties": {}, "patternProperties": {}}
+            )
+            group["properties"][name] = own
+            group["patternProperties"][f"^{name}@.+$"] = own
+        else:
+            properties[noun] = own
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gristmill recipe",
+        "type": "object",
+        "properties": properties,
+        "$defs": definitions,
+    }
+
+
+def _flags(arguments: list[str]) -> Flags | None:
+    flags = parse_flags(arguments, options=(), switches=("help", "json"))
+    if flags.on("help") or "-h" in flags.words:
+        print(_HELP.format(names=", ".join(shipped_recipes())))
+        return None
+    return flags
+
+
+def _load(flags: Flags) -> Recipe:
+    if len(flags.words) != 1:
+        raise GristmillError(
+            "one recipe is wanted", mend=f"give a file, or one of: {', '.join(shipped_recipes())}"
+        )
+    return load_recipe(flags.words[0], flags.settings)

@@ -1,0 +1,96 @@
+"""The `--help` of a verb, from the fields of its config."""
+
+from __future__ import annotations
+
+import textwrap
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gristmill.stages.stage import Stage
+
+WIDTH = 80
+
+FRAME = [
+    ("--workspace DIR", "where artifacts are found and made"),
+    ("--config FILE", "settings of this verb as YAML; flags go before it"),
+    ("--seed N", "the seed of all that is random (0)"),
+    ("--workers N", "processes for the data stages (the number of cores)"),
+    ("--device NAME", "auto, cpu, cuda or mps"),
+    ("--dry-run", "check everything and say what would be done"),
+    ("--json", "print the result as one JSON object"),
+]
+
+
+def stage_help(stage: Stage[Any]) -> str:
+    """Usage, inputs, settings with types and defaults, and an example."""
+    lines = [f"gristmill {stage.verb} [flags]", "", *textwrap.wrap(stage.summary, WIDTH), ""]
+    if stage.inputs:
+        lines.append("inputs (folders of artifacts; by default the newest in the workspace)")
+        for name, slot in stage.inputs.items():
+            optional = ", optional" if slot.optional else ""
+            kinds = " or ".join(slot.kinds) or "any artifact"
+            lines += _entry(f"--{name} FOLDER", f"{slot.help or kinds}{optional}")
+        lines.append("")
+    if stage.config.model_fields:
+        lines.append("settings")
+        for flag, text in config_entries(stage.config):
+            lines += _entry(flag, text)
+        lines.append("")
+    lines.append("how to work")
+    for flag, text in FRAME:
+        lines += _entry(flag, text)
+    lines += ["", "example", *(f"  {line}" for line in stage.example.splitlines())]
+    return "\n".join(lines)
+
+
+def config_entries(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
+    """(flag with its type, description with its default) of each field, nested ones too."""
+    entries: list[tuple[str, str]] = []
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            entries += config_entries(annotation, f"{prefix}{name}.")
+            continue
+        text = " ".join((info.description or "").split())
+        entries.append(
+            (f"--{prefix}{name} {_type_name(annotation)}", f"{text}{_default(info)}".strip())
+        )
+    return entries
+
+
+def _entry(flag: str, text: str) -> list[str]:
+    indent = " " * 6
+    if len(flag) <= 24:
+        wrapped = textwrap.wrap(text, WIDTH - 28) or [""]
+        return [f"  {flag:<25} {wrapped[0]}", *(f"{'':28}{line}" for line in wrapped[1:])]
+    return [f"  {flag}", *(f"{indent}{line}" for line in textwrap.wrap(text, WIDTH - 6))]
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return " (required)"
+    value = info.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined:
+        return ""
+    if isinstance(value, BaseModel):
+        return ""
+    text = str(list(value)) if isinstance(value, tuple) else str(value)
+    return f" ({text})" if len(text) <= 60 else ""
+
+
+def _type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "|".join(str(choice) for choice in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return _type_name(next(a for a in get_args(annotation) if a is not type(None)))
+    if origin in (list, tuple, set, frozenset):
+        return "[A,B,...]"
+    if origin is dict:
+        return "{K: V}"
+    names = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
+    return names.get(annotation, getattr(annotation, "__name__", "VALUE").upper())

@@ -1,0 +1,201 @@
+"""`ls`, `show`, `lineage`, `data why`: looking at what a workspace holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.present import console, print_presentation, print_table
+from gristmill.cli.stage import artifact_json, presentation_of
+from gristmill.core.artifact import Artifact
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
+from gristmill.stages.workspace import Workspace
+
+_HELP = {
+    "ls": "gristmill ls [--workspace DIR] [--json]\n\nThe artifacts of a workspace, oldest first."
+    "\n\nexample\n  gristmill ls --workspace runs/demo",
+    "show": "gristmill show ARTIFACT [--workspace DIR] [--verify] [--json]\n\nARTIFACT is a "
+    "folder, a node's name (data.filter) or the first letters of a folder's\nname. --verify "
+    "hashes every file.\n\nexample\n  gristmill show data.filter --workspace runs/demo",
+    "lineage": "gristmill lineage ARTIFACT [--workspace DIR] [--json]\n\nWhat an artifact was made "
+    "from, down to the first input.\n\nexample\n  gristmill lineage train.lm --workspace runs/demo",
+    "why": "gristmill data why URL [--workspace DIR] [--json]\n\nWhat each step said of one page, "
+    "with the number that decided.\n\nexample\n  gristmill data why http://news.example/"
+    " --workspace runs/demo",
+}
+
+
+def ls(arguments: list[str]) -> int:
+    """Lists the artifacts of a workspace."""
+    flags = _flags("ls", arguments)
+    if flags is None:
+        return 0
+    workspace = _workspace(flags)
+    artifacts = workspace.artifacts()
+    if flags.on("json"):
+        print(json.dumps([artifact_json(artifact) for artifact in artifacts], ensure_ascii=False))
+        return 0
+    names = {artifact.name: node for node, artifact in workspace.nodes().items()}
+    rows = [
+        (
+            artifact.name,
+            artifact.kind,
+            _size(sum(ref.bytes for ref in artifact.manifest.files.values())),
+            f"{artifact.manifest.seconds:.1f} s",
+            "" if artifact.name in names else "older",
+        )
+        for artifact in artifacts
+    ]
+    if not rows:
+        print(f"{workspace.path} holds no artifacts yet")
+        return 0
+    print_table(str(workspace.path), ["artifact", "kind", "size", "time", ""], rows, console())
+    return 0
+
+
+def show(arguments: list[str]) -> int:
+    """Prints one artifact: its manifest's facts and what it gave for the report."""
+    flags = _flags("show", arguments)
+    if flags is None:
+        return 0
+    artifact = find_artifact(flags)
+    if flags.on("verify"):
+        artifact.verify()
+    if flags.on("json"):
+        print(json.dumps(artifact.manifest.model_dump(mode="json"), ensure_ascii=False))
+        return 0
+    manifest = artifact.manifest
+    out = console()
+    memory = _size(manifest.peak_memory_bytes)
+    out.print(f"{artifact.name}  {manifest.kind}, made {manifest.created}", markup=False)
+    out.print(
+        f"  {manifest.seconds:.1f} s, {manifest.cpu_seconds:.1f} CPU s, peak memory {memory}, "
+        f"stage version {manifest.stage_version}, code {manifest.code_version}"
+    )
+    out.print(f"  content {manifest.content}")
+    for name, refs in manifest.inputs.items():
+        for ref in refs:
+            out.print(f"  from {name}: {ref.stage}-{ref.key[:12]}", markup=False)
+    settings = json.dumps(manifest.config, ensure_ascii=False)
+    out.print(f"  settings {settings}", markup=False)
+    for name, count in manifest.counts.items():
+        out.print(f"  {count:>12,} {name}", markup=False)
+    for file, sealed in list(manifest.files.items())[:20]:
+        out.print(f"  {_size(sealed.bytes):>12} {file}", markup=False)
+    if len(manifest.files) > 20:
+        out.print(f"  and {len(manifest.files) - 20} more files")
+    if flags.on("verify"):
+        out.print("  every file has the content that was sealed")
+    print_presentation(presentation_of(artifact))
+    return 0
+
+
+def lineage(arguments: list[str]) -> int:
+    """Prints the tree of inputs below an artifact."""
+    flags = _flags("lineage", arguments)
+    if flags is None:
+        return 0
+    artifact = find_artifact(flags)
+    if flags.on("json"):
+        print(json.dumps(_lineage_json(artifact), ensure_ascii=False))
+        return 0
+    console().print(_branch(artifact, set()))
+    return 0
+
+
+def why(arguments: list[str]) -> int:
+    """Prints what each step said of one page."""
+    flags = _flags("why", arguments)
+    if flags is None:
+        return 0
+    if len(flags.words) != 1:
+        raise GristmillError("one URL is wanted", mend="see gristmill data why --help")
+    from gristmill.data.why import explain_page
+
+    workspace = _workspace(flags)
+    told = explain_page(flags.words[0], list(workspace.nodes().values()))
+    if flags.on("json"):
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+    out = console()
+    for step in told:
+        out.print(f"[bold]{escape(step['stage'])}[/bold]  {escape(step['said'])}")
+        for name, value in step["numbers"].items():
+            out.print(f"    {name:<24} {str(value)[:400]}", markup=False)
+    return 0
+
+
+def find_artifact(flags: Flags) -> Artifact:
+    """The artifact that the one word of a command names. GristmillError where there is none."""
+    if len(flags.words) != 1:
+        raise GristmillError("one artifact is wanted", mend="give a folder or a node's name")
+    word = flags.words[0]
+    if (Path(word) / "manifest.json").is_file():
+        return Artifact.open(Path(word))
+    workspace = _workspace(flags)
+    nodes = workspace.nodes()
+    if word in nodes:
+        return nodes[word]
+    fitting = [a for a in workspace.artifacts() if a.name.startswith(word)]
+    if fitting:
+        return fitting[-1]
+    raise GristmillError(
+        f"no artifact '{word}'", where=workspace.path, mend=did_you_mean(word, nodes)
+    )
+
+
+def _flags(command: str, arguments: list[str]) -> Flags | None:
+    flags = parse_flags(
+        arguments,
+        options=("workspace",),
+        switches=("help", "json", "verify"),
+        settings=False,
+    )
+    if flags.on("help") or "-h" in flags.words:
+        print(_HELP[command])
+        return None
+    return flags
+
+
+def _workspace(flags: Flags) -> Workspace:
+    path = Path(flags.text("workspace", "runs/demo"))
+    if not path.is_dir():
+        raise GristmillError("no such workspace", where=path, mend="give --workspace DIR")
+    return Workspace.at(path)
+
+
+def _branch(artifact: Artifact, seen: set[str]) -> Tree:
+    label = f"[bold]{escape(artifact.stage)}[/bold] {artifact.manifest.key[:12]} {artifact.kind}"
+    if artifact.name in seen:
+        return Tree(f"{label} [dim](above)[/dim]")
+    seen.add(artifact.name)
+    tree = Tree(label)
+    for slot, found in artifact.inputs():
+        branch = _branch(found, seen)
+        branch.label = f"[dim]{escape(slot)}:[/dim] {branch.label}"
+        tree.children.append(branch)
+    return tree
+
+
+def _lineage_json(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "artifact": artifact.name,
+        "kind": artifact.kind,
+        "content": artifact.content,
+        "inputs": [{"slot": slot, **_lineage_json(found)} for slot, found in artifact.inputs()],
+    }
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,205 @@
+"""`run` and `quickstart`: a recipe from the command line, told as it goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.present import console, print_table
+from gristmill.cli.stage import execution_of, presentation_of
+from gristmill.core.errors import GristmillError
+from gristmill.core.figure import Figure
+from gristmill.stages.graph import Step, is_cached, resolve_inputs, run_recipe
+from gristmill.stages.recipe import Node, Recipe, load_recipe, shipped_recipes
+from gristmill.stages.workspace import Workspace
+
+_HELP = """gristmill run RECIPE [flags]
+
+Runs a recipe: a file, or a shipped one ({names}).
+What has not changed since the last run is taken from the cache; after Ctrl-C or
+a crash the same command goes on from the last whole artifact.
+
+  --a.b.c VALUE     any key of the recipe, such as --data.filter.min_words 20
+  --workspace DIR   where everything is written (the recipe says: runs/NAME)
+  --seed N          the seed of all that is random
+  --workers N       processes for the data stages (the number of cores)
+  --device NAME     auto, cpu, cuda or mps
+  --until STAGE     stop after that stage
+  --dry-run         say what would run, with sizes; run nothing
+  --json            print the result as one JSON object
+
+examples
+  gristmill run demo
+  gristmill run own-text --data.import.path my-texts
+  gristmill run demo --train.lm.tokens 1000000 --dry-run"""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a recipe."""
+    flags = parse_flags(
+        arguments,
+        options=("workspace", "seed", "workers", "device", "until"),
+        switches=("dry-run", "json", "help"),
+    )
+    if flags.on("help") or "-h" in flags.words:
+        print(_HELP.format(names=", ".join(shipped_recipes())))
+        return 0
+    if len(flags.words) != 1:
+        raise GristmillError(
+            "one recipe is wanted", mend=f"give a file, or one of: {', '.join(shipped_recipes())}"
+        )
+    return _run(load_recipe(flags.words[0], flags.settings), flags)
+
+
+def quickstart(arguments: list[str]) -> int:
+    """The demo recipe, from wherever one stands."""
+    return run(["demo", *arguments])
+
+
+def _run(recipe: Recipe, flags: Flags) -> int:
+    if "seed" in flags.options:
+        recipe = replace(recipe, seed=flags.number("seed", 0))
+    workspace = Workspace.at(flags.text("workspace", recipe.workspace.as_posix()))
+    until = flags.text("until", "") or None
+    if flags.on("dry-run"):
+        return _dry_run(recipe, workspace, until, as_json=flags.on("json"))
+    execution = execution_of(flags)
+    quiet = flags.on("json")
+    start = time.monotonic()
+    steps = run_recipe(
+        recipe,
+        workspace,
+        execution=execution,
+        until=until,
+        before=None if quiet else _announce,
+        after=None if quiet else _tell,
+    )
+    if quiet:
+        print(json.dumps(_result_json(recipe, workspace, steps), ensure_ascii=False))
+        return 0
+    ran = sum(not step.cached for step in steps)
+    console().print(
+        f"\n{recipe.name}: {len(steps)} stages, {ran} ran, "
+        f"{time.monotonic() - start:.0f} s, in {workspace.path}",
+        markup=False,
+    )
+    _closing(workspace, steps)
+    return 0
+
+
+def _announce(node: Node, position: int, total: int) -> None:
+    console().print(
+        f"[dim]{position:>2}/{total}[/dim] [bold]{escape(node.name)}[/bold]"
+        f" [dim]{escape(node.stage.summary.split('.')[0][:48])}[/dim]"
+    )
+
+
+def _tell(step: Step) -> None:
+    counts = ", ".join(f"{n:,} {name}" for name, n in step.artifact.manifest.counts.items())
+    how = "from the cache" if step.cached else f"{step.seconds:.1f} s"
+    console().print(f"      {escape(counts)}{' ' if counts else ''}[dim]{how}[/dim]")
+
+
+def _closing(workspace: Workspace, steps: list[Step]) -> None:
+    """What a user looks for at the end: what was kept, what was right, samples, where next."""
+    out = console()
+    for step in steps:
+        if step.artifact.kind == "inspection":
+            for table in presentation_of(step.artifact).get("tables", []):
+                print_table(table["title"], table["columns"], table["rows"], out)
+    figures = _figures(steps)
+    rows = [
+        (label, str(Figure.from_json(figures[name])))
+        for name, label in _HEADLINES.items()
+        if name in figures
+    ]
+    if rows:
+        print_table("The model", ["", ""], rows, out)
+    for step in steps:
+        if step.artifact.stage == "generate":
+            for samples in presentation_of(step.artifact).get("samples", []):
+                out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
+                for row in samples["rows"][:4]:
+                    out.print("  " + escape(" ".join(str(v) for v in row.values())[:300]))
+    report = workspace.path / "report.html"
+    if report.is_file():
+        out.print(f"\nThe report: {report}", markup=False)
+    if any(step.artifact.kind == "model" for step in steps):
+        out.print(f"Talk to it: gristmill chat --workspace {workspace.path}", markup=False)
+
+
+_HEADLINES = {
+    "base.bits_per_byte": "held-out bits per byte",
+    "ngram5.bits_per_byte": "  of a Kneser-Ney 5-gram",
+    "unigram.bits_per_byte": "  of a unigram",
+    "choices.accuracy": "'X is ...', right of four",
+    "choices.chance": "  by chance",
+}
+
+
+def _figures(steps: list[Step]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for step in steps:
+        figures.update(presentation_of(step.artifact).get("figures", {}))
+    return figures
+
+
+def _result_json(recipe: Recipe, workspace: Workspace, steps: list[Step]) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "workspace": str(workspace.path),
+        "stages": [
+            {
+                "node": step.node.name,
+                "artifact": str(step.artifact.path),
+                "content": step.artifact.content,
+                "cached": step.cached,
+                "seconds": round(step.seconds, 3),
+            }
+            for step in steps
+        ],
+        "figures": _figures(steps),
+    }
+
+
+def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json: bool) -> int:
+    """What would run: a node is known to be cached only while all before it are."""
+    made: dict[str, Any] = {}
+    rows = []
+    if until is not None:
+        recipe.node(until)
+    for node in recipe.nodes:
+        wired = [name for names in node.wires.values() for name in names]
+        state = "would run"
+        if all(name in made or Path(name).is_dir() for name in wired):
+            inputs = resolve_inputs(node, made)
+            if is_cached(node, inputs, workspace, recipe.seed):
+                key, _ = node.stage.key(node.config, inputs, recipe.seed)
+                found = workspace.find(node.stage.name, key)
+                assert found is not None
+                made[node.name] = found
+                state = "cached"
+        rows.append((node.name, ", ".join(dict.fromkeys(wired)), state))
+        if node.name == until:
+            break
+    sizes = [line for node in recipe.nodes for line in _sizes(node)]
+    if as_json:
+        stages = [{"node": n, "from": w, "state": s} for n, w, s in rows]
+        print(json.dumps({"recipe": recipe.name, "stages": stages, "sizes": sizes}))
+        return 0
+    print_table(f"{recipe.name} in {workspace.path}", ["stage", "from", ""], rows, console())
+    for line in sizes:
+        console().print(f"  {line}", markup=False)
+    return 0
+
+
+def _sizes(node: Node) -> list[str]:
+    """The numbers that a training node derives from its size, each with its reason."""
+    explain = getattr(node.config, "explain", None)
+    return [f"{node.name}: {line}" for line in explain()] if callable(explain) else []

@@ -1,0 +1,164 @@
+"""One stage from the command line: its inputs, its settings, its result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.help import stage_help
+from gristmill.core.artifact import Artifact
+from gristmill.core.errors import GristmillError
+from gristmill.stages.registry import stage_by_verb
+from gristmill.stages.settings import check_config, read_yaml, set_key
+from gristmill.stages.stage import PRESENTATION, Execution, Stage, StageConfig
+from gristmill.stages.workspace import Workspace
+
+DEFAULT_WORKSPACE = "runs/hand"
+OPTIONS = ("workspace", "config", "seed", "workers", "device")
+SWITCHES = ("dry-run", "json", "help")
+
+
+def run_stage(verb: str, arguments: list[str]) -> int:
+    """Runs `gristmill NOUN VERB ...` for a stage."""
+    stage = stage_by_verb(verb)
+    slots = [name.replace("_", "-") for name in stage.inputs]
+    flags = parse_flags(arguments, options=(*OPTIONS, *slots), switches=SWITCHES)
+    if flags.on("help") or "-h" in flags.words:
+        print(stage_help(stage))
+        return 0
+    if flags.words:
+        raise GristmillError(
+            f"'{flags.words[0]}' is not a flag", mend=f"see gristmill {verb} --help"
+        )
+    config = _config(stage, flags)
+    workspace = Workspace.at(flags.text("workspace", DEFAULT_WORKSPACE))
+    inputs = _inputs(stage, flags, workspace)
+    stage.check_inputs(inputs)
+    seed = flags.number("seed", 0)
+    key, _ = stage.key(config, inputs, seed)
+    found = None if stage.uncached else workspace.find(stage.name, key)
+    if flags.on("dry-run"):
+        print(_plan(stage, config, inputs, workspace, key, found is not None))
+        return 0
+    artifact = stage.run(config, inputs, workspace, seed=seed, execution=execution_of(flags))
+    workspace.name_node(stage.name, artifact)
+    if flags.on("json"):
+        print(json.dumps(artifact_json(artifact), ensure_ascii=False))
+    else:
+        print_artifact(artifact, cached=found is not None)
+    return 0
+
+
+def execution_of(flags: Flags) -> Execution:
+    """Workers and device as the flags say, or as the machine has them."""
+    device = flags.text("device", "auto")
+    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise GristmillError(f"unknown device '{device}'", mend="give auto, cpu, cuda or mps")
+    workers = flags.number("workers", os.cpu_count() or 1)
+    if workers < 1:
+        raise GristmillError("must be at least 1", where="--workers")
+    return Execution(workers=workers, device=device)
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    """What `--json` prints of an artifact."""
+    manifest = artifact.manifest
+    return {
+        "path": str(artifact.path),
+        "kind": manifest.kind,
+        "stage": manifest.stage,
+        "key": manifest.key,
+        "content": manifest.content,
+        "counts": manifest.counts,
+        "figures": presentation_of(artifact).get("figures", {}),
+        "seconds": manifest.seconds,
+    }
+
+
+def print_artifact(artifact: Artifact, cached: bool) -> None:
+    """The result of a stage: where, how many, and its figures and tables."""
+    from rich.console import Console
+
+    from gristmill.cli.present import print_presentation
+
+    console = Console(highlight=False, soft_wrap=True)
+    how = "was there already" if cached else f"{artifact.manifest.seconds:.1f} s"
+    console.print(f"{artifact.stage}: {artifact.path} ({how})", markup=False)
+    if artifact.manifest.counts:
+        counts = ", ".join(f"{n:,} {name}" for name, n in artifact.manifest.counts.items())
+        console.print(f"  {counts}", markup=False)
+    print_presentation(presentation_of(artifact))
+
+
+def presentation_of(artifact: Artifact) -> dict[str, Any]:
+    """What the stage gave for the report; empty where it gave nothing."""
+    if not (artifact.path / PRESENTATION).is_file():
+        return {}
+    shown = artifact.read_json(PRESENTATION)
+    return shown if isinstance(shown, dict) else {}
+
+
+def _config(stage: Stage[Any], flags: Flags) -> StageConfig:
+    settings: dict[str, Any] = {}
+    where = "--"
+    if "config" in flags.options:
+        path = Path(flags.text("config", ""))
+        settings = _own_block(read_yaml(path), stage)
+        where = f"{path}:"
+    for name, value in flags.settings.items():
+        set_key(settings, name, value)
+    checked = check_config(stage.config, settings, where)
+    assert isinstance(checked, StageConfig)
+    return checked
+
+
+def _own_block(settings: dict[str, Any], stage: Stage[Any]) -> dict[str, Any]:
+    """A whole recipe holds the stage's block under its verb; a file of its own is the block."""
+    place: Any = settings
+    for part in stage.name.split("."):
+        if not isinstance(place, dict) or part not in place:
+            return settings
+        place = place[part]
+    block = dict(place or {})
+    block.pop("inputs", None)
+    return block
+
+
+def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, list[Artifact]]:
+    inputs: dict[str, list[Artifact]] = {}
+    for name, slot in stage.inputs.items():
+        given = flags.options.get(name.replace("_", "-"))
+        if isinstance(given, str):
+            paths = given.split(",") if slot.many else [given]
+            inputs[name] = [Artifact.open(Path(path)) for path in paths]
+        elif slot.many:
+            inputs[name] = [
+                artifact
+                for artifact in workspace.nodes().values()
+                if (not slot.kinds or artifact.kind in slot.kinds) and artifact.kind != stage.kind
+            ]
+        else:
+            newest = workspace.latest(*slot.kinds)
+            inputs[name] = [newest] if newest is not None else []
+    return inputs
+
+
+def _plan(
+    stage: Stage[Any],
+    config: StageConfig,
+    inputs: Mapping[str, list[Artifact]],
+    workspace: Workspace,
+    key: str,
+    cached: bool,
+) -> str:
+    lines = [f"{stage.verb} would {'find' if cached else 'make'} a {stage.kind} artifact"]
+    lines.append(f"  at {workspace.artifact_path(stage.name, key)}")
+    for name, artifacts in inputs.items():
+        for artifact in artifacts:
+            lines.append(f"  from {name}: {artifact.path}")
+    lines.append("  with " + json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
+    return "\n".join(lines)

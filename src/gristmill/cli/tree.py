@@ -1,0 +1,28 @@
+"""The tree of verbs: every command, the function that does it, and its line of help."""
+
+from __future__ import annotations
+
+from gristmill.stages.registry import ALIASES, STAGES
+
+# verb: (module:function, help). A verb that is not here is a stage.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("gristmill.cli.run:run", "run a recipe, from the cache where nothing changed"),
+    "quickstart": ("gristmill.cli.run:quickstart", "the demo: raw pages to a language model"),
+    "doctor": ("gristmill.cli.doctor:doctor", "what this machine has and how fast it is"),
+    "chat": ("gristmill.cli.chat:chat", "talk to a model in the terminal"),
+    "ls": ("gristmill.cli.look:ls", "the artifacts of a workspace"),
+    "show": ("gristmill.cli.look:show", "one artifact: counts, figures, files, times"),
+    "lineage": ("gristmill.cli.look:lineage", "what an artifact was made from, to the first page"),
+    "data why": ("gristmill.cli.look:why", "what happened to one page, step by step"),
+    "config show": ("gristmill.cli.config:show", "a recipe with every default filled in"),
+    "config validate": ("gristmill.cli.config:validate", "check a recipe without running it"),
+    "config schema": ("gristmill.cli.config:schema", "the JSON schema of a stage or recipe"),
+}
+
+
+def all_verbs() -> dict[str, str]:
+    """Every verb with its line of help, commands and stages together."""
+    verbs = {verb: text for verb, (_, text) in COMMANDS.items()}
+    verbs.update((verb, text) for verb, (_, text) in STAGES.items())
+    verbs.update((alias, f"alias of {verb}") for alias, verb in ALIASES.items())
+    return verbs

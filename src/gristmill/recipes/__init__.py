@@ -1,0 +1,1 @@
+"""Complete runs as YAML, shipped with the package."""

@@ -1,0 +1,1 @@
+"""Draws what the rooms measured: figures, and the report in one HTML file."""

@@ -1,0 +1,147 @@
+"""Charts drawn as SVG text that stands inside the report."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLOURS = ("#1f5f8b", "#c8553d", "#4a7c3a", "#8a5a9e", "#b58900", "#5b6770", "#2aa198", "#a23b72")
+_INK, _GRID = "#33383d", "#dfe3e6"
+
+
+def chart_svg(chart: Mapping[str, Any]) -> str:
+    """An `<svg>` element for a chart as `presentation.json` holds it (core.figure.Chart)."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": str(chart["title"]),
+        "font.family": "sans-serif",
+        "font.size": 10.5,
+        "axes.edgecolor": _GRID,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "text.color": _INK,
+    }
+    with matplotlib.rc_context(settings):
+        if chart["style"] == "bar":
+            canvas = _bars(chart, Canvas)
+        else:
+            canvas = _curves(chart, Canvas)
+        buffer = io.StringIO()
+        canvas.savefig(
+            buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
+        )
+    return _inline(buffer.getvalue(), str(chart["title"]))
+
+
+def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
+    canvas = canvas_type(figsize=(7.2, 3.4), layout="constrained")
+    axes = canvas.add_subplot()
+    for index, series in enumerate(chart["series"]):
+        colour = COLOURS[index % len(COLOURS)]
+        x, y = _numbers(series["x"]), _numbers(series["y"])
+        if chart["style"] == "scatter":
+            axes.plot(x, y, "o", color=colour, markersize=4, alpha=0.7, label=series["name"])
+        else:
+            axes.plot(x, y, color=colour, linewidth=1.7, label=series["name"])
+        if series.get("low") is not None and series.get("high") is not None:
+            axes.fill_between(
+                x, _numbers(series["low"]), _numbers(series["high"]), color=colour, alpha=0.15, lw=0
+            )
+    if chart.get("log_x"):
+        axes.set_xscale("log")
+    if chart.get("log_y"):
+        axes.set_yscale("log")
+    axes.set_xlabel(chart["x_label"])
+    axes.set_ylabel(chart["y_label"])
+    axes.grid(color=_GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if len(chart["series"]) > 1:
+        axes.legend(frameon=False, fontsize=9.5)
+    return canvas
+
+
+def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
+    """Horizontal bars, first category on top; several series stand beside each other."""
+    names = [str(name) for name in chart["categories"]]
+    series = chart["series"]
+    thickness = 0.78 / max(1, len(series))
+    canvas = canvas_type(
+        figsize=(7.2, 0.7 + 0.34 * len(names) * max(1.0, 0.6 * len(series))), layout="constrained"
+    )
+    axes = canvas.add_subplot()
+    largest = max((v for one in series for v in _numbers(one["y"])), default=1.0) or 1.0
+    for index, one in enumerate(series):
+        values = _numbers(one["y"])
+        offset = (index - (len(series) - 1) / 2) * thickness
+        places = [row + offset for row in range(len(values))]
+        low, high = one.get("low"), one.get("high")
+        error = None
+        if low is not None and high is not None:
+            error = [
+                [v - a for v, a in zip(values, _numbers(low), strict=True)],
+                [b - v for v, b in zip(values, _numbers(high), strict=True)],
+            ]
+        axes.barh(
+            places,
+            values,
+            thickness * 0.92,
+            color=COLOURS[index % len(COLOURS)],
+            label=one["name"],
+            xerr=error,
+            ecolor=_INK,
+        )
+        for place, value in zip(places, values, strict=True):
+            axes.text(
+                value + largest * 0.01,
+                place,
+                _short(value),
+                va="center",
+                fontsize=9,
+                color=_INK,
+            )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(right=largest * 1.14)
+    axes.set_xlabel(chart["x_label"])
+    axes.tick_params(left=False)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=9.5)
+    return canvas
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    return [float("nan") if value is None else float(value) for value in values]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _inline(svg: str, title: str) -> str:
+    from html import escape
+
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Several charts share one page: their inner names must not meet.
+    prefix = f"c{abs(hash_text(title)) % 10**8}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'(xlink:href="|href="|url\()#', rf"\1#{prefix}", svg)
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', svg, count=1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title, quote=True)}"', 1)
+
+
+def hash_text(text: str) -> int:
+    """A hash of text that is the same in every process."""
+    import zlib
+
+    return zlib.crc32(text.encode())

@@ -1,0 +1,97 @@
+"""The pieces of the report as HTML. Every text is escaped here, so that text is never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from gristmill.core.figure import Figure
+from gristmill.report.charts import chart_svg
+
+_OPEN_SAMPLES = 2
+_LONGEST_TEXT = 1_200
+
+
+def text(value: object) -> str:
+    """Escaped text."""
+    return escape(str(value), quote=True)
+
+
+def table(shown: Mapping[str, Any]) -> str:
+    """A table; columns that hold numbers stand to the right. Wide ones scroll by themselves."""
+    columns: Sequence[str] = shown["columns"]
+    rows: Sequence[Sequence[Any]] = shown["rows"]
+    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
+    note = f'<p class="soft">{text(shown["note"])}</p>' if shown.get("note") else ""
+    caption = f"<caption>{text(shown['title'])}</caption>" if shown.get("title") else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{note}"
+    )
+
+
+def figures_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Figures with their intervals and counts."""
+    rows = []
+    for name, entry in figures.items():
+        figure = Figure.from_json(entry)
+        interval = (
+            f"{_number(figure.low)} to {_number(figure.high)}"
+            if figure.low is not None and figure.high is not None
+            else ""
+        )
+        rows.append([name, figure.value, interval, figure.n])
+    return table({"title": "", "columns": ["figure", "value", "95% interval", "n"], "rows": rows})
+
+
+def chart(shown: Mapping[str, Any]) -> str:
+    """A drawn chart with its title."""
+    return f"<figure><figcaption>{text(shown['title'])}</figcaption>{chart_svg(shown)}</figure>"
+
+
+def samples(shown: Mapping[str, Any]) -> str:
+    """Cards of examples; all but the first few are folded."""
+    cards = [_card(row) for row in shown["rows"]]
+    head = f"<h4>{text(shown['title'])}</h4>"
+    if shown.get("note"):
+        head += f'<p class="soft">{text(shown["note"])}</p>'
+    rest = cards[_OPEN_SAMPLES:]
+    more = f"<details><summary>{len(rest)} more</summary>{''.join(rest)}</details>" if rest else ""
+    return head + "".join(cards[:_OPEN_SAMPLES]) + more
+
+
+def tiles(items: Sequence[tuple[str, str, str]]) -> str:
+    """Headline numbers: (value, label, explanation)."""
+    inner = "".join(
+        f"<li><b>{text(value)}</b>{text(label)}<span>{text(note)}</span></li>"
+        for value, label, note in items
+    )
+    return f'<ul class="tiles">{inner}</ul>'
+
+
+def _card(row: Mapping[str, Any]) -> str:
+    inner = ""
+    for label, value in row.items():
+        shown = str(value)
+        if len(shown) > _LONGEST_TEXT:
+            shown = shown[:_LONGEST_TEXT] + f" [... {len(shown) - _LONGEST_TEXT:,} more letters]"
+        inner += f"<dt>{text(label)}</dt><dd>{text(shown)}</dd>"
+    return f'<div class="card"><dl>{inner}</dl></div>'
+
+
+def _cell(cell: Any) -> str:
+    if isinstance(cell, Mapping) and "figure" in cell:
+        return f'<td class="n">{text(Figure.from_json(cell["figure"]))}</td>'
+    if isinstance(cell, bool):
+        return f"<td>{'yes' if cell else 'no'}</td>"
+    if isinstance(cell, (int, float)):
+        return f'<td class="n">{_number(cell)}</td>'
+    return f"<td>{text('' if cell is None else cell)}</td>"
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) or (value == int(value) and abs(value) >= 1000):
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,0 +1,218 @@
+"""The report: one HTML file that opens offline, from what each stage recorded and gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gristmill.core.figure import Figure
+from gristmill.report import elements
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What the report knows of a stage: the facts of its manifest and what it gave to show."""
+
+    name: str
+    kind: str
+    summary: str
+    key: str
+    content: str
+    seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    bytes: int
+    counts: Mapping[str, int]
+    inputs: Mapping[str, Sequence[str]]
+    """For each slot the names of the artifacts that filled it."""
+    artifact: str
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    """figures, tables, charts, samples and notes as `presentation.json` holds them."""
+
+
+_GROUPS = (
+    ("From pages to documents", "data.sample-web data.import data.crawl data.extract data.filter "
+     "data.dedup data.quality data.domains data.decontaminate data.mix"),
+    ("Tokenizer", "tokenizer."),
+    ("Training", "train."),
+    ("Evaluation", "evaluate. score"),
+    ("Sample texts", "generate"),
+)  # fmt: skip
+
+_TILES = (
+    ("base.bits_per_byte", "bits per byte, held out", "lower is better; the model"),
+    ("ngram5.bits_per_byte", "bits per byte, 5-gram", "interpolated modified Kneser-Ney"),
+    ("choices.accuracy", "of choices right", "which description is whose; chance is a quarter"),
+    ("extract.f1", "F1 of the main text", "4-word shingles against the truth"),
+    ("quality.auc", "AUC of quality", "held-out pages"),
+    ("crawl.forbidden_fetched", "forbidden pages fetched", "that robots.txt keeps out"),
+)
+
+
+def render_report(
+    title: str, about: str, stages: Sequence[StageRecord], attribution: Sequence[str]
+) -> str:
+    """The whole page as text. `stages` stand in the order in which they ran."""
+    figures = all_figures(stages)
+    sections = _sections(stages)
+    nav = "".join(
+        f'<a href="#s{i}">{elements.text(name)}</a>' for i, (name, _) in enumerate(sections)
+    )
+    body = "".join(
+        f'<section id="s{i}"><h2>{elements.text(name)}</h2>{inner}</section>'
+        for i, (name, inner) in enumerate(sections)
+    )
+    credit = "".join(f"<p>{elements.text(line)}</p>" for line in attribution)
+    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        # No script and nothing from elsewhere: what a page smuggled into a sample cannot run.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+        f"<title>{elements.text(title)}</title><style>{css}</style></head><body>"
+        f"<header><h1>{elements.text(title)}</h1><p>{elements.text(about)}</p>"
+        f"{elements.tiles(_tiles(figures))}<nav>{nav}</nav></header><main>{body}</main>"
+        f"<footer>{credit}</footer></body></html>\n"
+    )
+
+
+def all_figures(stages: Sequence[StageRecord]) -> dict[str, dict[str, Any]]:
+    """Every stage's figures and the total of the recorded times, sorted by name."""
+    figures: dict[str, dict[str, Any]] = {}
+    for stage in stages:
+        figures.update(stage.shown.get("figures", {}))
+    total = Figure(round(sum(stage.seconds for stage in stages), 3), n=len(stages))
+    figures["seconds.total"] = dict(total.to_json())
+    return dict(sorted(figures.items()))
+
+
+def _tiles(figures: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    found = []
+    for name, label, note in _TILES:
+        if name in figures:
+            value = figures[name]["value"]
+            shown = f"{100 * value:.1f}%" if name == "choices.accuracy" else f"{value:.4g}"
+            found.append((shown, label, note))
+    found.append((_duration(figures["seconds.total"]["value"]), "for everything", "sum of stages"))
+    return found
+
+
+def _sections(stages: Sequence[StageRecord]) -> list[tuple[str, str]]:
+    sections: list[tuple[str, str]] = []
+    inspections = [stage for stage in stages if stage.kind == "inspection"]
+    if inspections:
+        inner = "".join(_shown(stage, with_figures=False) for stage in inspections)
+        sections.append(("What was kept, and what was right", inner))
+    grouped = set(inspections_names(inspections))
+    for name, prefixes in _GROUPS:
+        members = [s for s in stages if _belongs(s.name, prefixes) and s.name not in grouped]
+        inner = "".join(_stage(stage) for stage in members)
+        if members:
+            grouped.update(stage.name for stage in members)
+            sections.append((name, inner))
+    others = [s for s in stages if s.name not in grouped and s.kind != "report"]
+    if others:
+        sections.append(("Further stages", "".join(_stage(stage) for stage in others)))
+    sections.append(("How it was made", _lineage(stages) + _cost(stages)))
+    everything = elements.figures_table(all_figures(stages))
+    sections.append(
+        ("All figures", f"<details><summary>as in figures.json</summary>{everything}</details>")
+    )
+    return sections
+
+
+def inspections_names(inspections: Sequence[StageRecord]) -> list[str]:
+    """The node names of inspections, which have a section of their own."""
+    return [stage.name for stage in inspections]
+
+
+def _belongs(name: str, prefixes: str) -> bool:
+    verb = name.split("@")[0]
+    return any(verb == p or (p.endswith(".") and verb.startswith(p)) for p in prefixes.split())
+
+
+def _stage(stage: StageRecord) -> str:
+    counts = ", ".join(f"{number:,} {name}" for name, number in stage.counts.items())
+    head = f"<h3>{elements.text(stage.name)}</h3><p>{elements.text(stage.summary)}</p>"
+    if counts:
+        head += f'<p class="soft">{elements.text(counts)}</p>'
+    return head + _shown(stage, with_figures=True)
+
+
+def _shown(stage: StageRecord, *, with_figures: bool) -> str:
+    shown = stage.shown
+    parts = [f"<p>{elements.text(note)}</p>" for note in shown.get("notes", [])]
+    if with_figures and shown.get("figures"):
+        parts.append(elements.figures_table(shown["figures"]))
+    parts += [elements.chart(chart) for chart in shown.get("charts", [])]
+    parts += [elements.table(table) for table in shown.get("tables", [])]
+    parts += [elements.samples(samples) for samples in shown.get("samples", [])]
+    return "".join(parts)
+
+
+def _lineage(stages: Sequence[StageRecord]) -> str:
+    by_artifact = {stage.artifact: stage for stage in stages}
+    used = {name for stage in stages for names in stage.inputs.values() for name in names}
+    tops = [stage for stage in stages if stage.artifact not in used]
+    lines: list[str] = []
+    seen: set[str] = set()
+
+    def draw(name: str, slot: str, indent: str, last: bool, top: bool) -> None:
+        stage = by_artifact.get(name)
+        label = f"{stage.name}  {stage.kind} {stage.key[:12]}" if stage else f"{name}  (elsewhere)"
+        branch = "" if top else ("└─ " if last else "├─ ")
+        again = "  (above)" if name in seen else ""
+        lines.append(f"{indent}{branch}{slot + ': ' if slot else ''}{label}{again}")
+        if name in seen or stage is None:
+            return
+        seen.add(name)
+        below = [(s, n) for s, names in stage.inputs.items() for n in names]
+        inner = indent if top else indent + ("   " if last else "│  ")
+        for index, (s, n) in enumerate(below):
+            draw(n, s, inner, index == len(below) - 1, False)
+
+    for top in tops:
+        draw(top.artifact, "", "", True, True)
+    return (
+        "<h3>Lineage</h3><p>Each result with what it was made from, down to the first page. "
+        "The letters are the key: settings, inputs and stage version.</p>"
+        f'<pre tabindex="0">{elements.text(chr(10).join(lines))}</pre>'
+    )
+
+
+def _cost(stages: Sequence[StageRecord]) -> str:
+    rows = [
+        [
+            stage.name,
+            round(stage.seconds, 1),
+            round(stage.cpu_seconds, 1),
+            f"{stage.peak_memory_bytes / 2**20:,.0f} MiB",
+            f"{stage.bytes / 1e6:,.1f} MB",
+        ]
+        for stage in stages
+    ]
+    total = sum(stage.seconds for stage in stages)
+    columns = ["stage", "seconds", "CPU seconds", "peak memory", "on disk"]
+    timed = [stage for stage in stages if stage.seconds >= 0.05]
+    bars = {
+        "title": "Seconds per stage",
+        "x_label": "seconds",
+        "y_label": "",
+        "style": "bar",
+        "categories": [stage.name for stage in timed],
+        "series": [
+            {"name": "seconds", "x": list(range(len(timed))), "y": [s.seconds for s in timed]}
+        ],
+    }
+    return (
+        f"<h3>Time and memory</h3><p>{_duration(total)} in all, as recorded when each was made.</p>"
+        + (elements.chart(bars) if timed else "")
+        + elements.table({"title": "", "columns": columns, "rows": rows})
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
