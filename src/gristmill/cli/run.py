@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -96,14 +97,15 @@ def _run(recipe: Recipe, flags: Flags) -> int:
 def _announce(node: Node, position: int, total: int) -> None:
     console().print(
         f"[dim]{position:>2}/{total}[/dim] [bold]{escape(node.name)}[/bold]"
-        f" [dim]{escape(node.stage.summary.split('.')[0][:48])}[/dim]"
+        f"  [dim]{escape(textwrap.shorten(node.stage.summary, 50, placeholder=' ...'))}[/dim]"
     )
 
 
 def _tell(step: Step) -> None:
-    counts = ", ".join(f"{n:,} {name}" for name, n in step.artifact.manifest.counts.items())
+    first = list(step.artifact.manifest.counts.items())[:4]
+    counts = ", ".join(f"{n:,} {name}" for name, n in first)
     how = "from the cache" if step.cached else f"{step.seconds:.1f} s"
-    console().print(f"      {escape(counts)}{' ' if counts else ''}[dim]{how}[/dim]")
+    console().print(f"      {escape(counts)}{'  ' if counts else ''}[dim]{how}[/dim]")
 
 
 def _closing(workspace: Workspace, steps: list[Step]) -> None:

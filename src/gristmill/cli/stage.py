@@ -110,7 +110,7 @@ def _config(stage: Stage[Any], flags: Flags) -> StageConfig:
         settings = _own_block(read_yaml(path), stage)
         where = f"{path}:"
     for name, value in flags.settings.items():
-        set_key(settings, name, value)
+        set_key(settings, name.replace("-", "_"), value)
     checked = check_config(stage.config, settings, where)
     assert isinstance(checked, StageConfig)
     return checked

@@ -227,4 +227,4 @@ def _known_spelling(settings: Mapping[str, Any], key: str) -> str:
             if str(name).replace("-", "_") == part.replace("-", "_"):
                 parts[index] = str(name)
         place = place.get(parts[index])
-    return ".".join(parts)
+    return ".".join([*parts[:2], *(part.replace("-", "_") for part in parts[2:])])

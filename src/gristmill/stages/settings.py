@@ -85,6 +85,9 @@ def _one_error(model: type[BaseModel], error: Any, where: str) -> GristmillError
         return GristmillError(
             f"unknown key '{path[-1]}'", where=place, mend=did_you_mean(path[-1], fields)
         )
+    if error["type"] == "missing":
+        flag = place.rpartition(":")[2].removeprefix("--")
+        return GristmillError("is required", where=place, mend=f"give --{flag} VALUE")
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return GristmillError(message, where=place, mend=f"it is {error['input']!r}")

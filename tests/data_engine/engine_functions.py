@@ -1,0 +1,78 @@
+"""Functions that the engine's tests run in worker processes; documents are strings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from gristmill.core.errors import GristmillError
+
+
+def upper(batch: list[str]) -> list[str]:
+    return [text.upper() for text in batch]
+
+
+def hostile(batch: list[str]) -> list[str]:
+    """Does to its process what a document asks for."""
+    out = []
+    for text in batch:
+        if text == "raise":
+            raise KeyError("bad page")
+        if text == "hang":
+            time.sleep(600)
+        if text == "swell":
+            hoard = []
+            while True:
+                hoard.append(b"x" * (8 << 20))
+        if text == "crash":
+            os.abort()
+        if text == "exit":
+            os._exit(3)
+        out.append(text.upper())
+    return out
+
+
+def swell_natively(batch: list[str]) -> list[str]:
+    """Grows past the limit in small steps that never fail by themselves."""
+    hoard = [bytearray(1 << 20) for _ in range(400 if "swell" in batch else 1)]
+    if len(hoard) > 1:
+        time.sleep(30)
+    return [text.upper() for text in batch]
+
+
+class KilledOnce:
+    """Kills its own process, as `kill -9` from outside would, `times` times in all."""
+
+    def __init__(self, folder: str, times: int):
+        self.folder, self.times = folder, times
+
+    def __call__(self, batch: list[str]) -> list[str]:
+        if "victim" in batch:
+            kills = len(list(Path(self.folder).iterdir()))
+            if kills < self.times:
+                (Path(self.folder) / str(kills)).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [text.upper() for text in batch]
+
+
+def note_pid(batch: list[str]) -> list[int]:
+    time.sleep(0.3)
+    return [os.getpid() for _ in batch]
+
+
+def users_mistake(batch: list[str]) -> list[str]:
+    raise GristmillError("no such list", where="words.txt")
+
+
+def too_few(batch: list[str]) -> list[str]:
+    return batch[1:]
+
+
+def broken_setup() -> None:
+    raise ValueError("no model")
+
+
+def kill_setup() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,205 @@
+"""The compiled statistics against a slow twin that is written from the definitions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.data.filters.characters import (
+    CLOSING_CHARACTERS,
+    LINE_END_CHARACTERS,
+    SENTENCE_END_CHARACTERS,
+    core,
+)
+from gristmill.data.filters.lexicon import Lexicon, extend, hash_text
+from gristmill.data.filters.statistics import BULLETS, NAMES, LineRules, text_statistics
+
+LISTS = {
+    "function": ["the", "of", "and", "a", "is"],
+    "places": ["new york", "new york city", "york", "los angeles"],
+    "odd": ["the the the", "don't"],
+}
+STOPS = ["the", "be", "to", "of", "and", "that", "have", "with"]
+LEXICON = Lexicon.build(LISTS, STOPS)
+RULES = LineRules(short_line=12, c4_min_words=2, c4_max_word=9, c4_terminal=True)
+
+
+def twin(text: str, rules: LineRules = RULES) -> dict[str, int]:
+    words = text.split()
+    real = [w for w in words if any(c.isalnum() for c in w)]
+    lines = [line.strip() for line in text.split("\n")]
+    paragraphs: list[str] = []
+    block: list[str] = []
+    for line in [*lines, ""]:
+        if line:
+            block.append(line)
+        elif block:
+            paragraphs.append("\n".join(block))
+            block = []
+    lines = [line for line in lines if line]
+    repeated_lines, repeated_paragraphs = duplicates(lines), duplicates(paragraphs)
+    kept = [line for line in lines if c4_keeps(line, rules)]
+    cores = [core(w) for w in words]
+    counts = Counter(c for c in cores if c)
+    out = {
+        "characters": len(text),
+        "words": len(words),
+        "symbol_words": len(words) - len(real),
+        "word_characters": sum(map(len, real)),
+        "alpha_words": sum(any(c.isalpha() for c in w) for w in words),
+        "longest_word": max(map(len, words), default=0),
+        "hashes": text.count("#"),
+        "ellipses": text.count("...") + text.count("…"),
+        "digits": sum("0" <= c <= "9" for c in text),
+        "uppers": sum(c.isupper() and c.isalpha() for c in text),
+        "curly_brackets": text.count("{"),
+        "newlines": text.count("\n"),
+        "lines": len(lines),
+        "bullet_lines": sum(line[0] in BULLETS for line in lines),
+        "ellipsis_lines": sum(line.endswith(("...", "…")) for line in lines),
+        "ended_lines": sum(line.endswith(tuple(LINE_END_CHARACTERS)) for line in lines),
+        "short_lines": sum(len(line) <= rules.short_line for line in lines),
+        "duplicate_lines": len(repeated_lines),
+        "duplicate_line_characters": sum(map(len, repeated_lines)),
+        "paragraphs": len(paragraphs),
+        "duplicate_paragraphs": len(repeated_paragraphs),
+        "duplicate_paragraph_characters": sum(map(len, repeated_paragraphs)),
+        "c4_lines": len(kept),
+        "c4_sentences": sum(map(sentences, kept)),
+        "prose_words": sum(
+            len(line.split())
+            for line in lines
+            if len(line.split()) >= 5 and line.endswith(tuple(LINE_END_CHARACTERS))
+        ),
+        "stop_words": len(set(cores) & set(STOPS)),
+        "distinct_words": len(counts),
+        "top_word": max((n for w, n in counts.items() if w not in LISTS["function"]), default=0),
+    }
+    for n in (2, 3, 4):
+        grams = Counter(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+        top, times = grams.most_common(1)[0] if grams else ("", 0)
+        out[f"top_{n}_gram"] = len(top) * times
+    for n in range(5, 11):
+        out[f"duplicate_{n}_grams"] = duplicate_grams(words, n)
+    for category, phrases in LISTS.items():
+        matches = [
+            range(i, i + len(phrase.split()))
+            for phrase in phrases
+            for i in range(len(words))
+            if cores[i : i + len(phrase.split())] == phrase.split()
+        ]
+        out[f"hits:{category}"] = len(matches)
+        out[f"covered:{category}"] = len({place for match in matches for place in match})
+    return out
+
+
+def duplicates(elements: list[str]) -> list[str]:
+    return [e for i, e in enumerate(elements) if e in elements[:i]]
+
+
+def c4_keeps(line: str, rules: LineRules) -> bool:
+    words = line.split()
+    ends = line.endswith(tuple(LINE_END_CHARACTERS)) and not line.endswith(("...", "…"))
+    return (
+        len(words) >= rules.c4_min_words
+        and max(map(len, words)) <= rules.c4_max_word
+        and (ends or not rules.c4_terminal)
+    )
+
+
+def sentences(line: str) -> int:
+    count, rest = 0, False
+    for word in line.split():
+        body = word.rstrip(CLOSING_CHARACTERS)
+        ending = f"[{re.escape(SENTENCE_END_CHARACTERS)}]"
+        closing = f"[{re.escape(CLOSING_CHARACTERS)}]"
+        other = f"[^{re.escape(SENTENCE_END_CHARACTERS + CLOSING_CHARACTERS)}]"
+        dot = re.search(f"{ending}{closing}*{other}", word)
+        ends = body.endswith(tuple(SENTENCE_END_CHARACTERS))
+        if ends and not dot and sum(c.isalnum() for c in word) != 1:
+            count, rest = count + 1, False
+        else:
+            rest = True
+    return count + rest
+
+
+def duplicate_grams(words: list[str], n: int) -> int:
+    seen: set[tuple[str, ...]] = set()
+    characters, i = 0, 0
+    while i + n <= len(words):
+        gram = tuple(words[i : i + n])
+        if gram in seen:
+            characters += sum(map(len, gram))
+            i += n
+        else:
+            seen.add(gram)
+            i += 1
+    return characters
+
+
+# Few different words, so that lines, paragraphs and n-grams repeat.
+PIECES = [
+    "the", "The", "of", "new", "York", "city", "york", "(Los", "Angeles)", "don’t", "a", "b", "U.S.",
+    "e.g.", "3.14", "J.", "end.", "end.”", "what?!", "so...", "…", "wait…", "#", "##x", "•", "-", "- x",
+    "{", "}", "...", "....", ". . .", "straße", "ÉCOLE", "日本語。", "𝔘nicode", "🙂", "𠀀", "x" * 12, "İ",
+    " ", "  ", "\n", "\n\n", "\n \n", "\t", "\u00a0", "\u2028", "\r\n", "\x1f", ".", "?\"", "!)", "'",
+]  # fmt: skip
+texts = st.lists(st.sampled_from(PIECES), max_size=60).flatmap(
+    lambda pieces: st.sampled_from(["", " "]).map(lambda gap: gap.join(pieces))
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(texts | st.text(max_size=40), min_size=1, max_size=4))
+def test_equals_the_definitions(documents: list[str]) -> None:
+    found = text_statistics(documents, LEXICON, RULES)
+    for row, text in enumerate(documents):
+        assert found.of(row) == twin(text), text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from("a b c d".split()), min_size=20, max_size=120))
+def test_n_grams_of_few_words(words: list[str]) -> None:
+    text = " ".join(words)
+    assert text_statistics([text], LEXICON, RULES).of(0) == twin(text)
+
+
+def test_numbers_worked_out_by_hand() -> None:
+    text = "# Mice\n\nThe mouse ate the cheese. It was good!\n- and more...\n\n# Mice"
+    found = text_statistics([text], LEXICON, LineRules(short_line=10)).of(0)
+    assert found["words"] == 15 and found["symbol_words"] == 3
+    assert found["lines"] == 4 and found["paragraphs"] == 3
+    assert found["duplicate_lines"] == 1 and found["duplicate_line_characters"] == 6
+    assert found["duplicate_paragraphs"] == 1
+    assert found["bullet_lines"] == 1 and found["ellipsis_lines"] == 1
+    assert found["short_lines"] == 2
+    assert found["c4_lines"] == 1 and found["c4_sentences"] == 2
+    assert found["top_2_gram"] == 2 * len("# Mice")
+    assert found["stop_words"] == 2
+
+
+def test_a_batch_equals_its_documents_and_slices_of_arrow() -> None:
+    documents = ["one two three", "", "the cat. The cat.\nthe cat.", "new york city"]
+    alone = [text_statistics([text], LEXICON).of(0) for text in documents]
+    chunked = pa.chunked_array([pa.array(["zero"]), pa.array(documents)]).slice(1)
+    together = text_statistics(chunked, LEXICON)
+    assert [together.of(row) for row in range(len(documents))] == alone
+    assert len(text_statistics([], LEXICON)) == 0
+
+
+def test_every_published_name_is_a_column() -> None:
+    found = text_statistics(["x"], LEXICON)
+    assert found.names[: len(NAMES)] == NAMES
+    assert found["words"].tolist() == [1]
+
+
+def test_hash_in_python_and_compiled_agree() -> None:
+    # A phrase is only found where both compute the same hash.
+    found = text_statistics(["In New York, it rains."], LEXICON).of(0)
+    assert (found["hits:places"], found["covered:places"]) == (2, 2)
+    state = extend(extend(0, hash_text("new")), hash_text("york"))
+    assert LEXICON.find(state) & 2

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from gristmill.tokenizer.encoding import Encoder
+from gristmill.tokenizer.splitter import split
+from gristmill.tokenizer.tokenizer import Tokenizer
+
+
+def _reference(tokenizer: Tokenizer, data: bytes) -> list[int]:
+    """Applies the merges one by one, in order, to the whole of each piece: the definition."""
+    vocabulary = tokenizer.vocabulary
+    out: list[int] = []
+    for piece in split(data, vocabulary.pattern):
+        ids = [vocabulary.byte_ids[byte] for byte in piece]
+        for (left, right), made in zip(vocabulary.merges, vocabulary.merged_ids, strict=True):
+            if left not in ids:
+                continue
+            merged: list[int] = []
+            for token in ids:
+                if merged and merged[-1] == left and token == right:
+                    merged[-1] = made
+                else:
+                    merged.append(token)
+            ids = merged
+        out.extend(ids)
+    return out
+
+
+def test_equals_the_reference(
+    tokenizer: Tokenizer, texts: list[str], strange_texts: list[str]
+) -> None:
+    for text in [*texts[:60], *strange_texts[::10], *strange_texts[-40:]]:
+        assert tokenizer.encode(text) == _reference(tokenizer, text.encode()), text
+
+
+def test_long_pieces_equal_the_reference(tokenizer: Tokenizer) -> None:
+    rng = random.Random(1)
+    words = ["mill", "grain", "slowly", "the", "und", "a", "aa"]
+    for length in (30, 47, 48, 49, 50, 200, 900):
+        text = "".join(rng.choices(words, k=length))[:length]
+        assert tokenizer.encode(text) == _reference(tokenizer, text.encode()), length
+
+
+def test_a_batch_equals_one_by_one(
+    tokenizer: Tokenizer, texts: list[str], strange_texts: list[str]
+) -> None:
+    fresh = Tokenizer(tokenizer.vocabulary)
+    together = fresh.encode_batch([*texts, *strange_texts])
+    for text, ids in zip([*texts, *strange_texts], together, strict=True):
+        assert ids.dtype == np.int32
+        # A tokenizer without a filled cache gives the same.
+        assert ids.tolist() == fresh.encode(text)
+    assert Tokenizer(tokenizer.vocabulary).encode(texts[5]) == together[5].tolist()
+    assert fresh.encode_batch([]) == []
+
+
+def test_a_batch_of_many_megabytes_is_cut_at_documents(tokenizer: Tokenizer) -> None:
+    document = "the mill grinds " * 100_000
+    ids = tokenizer.encode_batch([document] * 6 + ["end"])
+    assert len(ids) == 7
+    assert all(np.array_equal(ids[0], other) for other in ids[1:6])
+    assert tokenizer.decode(ids[6]) == "end"
+
+
+@pytest.mark.timeout(60)
+def test_a_megabyte_without_a_blank_is_not_quadratic(tokenizer: Tokenizer) -> None:
+    rng = random.Random(4)
+    letters = "".join(rng.choices("thegrainmil", k=1_000_000))
+    for text in ("a" * 1_000_000, letters, " " * 1_000_000, "é!" * 300_000, "\n" * 1_000_000):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_threads_do_not_disturb_each_other(tokenizer: Tokenizer, texts: list[str]) -> None:
+    expected = [ids.tolist() for ids in tokenizer.encode_batch(texts)]
+    with ThreadPoolExecutor(4) as pool:
+        for ids in pool.map(lambda _: tokenizer.encode_batch(texts), range(8)):
+            assert [i.tolist() for i in ids] == expected
+
+
+def test_merge_order_not_longest_match() -> None:
+    # Merges bc, then ab: `abc` is a|bc in merge order.
+    a, b, c = ord("a"), ord("b"), ord("c")
+    encoder = Encoder(
+        np.arange(256, dtype=np.int32),
+        np.array([[b, c], [a, b]], dtype=np.int32),
+        np.array([256, 257], dtype=np.int32),
+        "gpt4",
+    )
+    assert encoder.encode(b"abc").tolist() == [a, 256]
+    assert encoder.encode(b"ab").tolist() == [257]
