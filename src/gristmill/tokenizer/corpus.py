@@ -1,0 +1,184 @@
+"""A mixture's documents: their texts for training, their tokens for the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.progress import Progress, Silent
+from gristmill.tokenizer.shards import ShardFile, SplitIndex, token_dtype, write_index
+from gristmill.tokenizer.tokenizer import Tokenizer
+
+_BATCH_ROWS = 512
+_KEPT = ["id", "url", "host", "domain"]
+
+
+def split_parts(mixture: Path, split: str) -> list[Path]:
+    """The files of a split, in order; empty where the mixture has no such split."""
+    return sorted((mixture / split).glob("part-*.parquet"))
+
+
+def split_bytes(mixture: Path, split: str) -> int:
+    """Bytes of the text column before compression, about; for progress."""
+    total = 0
+    for part in split_parts(mixture, split):
+        metadata = pq.read_metadata(part)
+        column = metadata.schema.names.index("text")
+        for group in range(metadata.num_row_groups):
+            total += metadata.row_group(group).column(column).total_uncompressed_size
+    return total
+
+
+def split_texts(mixture: Path, split: str, max_bytes: int | None = None) -> Iterator[str]:
+    """The texts in their shuffled order, up to the one that reaches `max_bytes`."""
+    for _, text in split_domain_texts(mixture, split, max_bytes):
+        yield text
+
+
+def split_domain_texts(
+    mixture: Path, split: str, max_bytes: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """(domain, text) in shuffled order, up to the one that reaches `max_bytes`."""
+    seen = 0
+    for part in split_parts(mixture, split):
+        for batch in _batches(part, ["domain", "text"]):
+            for domain, text in zip(
+                batch["domain"].to_pylist(), batch["text"].to_pylist(), strict=True
+            ):
+                yield domain, text
+                seen += len(text.encode("utf-8", "replace"))
+                if max_bytes is not None and seen >= max_bytes:
+                    return
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One shard to write: a part of the mixture in its n-th repetition."""
+
+    part: Path
+    split: str
+    number: int
+    repetition: int
+    documents: int
+
+
+def encode_mixture(
+    mixture: Path,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    workers: int = 1,
+    bar: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Writes the shards of `train`, `anneal` and `heldout` below `folder`; returns the splits.
+
+    One shard for each part, so that parts are encoded in parallel and the bytes do not depend on
+    `workers`. A document that is to be seen r times stands in the first r rounds over the parts:
+    its copies lie far apart. `anneal` holds the training documents that are marked so, once.
+    `bar` advances by documents. Memory is bounded by the batch and one part's document table.
+    """
+    bar = bar or Silent()
+    jobs = _jobs(mixture)
+    if not any(job.split == "train" for job in jobs):
+        raise GristmillError("the mixture has no training documents", where=mixture)
+    bar.total(sum(job.documents for job in jobs))
+    indexes = {split: SplitIndex(folder, split) for split in ("train", "anneal", "heldout")}
+    # Threads: the kernel and pyarrow work without the interpreter lock. Taken in order, a bounded
+    # number ahead, so that tables of parts do not pile up.
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting = []
+        for job in jobs:
+            waiting.append(pool.submit(_encode_part, job, tokenizer, folder))
+            if len(waiting) > max(1, workers):
+                _enter(waiting.pop(0).result(), indexes, bar)
+        for future in waiting:
+            _enter(future.result(), indexes, bar)
+    splits = {split: index.close() for split, index in indexes.items()}
+    write_index(folder, tokenizer.vocab_size, tokenizer.eot_id, splits)
+    return splits
+
+
+def _jobs(mixture: Path) -> list[_Job]:
+    """Shards in order: all parts in the first repetition, then those that go on into the second."""
+    jobs = []
+    for split in ("train", "heldout"):
+        parts = split_parts(mixture, split)
+        repeats = [_repeats(part, split) for part in parts]
+        number = 0
+        for repetition in range(max((int(r.max(initial=1)) for r in repeats), default=0)):
+            for part, wanted in zip(parts, repeats, strict=True):
+                documents = int(np.count_nonzero(wanted > repetition))
+                if documents:
+                    jobs.append(_Job(part, split, number, repetition, documents))
+                    number += 1
+    return jobs
+
+
+def _repeats(part: Path, split: str) -> npt.NDArray[np.int32]:
+    """How often each document of a part is seen; held-out ones once, whatever the column says."""
+    repeats: npt.NDArray[np.int32] = pq.read_table(part, columns=["repeats"])["repeats"].to_numpy()
+    return repeats if split == "train" else np.ones_like(repeats)
+
+
+def _encode_part(job: _Job, tokenizer: Tokenizer, folder: Path) -> dict[str, tuple[str, pa.Table]]:
+    """Writes the shard of a job, and its annealing shard; returns split to (file, documents)."""
+    names = {job.split: f"{job.split}/shard-{job.number:05d}.bin"}
+    if job.split == "train" and job.repetition == 0:
+        names["anneal"] = f"anneal/shard-{job.number:05d}.bin"
+    dtype = token_dtype(tokenizer.vocab_size)
+    with ExitStack() as stack:
+        shards = {
+            split: stack.enter_context(ShardFile(folder / name, dtype, tokenizer.eot_id))
+            for split, name in names.items()
+        }
+        tables: dict[str, list[pa.Table]] = {split: [] for split in names}
+        for batch in _batches(job.part, [*_KEPT, "repeats", "anneal", "text"]):
+            if job.split == "train":
+                batch = batch.filter(pa.array(batch["repeats"].to_numpy() > job.repetition))
+            texts = batch["text"].to_pylist()
+            encoded = tokenizer.encode_batch(texts)
+            sizes = [len(text.encode("utf-8", "replace")) for text in texts]
+            kept = batch.select(_KEPT).append_column("bytes", pa.array(sizes, pa.int64()))
+            chosen = {job.split: np.ones(len(texts), dtype=np.bool_)}
+            if "anneal" in names:
+                chosen["anneal"] = np.array(batch["anneal"].to_pylist(), dtype=np.bool_)
+            for split, mask in chosen.items():
+                for row in np.flatnonzero(mask).tolist():
+                    shards[split].append(encoded[row])
+                tables[split].append(kept.filter(pa.array(mask)))
+    result = {}
+    for split, name in names.items():
+        table = pa.concat_tables(tables[split]) if tables[split] else _no_documents()
+        tokens = pa.array(shards[split].tokens, pa.int32())
+        result[split] = (name, table.append_column("tokens", tokens))
+    return result
+
+
+def _enter(
+    done: dict[str, tuple[str, pa.Table]], indexes: dict[str, SplitIndex], bar: Progress
+) -> None:
+    for split, (name, table) in done.items():
+        indexes[split].add(name, table)
+        if split != "anneal":
+            bar.advance(table.num_rows)
+
+
+def _no_documents() -> pa.Table:
+    fields = [*((name, pa.string()) for name in _KEPT), ("bytes", pa.int64())]
+    return pa.schema(fields).empty_table()
+
+
+def _batches(part: Path, columns: list[str]) -> Iterator[pa.Table]:
+    with pq.ParquetFile(part) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+            yield pa.Table.from_batches([batch])

@@ -1,0 +1,298 @@
+"""Text to ids: exact BPE in merge order, with a cache of pretokens.
+
+Inside a pretoken the pair with the lowest merge rank is merged first, the leftmost of equals,
+until no pair is left. Short pretokens are searched through, long ones go through a heap, so that
+a megabyte without a blank costs n log n.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from gristmill.tokenizer.patterns import pattern_code
+from gristmill.tokenizer.splitter import piece_end
+from gristmill.tokenizer.unicode_classes import class_table
+
+Ids = npt.NDArray[np.int32]
+
+_FNV_OFFSET = -3750763034362895579
+_FNV_PRIME = 1099511628211
+_GOLDEN = -7046029254386353131
+_NO_RANK = 2147483647
+_SHORT = 48
+_CACHE_SLOTS = 1 << 15
+_CACHE_BYTES = 32
+_CACHE_IDS = 16
+_BATCH_BYTES = 4 << 20
+
+
+class Encoder:
+    """Encodes with one vocabulary; may be used from several threads, which then run in parallel.
+
+    byte_ids: int32 (256,), the id of each byte. merges: int32 (n, 2), pairs of ids in order.
+    merged_ids: int32 (n,), the id that each merge makes.
+    """
+
+    def __init__(self, byte_ids: Ids, merges: Ids, merged_ids: Ids, pattern: str):
+        self._byte_ids = np.ascontiguousarray(byte_ids, dtype=np.int32)
+        self._merged_ids = np.ascontiguousarray(merged_ids, dtype=np.int32)
+        self._pattern = pattern_code(pattern)
+        self._pair_keys, self._pair_ranks = _pair_table(merges)
+        self._local = threading.local()
+
+    def encode(self, text: bytes) -> Ids:
+        """The ids of one document."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, documents: Sequence[bytes]) -> list[Ids]:
+        """The ids of each document; none depends on its neighbours."""
+        results: list[Ids] = []
+        first = 0
+        while first < len(documents):
+            size, last = 0, first
+            while last < len(documents) and (last == first or size < _BATCH_BYTES):
+                size += len(documents[last])
+                last += 1
+            results.extend(self._encode_some(documents[first:last]))
+            first = last
+        return results
+
+    def _encode_some(self, documents: Sequence[bytes]) -> list[Ids]:
+        text = np.frombuffer(b"".join(documents), dtype=np.uint8)
+        ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
+        out = np.empty(text.size, dtype=np.int32)
+        id_ends = np.empty(ends.size, dtype=np.int64)
+        cache = self._cache()
+        _encode(
+            text, ends, class_table(), self._pattern,
+            self._byte_ids, self._pair_keys, self._pair_ranks, self._merged_ids,
+            cache[0], cache[1], cache[2], cache[3], out, id_ends,
+        )  # fmt: skip
+        starts = [0, *id_ends.tolist()]
+        return [out[a:b].copy() for a, b in pairwise(starts)]
+
+    def _cache(self) -> tuple[Any, Any, Any, Any]:
+        """This thread's cache: hash, (bytes, ids), pretoken and ids of each slot."""
+        cache = getattr(self._local, "cache", None)
+        if cache is None:
+            cache = (
+                np.zeros(_CACHE_SLOTS, dtype=np.int64),
+                np.zeros((_CACHE_SLOTS, 2), dtype=np.uint8),
+                np.empty((_CACHE_SLOTS, _CACHE_BYTES), dtype=np.uint8),
+                np.empty((_CACHE_SLOTS, _CACHE_IDS), dtype=np.int32),
+            )
+            self._local.cache = cache
+        return cache
+
+
+def _pair_table(merges: Ids) -> tuple[npt.NDArray[np.int64], Ids]:
+    """Open addressing from (left id << 32 | right id) to merge rank; -1 marks a free slot."""
+    size = 16
+    while size < 4 * len(merges):
+        size *= 2
+    keys = np.full(size, -1, dtype=np.int64)
+    ranks = np.empty(size, dtype=np.int32)
+    pairs = np.ascontiguousarray(merges, dtype=np.int64).reshape(-1, 2)
+    _fill_pair_table(pairs[:, 0] << 32 | pairs[:, 1], keys, ranks)
+    return keys, ranks
+
+
+@njit(cache=True, nogil=True)
+def _fill_pair_table(pairs: Any, keys: Any, ranks: Any) -> None:
+    mask = keys.size - 1
+    for rank in range(pairs.size):
+        slot = ((pairs[rank] * _GOLDEN) >> 32) & mask
+        while keys[slot] >= 0 and keys[slot] != pairs[rank]:
+            slot = (slot + 1) & mask
+        # A pair that is listed twice counts where it stands first.
+        if keys[slot] < 0:
+            keys[slot] = pairs[rank]
+            ranks[slot] = rank
+
+
+@njit(cache=True, nogil=True)
+def _rank(keys: Any, ranks: Any, left: int, right: int) -> Any:
+    mask = keys.size - 1
+    key = np.int64(left) << 32 | np.int64(right)
+    slot = ((key * _GOLDEN) >> 32) & mask
+    while keys[slot] != key:
+        if keys[slot] < 0:
+            return _NO_RANK
+        slot = (slot + 1) & mask
+    return np.int64(ranks[slot])
+
+
+@njit(cache=True, nogil=True)
+def _encode(
+    text: Any,
+    ends: Any,
+    classes: Any,
+    pattern: int,
+    byte_ids: Any,
+    keys: Any,
+    ranks: Any,
+    merged_ids: Any,
+    cache_hash: Any,
+    cache_size: Any,
+    cache_text: Any,
+    cache_ids: Any,
+    out: Any,
+    id_ends: Any,
+) -> None:
+    """Fills `out` with the ids of all documents, `id_ends` with where each document's ids end."""
+    pair_rank = np.empty(_SHORT + 1, dtype=np.int64)
+    at, count = 0, 0
+    for document in range(ends.size):
+        end = ends[document]
+        while at < end:
+            stop = piece_end(text, at, end, classes, pattern)
+            length = stop - at
+            if length == 1:
+                out[count] = byte_ids[text[at]]
+                count += 1
+                at = stop
+                continue
+            slot, value = np.int64(0), np.int64(0)
+            if length <= _CACHE_BYTES:
+                value = np.int64(_FNV_OFFSET)
+                for i in range(at, stop):
+                    value = (value ^ np.int64(text[i])) * _FNV_PRIME
+                slot = (value ^ (value >> 29)) & (_CACHE_SLOTS - 1)
+                if cache_hash[slot] == value and cache_size[slot, 0] == length:
+                    i = 0
+                    while i < length and cache_text[slot, i] == text[at + i]:
+                        i += 1
+                    if i == length:
+                        for i in range(cache_size[slot, 1]):
+                            out[count + i] = cache_ids[slot, i]
+                        count += cache_size[slot, 1]
+                        at = stop
+                        continue
+            for i in range(length):
+                out[count + i] = byte_ids[text[at + i]]
+            if length <= _SHORT:
+                n = _merge_short(out, count, length, pair_rank, keys, ranks, merged_ids)
+            else:
+                n = _merge_long(out, count, length, keys, ranks, merged_ids)
+            if length <= _CACHE_BYTES and n <= _CACHE_IDS:
+                cache_hash[slot] = value
+                cache_size[slot, 0] = length
+                cache_size[slot, 1] = n
+                for i in range(length):
+                    cache_text[slot, i] = text[at + i]
+                for i in range(n):
+                    cache_ids[slot, i] = out[count + i]
+            count += n
+            at = stop
+        id_ends[document] = count
+
+
+@njit(cache=True, nogil=True)
+def _merge_short(
+    ids: Any, start: int, n: int, pair_rank: Any, keys: Any, ranks: Any, merged_ids: Any
+) -> int:
+    """Merges `ids[start : start + n]` in place by searching for the lowest rank each time."""
+    for i in range(n - 1):
+        pair_rank[i] = _rank(keys, ranks, ids[start + i], ids[start + i + 1])
+    while n > 1:
+        best = 0
+        for i in range(1, n - 1):
+            if pair_rank[i] < pair_rank[best]:
+                best = i
+        if pair_rank[best] == _NO_RANK:
+            break
+        ids[start + best] = merged_ids[pair_rank[best]]
+        n -= 1
+        for i in range(best + 1, n):
+            ids[start + i] = ids[start + i + 1]
+            pair_rank[i - 1] = pair_rank[i]
+        if best > 0:
+            pair_rank[best - 1] = _rank(keys, ranks, ids[start + best - 1], ids[start + best])
+        if best < n - 1:
+            pair_rank[best] = _rank(keys, ranks, ids[start + best], ids[start + best + 1])
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _merge_long(ids: Any, start: int, n: int, keys: Any, ranks: Any, merged_ids: Any) -> int:
+    """The same through a heap of (rank, position): n log n."""
+    following = np.empty(n, dtype=np.int64)
+    preceding = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        following[i], preceding[i] = i + 1, i - 1
+    heap = np.empty(3 * n, dtype=np.int64)
+    size = 0
+    for i in range(n - 1):
+        rank = _rank(keys, ranks, ids[start + i], ids[start + i + 1])
+        if rank != _NO_RANK:
+            size = _push(heap, size, rank << 32 | i)
+    while size > 0:
+        top = heap[0]
+        size = _pop(heap, size)
+        rank, i = top >> 32, top & 0xFFFFFFFF
+        j = following[i]
+        # Stale where one side was merged since: a token that is gone has id -1.
+        if ids[start + i] < 0 or j >= n:
+            continue
+        if _rank(keys, ranks, ids[start + i], ids[start + j]) != rank:
+            continue
+        ids[start + i] = merged_ids[rank]
+        ids[start + j] = -1
+        k = following[j]
+        following[i] = k
+        if k < n:
+            preceding[k] = i
+            rank = _rank(keys, ranks, ids[start + i], ids[start + k])
+            if rank != _NO_RANK:
+                size = _push(heap, size, rank << 32 | i)
+        h = preceding[i]
+        if h >= 0:
+            rank = _rank(keys, ranks, ids[start + h], ids[start + i])
+            if rank != _NO_RANK:
+                size = _push(heap, size, rank << 32 | h)
+    count = 0
+    i = 0
+    while i < n:
+        ids[start + count] = ids[start + i]
+        count += 1
+        i = following[i]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _push(heap: Any, size: int, key: int) -> int:
+    at = size
+    while at > 0:
+        parent = (at - 1) >> 1
+        if heap[parent] <= key:
+            break
+        heap[at] = heap[parent]
+        at = parent
+    heap[at] = key
+    return size + 1
+
+
+@njit(cache=True, nogil=True)
+def _pop(heap: Any, size: int) -> int:
+    size -= 1
+    key = heap[size]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= key:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = key
+    return size

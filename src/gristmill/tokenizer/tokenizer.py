@@ -1,0 +1,145 @@
+"""The tokenizer: text to ids and back, exactly.
+
+Text is never markup: a text that spells `<|endoftext|>` becomes ordinary tokens. Special tokens
+come from `special_tokens` by name, as ids.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gristmill.core.errors import GristmillError
+from gristmill.tokenizer.encoding import Encoder, Ids
+from gristmill.tokenizer.formats import read_tokenizer, write_tokenizer
+from gristmill.tokenizer.vocabulary import END_OF_TEXT, PADDING, Vocabulary
+
+
+class Tokenizer:
+    """Byte-level BPE over one vocabulary. Several threads may share one."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+        self._tokens = vocabulary.tokens
+        self._special = frozenset(vocabulary.special_tokens.values())
+        self._encoder = Encoder(
+            np.array(vocabulary.byte_ids, dtype=np.int32),
+            np.array(vocabulary.merges, dtype=np.int32).reshape(-1, 2),
+            np.array(vocabulary.merged_ids, dtype=np.int32),
+            vocabulary.pattern,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Tokenizer:
+        """From a `tokenizer.json`, or a folder that holds one. Raises GristmillError."""
+        return cls(read_tokenizer(Path(path)))
+
+    def save(self, folder: Path | str) -> None:
+        """Writes `tokenizer.json`, `ranks.tiktoken` and `tokenizer_config.json`."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_tokenizer(Path(folder), self.vocabulary)
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[Vocabulary]]:
+        # Worker processes get the vocabulary and build their own tables and caches.
+        return (Tokenizer, (self.vocabulary,))
+
+    @property
+    def vocab_size(self) -> int:
+        """All ids, special tokens included: the rows of a model's embedding."""
+        return len(self._tokens)
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Name to id."""
+        return dict(self.vocabulary.special_tokens)
+
+    @property
+    def eot_id(self) -> int:
+        """The id that ends every document."""
+        return self._special_id(END_OF_TEXT)
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills a batch; never the same as `eot_id`."""
+        return self._special_id(PADDING)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one id; a special token's are its name."""
+        return self._tokens[self._checked(token_id)]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, none of them special."""
+        return self._encoder.encode(utf8(text)).tolist()
+
+    def encode_bytes(self, data: bytes) -> Ids:
+        """The ids, int32, of any bytes, valid UTF-8 or not."""
+        return self._encoder.encode(data)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids, int32, of each text."""
+        return self._encoder.encode_batch([utf8(text) for text in texts])
+
+    def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
+        """Exactly the bytes that were encoded. Raises GristmillError for an id out of range."""
+        special = self._special if skip_special else frozenset[int]()
+        tokens, checked = self._tokens, self._checked
+        return b"".join([tokens[checked(i)] for i in as_list(ids) if i not in special])
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
+        """The text; bytes that are not UTF-8 become U+FFFD. Special tokens show their names."""
+        return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
+
+    def stream(self, *, skip_special: bool = False) -> StreamDecoder:
+        """A decoder that takes ids one by one, for text that is shown while it is generated."""
+        return StreamDecoder(self, skip_special)
+
+    def _checked(self, token_id: int) -> int:
+        if not 0 <= token_id < len(self._tokens):
+            raise GristmillError(
+                f"id {token_id} is not in this vocabulary of {len(self._tokens)}",
+                mend="use the tokenizer that made the ids",
+            )
+        return token_id
+
+    def _special_id(self, name: str) -> int:
+        try:
+            return self.vocabulary.special_tokens[name]
+        except KeyError:
+            raise GristmillError(f"this tokenizer has no special token {name}") from None
+
+
+class StreamDecoder:
+    """Turns ids into text as they come; holds the bytes of an unfinished character back."""
+
+    def __init__(self, tokenizer: Tokenizer, skip_special: bool = False):
+        self._tokenizer = tokenizer
+        self._skip_special = skip_special
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        """The text that this id completes; may be empty."""
+        data = self._tokenizer.decode_bytes([token_id], skip_special=self._skip_special)
+        return self._decoder.decode(data)
+
+    def finish(self) -> str:
+        """What was held back, as U+FFFD, where the ids end inside a character."""
+        return self._decoder.decode(b"", True)
+
+
+def utf8(text: str) -> bytes:
+    """UTF-8; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def as_list(ids: Iterable[int] | npt.NDArray[np.integer]) -> list[int]:
+    """Plain integers from a list, an array or a tensor."""
+    if hasattr(ids, "tolist"):
+        return list(ids.tolist())
+    return [int(i) for i in ids]

@@ -1,0 +1,145 @@
+"""The command line: the frozen tree, exit codes, one-line errors, a light start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gristmill.cli.flags import parse_flags
+from gristmill.cli.main import main
+from gristmill.cli.tree import all_verbs
+from gristmill.core.errors import GristmillError
+from gristmill.stages.registry import STAGES, stage_by_verb
+
+TREE = """
+chat
+config schema
+config show
+config validate
+data crawl
+data decontaminate
+data dedup
+data domains
+data extract
+data filter
+data import
+data inspect
+data mix
+data quality
+data sample-web
+data why
+doctor
+evaluate perplexity
+evaluate tasks
+generate
+lineage
+ls
+quickstart
+report
+run
+score
+show
+tokenizer compare
+tokenizer encode
+tokenizer train
+train lm
+train pretrain
+"""
+
+
+def test_the_tree_of_verbs_is_frozen() -> None:
+    assert sorted(all_verbs()) == TREE.split("\n")[1:-1]
+
+
+@pytest.mark.parametrize("verb", sorted(STAGES))
+def test_every_stage_has_help_with_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    stage = stage_by_verb(verb)
+    assert stage.example and stage.example.splitlines()[0] in shown
+    assert all(f"--{name} " in shown for name in stage.config.model_fields if "." not in name) or (
+        "." in shown
+    )
+    assert max(len(line) for line in shown.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("verb", [v for v in TREE.split("\n")[1:-1] if v not in STAGES])
+def test_every_command_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    assert "example" in capsys.readouterr().out or verb.startswith(("config", "train"))
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gristmill", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+    )
+
+
+def test_a_mistyped_verb_is_one_line_with_the_nearest(tmp_path: Path) -> None:
+    for arguments, expected in [
+        (["data", "crwl"], "no command 'data crwl'; did you mean 'data crawl'?"),
+        (["rnu"], "no command 'rnu'; did you mean 'run'?"),
+        (["run", "demmo"], "no recipe 'demmo'"),
+        (["data", "import"], "--path: is required; give --path VALUE"),
+        (["data", "import", "--path", "nowhere"], "nowhere: no such file"),
+        (["data", "filter", "--workspace", "w"], "data filter needs its input 'documents'"),
+        (["data", "dedup", "--near.wrods", "3"], "unknown key 'wrods'; did you mean 'words'?"),
+        (["data", "dedup", "--near.words", "many"], "--near.words: input should be a valid int"),
+        (["run", "demo", "--seed", "x"], "--seed: must be a whole number"),
+        (["show", "x", "--workspace", "none"], "none: no such workspace"),
+    ]:
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert expected in done.stderr, (arguments, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    heavy = ("torch", "pyarrow", "numba", "matplotlib", "scipy", "aiohttp", "numpy")
+    code = (
+        "import sys, gristmill.cli.main as m; m.main(['--help']); m.main(['--version']);"
+        f"print([n for n in {heavy!r} if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
+
+
+def test_flags_are_words_options_switches_and_settings() -> None:
+    flags = parse_flags(
+        ["demo", "--a.b", "3", "--c=x", "--on", "--dry-run", "--workspace", "w", "--n", "-1"],
+        options=("workspace",),
+        switches=("dry-run",),
+    )
+    assert flags.words == ["demo"]
+    assert flags.settings == {"a.b": 3, "c": "x", "on": True, "n": -1}
+    assert flags.on("dry-run") and flags.text("workspace", "") == "w"
+    with pytest.raises(GristmillError, match="needs a value"):
+        parse_flags(["--workspace"], options=("workspace",), switches=())
+    with pytest.raises(GristmillError, match="did you mean '--json'"):
+        parse_flags(["--jsn"], options=(), switches=("json",), settings=False)
+
+
+def test_config_show_fills_in_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "demo", "--data.dedup.near.words", "4", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["data"]["dedup"]["near"]["words"] == 4
+    assert shown["data"]["extract"]["inputs"] == {"pages": "data.crawl"}
+    assert main(["config", "validate", "demo"]) == 0
+    assert main(["config", "validate", "own-text"]) == 2
+    assert main(["config", "validate", "own-text", "--data.import.path", "x"]) == 0
+
+
+def test_config_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "near" in schema["properties"]["data"]["properties"]["dedup"]["properties"]
+    assert main(["config", "schema", "tokenizer", "train"]) == 0
+    assert "vocab_size" in json.loads(capsys.readouterr().out)["properties"]
