@@ -88,12 +88,23 @@ def test_autocast_keeps_the_way_and_the_precision(
         called.append(q.dtype)
         return fused(q, *args, **kwargs)
 
+    weights = []
+    softmax = torch.softmax
+
+    def spy_softmax(scores: torch.Tensor, dim: int) -> torch.Tensor:
+        weights.append(softmax(scores, dim).dtype)
+        return softmax(scores, dim)
+
     monkeypatch.setattr(attention_module.F, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(attention_module.torch, "softmax", spy_softmax)
     model, tokens = build(), some_tokens(2, 20)
     exact = model.head(model(tokens))
     with torch.autocast("cpu", torch.bfloat16):
         close = model.head(model(tokens))
-    assert called == ([] if limit else [torch.float32] * 2 + [torch.bfloat16] * 2)
+    dtypes = [torch.float32] * 2 + [torch.bfloat16] * 2
+    # Each way keeps to itself, in the precision of the projections.
+    assert called == ([] if limit else dtypes)
+    assert weights == (dtypes if limit else [])
     assert (exact - close.float()).abs().max() < 0.05 * exact.abs().max()
 
 

@@ -43,17 +43,51 @@ def print_figures(figures: Mapping[str, Any], out: Console) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], out: Console, note: str = ""
 ) -> None:
-    """A table whose number columns stand to the right."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None)
-    for index, column in enumerate(columns):
-        numbers = any(isinstance(row[index], (int, float)) for row in rows)
-        table.add_column(escape(column), justify="right" if numbers else "left")
+    """A table whose number columns stand to the right; narrow terminals fold the text columns.
+
+    Columns that do not fit beside the first are left out and counted: the report has them all.
+    """
+    shown = _columns_that_fit(columns, rows, out.width)
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, expand=False
+    )
+    for index in shown:
+        numbers = any(isinstance(row[index], (int, float, Mapping)) for row in rows)
+        table.add_column(
+            escape(columns[index]),
+            justify="right" if numbers else "left",
+            no_wrap=numbers,
+            overflow="fold",
+        )
     for row in rows:
-        table.add_row(*(escape(cell_text(cell)) for cell in row))
+        table.add_row(*(escape(cell_text(row[index])) for index in shown))
     out.print()
     out.print(table)
+    if len(shown) < len(columns):
+        out.print(f"[dim]({len(columns) - len(shown)} more columns in the report)[/dim]")
     if note:
         out.print(f"[dim]{escape(note)}[/dim]")
+
+
+def _columns_that_fit(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int
+) -> list[int]:
+    room = width
+    shown: list[int] = []
+    for index, column in enumerate(columns):
+        longest = max((len(cell_text(row[index])) for row in rows), default=0)
+        text = not any(isinstance(row[index], (int, float, Mapping)) for row in rows)
+        # Text folds, numbers do not.
+        need = (min(longest, 18) if text else max(longest, _longest_word(column))) + 2
+        if shown and need > room:
+            break
+        shown.append(index)
+        room -= need
+    return shown
+
+
+def _longest_word(text: str) -> int:
+    return max((len(word) for word in text.split()), default=0)
 
 
 def cell_text(cell: Any) -> str:

@@ -32,10 +32,14 @@ class Figure:
         return cls(entry["value"], entry.get("low"), entry.get("high"), entry.get("n"))
 
     def __str__(self) -> str:
-        text = f"{self.value:.4g}"
+        text = _short(self.value)
         if self.low is not None and self.high is not None:
-            text += f" [{self.low:.4g}, {self.high:.4g}]"
+            text += f" [{_short(self.low)}, {_short(self.high)}]"
         return text
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Generation and scoring over a live module: batches, sampling, log-probabilities."""

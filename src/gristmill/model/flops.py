@@ -1,0 +1,70 @@
+"""Floating-point operations per token, by the usual conventions, each named.
+
+How parameters are counted changes a scaling law's exponent, so every count says which it is.
+A multiply and an add are two operations; norms, rotations and softmax are left out (below 1%).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gristmill.model.transformer import TransformerConfig
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """total: everything, a tied embedding once. embedding: the looked-up matrix. head: the matrix
+    that makes logits (the same one where tied). blocks: everything else that multiplies.
+    norms: gain vectors. `without_embedding` is Kaplan et al.'s N (2020), `matrix` is the N for
+    which 6 N D counts a step's matrix products (blocks and head).
+    """
+
+    total: int
+    embedding: int
+    head: int
+    blocks: int
+    norms: int
+
+    @property
+    def matrix(self) -> int:
+        """Parameters that multiply activations: blocks and head."""
+        return self.blocks + self.head
+
+    @property
+    def without_embedding(self) -> int:
+        """Blocks and norms: no embedding and no head."""
+        return self.blocks + self.norms
+
+
+def count_parameters(config: TransformerConfig) -> ParameterCount:
+    """The counts of a shape, without building it."""
+    q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    attention = config.width * (2 * q_width + 2 * kv_width)
+    block = attention + 3 * config.width * config.mlp_width
+    norms = config.layers * 2 * (config.width + config.head_dim) + config.width
+    embedding = config.vocab_size * config.width
+    blocks = config.layers * block
+    total = blocks + norms + embedding * (1 if config.tied else 2)
+    return ParameterCount(total, embedding, embedding, blocks, norms)
+
+
+def attention_flops_per_token(config: TransformerConfig, keys: float) -> float:
+    """Forward operations of q k^T and of the weighted sum of v, for a token seeing `keys` keys."""
+    return 4.0 * config.layers * config.heads * config.head_dim * keys
+
+
+def flops_per_token(config: TransformerConfig, length: int | None = None) -> float:
+    """Forward and backward operations per trained token: 6 N + attention.
+
+    N counts blocks and head. length: tokens per row (default: the context); a token sees
+    (length + 1) / 2 keys on average, as causal attention needs no more. The backward pass costs
+    twice the forward (Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B, where
+    attention is counted in full).
+    """
+    keys = ((length or config.context) + 1) / 2
+    return 6.0 * count_parameters(config).matrix + 3.0 * attention_flops_per_token(config, keys)
+
+
+def forward_flops_per_token(config: TransformerConfig, keys: float) -> float:
+    """Operations to produce one token that sees `keys` keys: 2 N + attention."""
+    return 2.0 * count_parameters(config).matrix + attention_flops_per_token(config, keys)

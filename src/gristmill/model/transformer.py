@@ -1,0 +1,329 @@
+"""The transformer in the shape of Qwen3, so that everything which loads that loads this.
+
+Pre-RMSNorm with weights, RMSNorm on each query and key head, rotary positions, grouped key-value
+heads, SwiGLU, no biases, tied or untied head (Qwen3 technical report, 2025, section 2). Parameter
+names are those of Hugging Face's Qwen3ForCausalLM: weights need no mapping. The file knows nothing
+of devices, training or parallelism.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.seeds import derive_seed
+from gristmill.model.attention import Visibility, attention, compute_dtype
+from gristmill.model.cache import KVCache, LayerCache
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The shape. `context` is the length that it is trained for; rotary positions go beyond."""
+
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp_width: int
+    context: int
+    rope_theta: float = 10_000.0
+    tied: bool = True
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        sizes = (
+            "vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width", "context"
+        )  # fmt: skip
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise GristmillError(f"{name} must be at least 1", where=f"model.{name}")
+        if self.heads % self.kv_heads:
+            raise GristmillError(
+                f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly",
+                where="model.kv_heads",
+                mend="make it a divisor of model.heads",
+            )
+        if self.head_dim % 2:
+            raise GristmillError(
+                f"rotary positions need an even head_dim, not {self.head_dim}",
+                where="model.head_dim",
+            )
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight over the last axis, in float32 inside (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_float = x.float()
+        scale = torch.rsqrt(x_float.pow(2).mean(dim=-1, keepdim=True) + self.eps)
+        return self.weight.to(x.dtype) * (x_float * scale).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped causal attention with normalised queries and keys and rotary positions."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.head_dim = config.head_dim
+        q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.q_proj = nn.Linear(config.width, q_width, bias=False)
+        self.k_proj = nn.Linear(config.width, kv_width, bias=False)
+        self.v_proj = nn.Linear(config.width, kv_width, bias=False)
+        self.o_proj = nn.Linear(q_width, config.width, bias=False)
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
+
+    def forward(self, x_BTD: Tensor, step: Step, cache: LayerCache | None = None) -> Tensor:
+        q_BHTD = self.q_norm(self._heads(self.q_proj(x_BTD))).transpose(1, 2)
+        k_BKTD = self.k_norm(self._heads(self.k_proj(x_BTD))).transpose(1, 2)
+        v_BKTD = self._heads(self.v_proj(x_BTD)).transpose(1, 2)
+        q_BHTD, k_BKTD = rotate(q_BHTD, step.rotary), rotate(k_BKTD, step.rotary)
+        if cache is not None:
+            k_BKTD, v_BKTD = cache.write(k_BKTD, v_BKTD, step.positions_BT, step.start)
+        out_BHTD = attention(q_BHTD, k_BKTD, v_BKTD, step.visibility)
+        out_BTD: Tensor = self.o_proj(out_BHTD.transpose(1, 2).flatten(2))
+        return out_BTD
+
+    def _heads(self, x_BTD: Tensor) -> Tensor:
+        return x_BTD.view(*x_BTD.shape[:2], -1, self.head_dim)
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.width, config.mlp_width, bias=False)
+        self.up_proj = nn.Linear(config.width, config.mlp_width, bias=False)
+        self.down_proj = nn.Linear(config.mlp_width, config.width, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return out
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on a normalised copy of the residual stream."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x_BTD: Tensor, step: Step, cache: LayerCache | None = None) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), step, cache)
+        out: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        return out
+
+
+class Trunk(nn.Module):
+    """Embedding, blocks and last norm: what Qwen3ForCausalLM keeps under `model`."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_eps)
+
+
+class Transformer(nn.Module):
+    """Token ids in, hidden states out; `head` turns hidden states into logits."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        self.lm_head = (
+            None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        )
+
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments_BT: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Final-normed hidden states, hidden_BTD.
+
+        segments_BT: integers; a token sees only earlier tokens of its own segment (several
+        documents in one row). positions_BT: default 0, 1, ... in each row; restarting in each
+        segment where segments are given; going on from `cache.length` where a cache is given.
+        cache: what the rows held before; the new tokens are added to it. With a cache, positions
+        must be such that every earlier slot of the row has been written.
+        Raises GristmillError where segments and a cache are both given or the cache is full.
+        """
+        step = _plan(
+            self.config, self._compute_dtype(), tokens_BT, segments_BT, positions_BT, cache
+        )
+        x_BTD = self.model.embed_tokens(tokens_BT)
+        for index, block in enumerate(self.model.layers):
+            x_BTD = block(x_BTD, step, None if cache is None else cache.layer(index))
+        hidden_BTD: Tensor = self.model.norm(x_BTD)
+        return hidden_BTD
+
+    def head(self, hidden_BTD: Tensor) -> Tensor:
+        """logits_BTV of hidden states (any leading axes)."""
+        return F.linear(hidden_BTD, self.head_weight)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The (vocab_size, width) matrix that `head` multiplies by: the embedding where tied."""
+        if self.lm_head is None:
+            return self.model.embed_tokens.weight
+        return self.lm_head.weight
+
+    def new_cache(self, rows: int, capacity: int) -> KVCache:
+        """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
+        weight = self.model.embed_tokens.weight
+        return KVCache(
+            layers=self.config.layers,
+            rows=rows,
+            kv_heads=self.config.kv_heads,
+            head_dim=self.config.head_dim,
+            capacity=capacity,
+            device=weight.device,
+            dtype=self._compute_dtype(),
+        )
+
+    def num_parameters(self) -> int:
+        """All parameters, a tied embedding counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def num_matrix_parameters(self) -> int:
+        """Parameters that multiply activations: every matrix in the blocks, and the head.
+
+        The head counts, tied or not, because it is multiplied; an untied embedding does not,
+        because it is only looked up; norms do not. This is the N of 6 N D (flops.py).
+        """
+        blocks = sum(p.numel() for p in self.model.layers.parameters() if p.ndim == 2)
+        return blocks + self.head_weight.numel()
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> None:
+        """Fills every parameter; each from its own seed, so that no shape moves another's values.
+
+        Embedding and head N(0, 0.02). Matrices N(0, 1 / (3 fan-in)): the variance of torch's own
+        uniform default. The two that write into the residual stream start at 0, so that every
+        block starts as the identity.
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.fill_(1.0)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.zero_()
+            else:
+                outer = name.endswith(("embed_tokens.weight", "lm_head.weight"))
+                std = 0.02 if outer else math.sqrt(1 / (3 * parameter.shape[1]))
+                generator = torch.Generator().manual_seed(derive_seed(seed, "init", name))
+                values = torch.randn(parameter.shape, generator=generator) * std
+                parameter.copy_(values.to(parameter.dtype))
+
+    def _compute_dtype(self) -> torch.dtype:
+        return compute_dtype(self.model.embed_tokens.weight)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What all layers share in one pass. `start`: see LayerCache.write."""
+
+    positions_BT: Tensor
+    rotary: tuple[Tensor, Tensor]
+    visibility: Visibility
+    start: int | None = None
+
+
+def document_segments(tokens_BT: Tensor, eot_id: int) -> Tensor:
+    """Segment ids of rows cut from a stream in which every document ends with `eot_id`.
+
+    The end-of-text token opens the document that follows: its first token is predicted from it, at
+    position 0, as it is in evaluation and generation.
+    """
+    return (tokens_BT == eot_id).cumsum(dim=1)
+
+
+def positions_of_segments(segments_BT: Tensor) -> Tensor:
+    """Positions that restart at 0 where a row's segment id changes; int64, (B, T)."""
+    length = segments_BT.shape[1]
+    index_T = torch.arange(length, device=segments_BT.device)
+    changed_BT = torch.zeros_like(segments_BT, dtype=torch.bool)
+    changed_BT[:, 1:] = segments_BT[:, 1:] != segments_BT[:, :-1]
+    start_BT = torch.where(changed_BT, index_T, 0).cummax(dim=1).values
+    return index_T - start_BT
+
+
+def rotary_angles(
+    positions_BT: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine for `rotate`, (B, 1, T, head_dim / 2); angles in float32 (Su et al. 2021)."""
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device)
+    frequency = 1.0 / (theta ** (exponent / head_dim))
+    angle = positions_BT[:, None, :, None].float() * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x_BHTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns the pairs (i, i + D / 2) of each head by its position's angles."""
+    cos, sin = rotary
+    first, second = x_BHTD.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def _plan(
+    config: TransformerConfig,
+    dtype: torch.dtype,
+    tokens_BT: Tensor,
+    segments_BT: Tensor | None,
+    positions_BT: Tensor | None,
+    cache: KVCache | None,
+) -> Step:
+    length, device = tokens_BT.shape[1], tokens_BT.device
+    if cache is not None and segments_BT is not None:
+        raise GristmillError("segments and a cache cannot be combined")
+    start = None
+    if positions_BT is None:
+        if segments_BT is not None:
+            positions_BT = positions_of_segments(segments_BT)
+        else:
+            start = 0 if cache is None else cache.length
+            positions_BT = torch.arange(start, start + length, device=device)[None]
+    if cache is None:
+        visibility = _visible(segments_BT, length, device)
+    else:
+        end = int(positions_BT.max()) + 1 if start is None else start + length
+        cache.reserve(end)
+        visibility = _visible_in_cache(positions_BT, cache.length, start)
+    rotary = rotary_angles(positions_BT, config.head_dim, config.rope_theta, dtype)
+    return Step(positions_BT, rotary, visibility, start)
+
+
+def _visible(segments_BT: Tensor | None, length: int, device: torch.device) -> Visibility:
+    if segments_BT is None:
+        return Visibility(causal=True)
+    same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
+    index_T = torch.arange(length, device=device)
+    return Visibility(causal=True, allowed_BTS=same_BTS & (index_T[:, None] >= index_T))
+
+
+def _visible_in_cache(positions_BT: Tensor, keys: int, start: int | None) -> Visibility:
+    if start == 0:
+        return Visibility(causal=True)
+    if start is not None and positions_BT.shape[1] == 1:
+        return Visibility(causal=False)
+    slots_S = torch.arange(keys, device=positions_BT.device)
+    return Visibility(causal=False, allowed_BTS=slots_S <= positions_BT[:, :, None])

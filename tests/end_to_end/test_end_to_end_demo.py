@@ -1,0 +1,208 @@
+"""The demo recipe at test size: complete, cached, exact after kills, clear on bad input."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+PROMISED = """
+crawl.forbidden_fetched extract.f1 language.precision language.recall dedup.exact.precision
+dedup.exact.recall dedup.near.precision dedup.near.recall personal_data.precision
+personal_data.recall boilerplate.precision boilerplate.recall spam.precision spam.recall
+adult.precision adult.recall quality.auc domains.accuracy base.bits_per_byte
+unigram.bits_per_byte ngram5.bits_per_byte choices.accuracy choices.chance seconds.total
+""".split()
+
+
+def ran(result: dict[str, Any]) -> list[str]:
+    return [stage["node"] for stage in result["stages"] if not stage["cached"]]
+
+
+def contents_of(result: dict[str, Any]) -> dict[str, str]:
+    """Node name to content hash, of all but the report, which holds times."""
+    return {s["node"]: s["content"] for s in result["stages"] if s["node"] != "report"}
+
+
+def artifact(result: dict[str, Any], node: str) -> Path:
+    return Path(next(s["artifact"] for s in result["stages"] if s["node"] == node))
+
+
+def test_every_promised_figure_is_there(finished: Any) -> None:
+    figures = json.loads((finished.recipe.workspace / "figures.json").read_text())
+    assert [name for name in PROMISED if name not in figures] == []
+    assert all(isinstance(entry["value"], (int, float)) for entry in figures.values())
+    assert figures["crawl.forbidden_fetched"]["value"] == 0
+    assert figures["extract.f1"]["value"] > 0.9
+    assert figures["base.bits_per_byte"]["n"] > 0
+    stages = [stage for stage in finished.result["stages"] if stage["node"] != "report"]
+    recorded = [json.loads((Path(s["artifact"]) / "manifest.json").read_text()) for s in stages]
+    total = sum(manifest["seconds"] for manifest in recorded)
+    assert figures["seconds.total"]["value"] == pytest.approx(total, abs=0.01)
+
+
+def test_the_report_is_complete(finished: Any) -> None:
+    page = (finished.recipe.workspace / "report.html").read_text(encoding="utf-8")
+    for expected in ("Tokenizer", "Training", "Evaluation", "Sample texts", "Lineage",
+                     "CC BY-SA", "Why documents were dropped"):  # fmt: skip
+        assert expected in page, expected
+    assert page.count("<svg") >= 3
+
+
+def test_a_second_run_takes_everything_from_the_cache(finished: Any) -> None:
+    before = json.loads((finished.recipe.workspace / "figures.json").read_text())
+    again = finished.recipe.run()
+    assert ran(again) == ["report"]
+    assert json.loads((finished.recipe.workspace / "figures.json").read_text()) == before
+
+
+def test_a_changed_value_in_the_middle_runs_exactly_what_depends_on_it(
+    finished: Any, make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    shutil.copytree(finished.recipe.workspace, tmp_path / "w")
+    result = make_recipe(tmp_path / "w").run("--data.quality.keep_share", "0.7")
+    assert ran(result) == [
+        "data.quality", "data.domains", "data.mix", "data.inspect", "tokenizer.train",
+        "tokenizer.encode", "train.lm", "evaluate.perplexity", "evaluate.tasks", "score",
+        "generate", "report",
+    ]  # fmt: skip
+
+
+def test_exports_load_in_tokenizers_and_transformers(finished: Any) -> None:
+    import torch
+    from tokenizers import Tokenizer as Theirs
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gristmill.model.weights import load_model
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    folder = artifact(finished.result, "train.lm")
+    ours, theirs = Tokenizer.load(folder), Theirs.from_file(str(folder / "tokenizer.json"))
+    auto = AutoTokenizer.from_pretrained(folder)
+    texts = ["The mouse ate the cheese.", " naïve\u00a0café 123456 \U0001f600\n\n\tend ", "x" * 500]
+    for text in texts:
+        assert ours.encode(text) == theirs.encode(text).ids == auto(text)["input_ids"]
+    ids = torch.tensor([ours.encode(texts[0])])
+    their_model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = load_model(folder).eval()
+    with torch.no_grad():
+        expected = their_model(ids).logits
+        found = model.head(model(ids))
+    assert (found - expected).abs().max() < 1e-4
+
+
+def test_kill_at_20_random_points_changes_nothing(
+    finished: Any, make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """Crawl fingerprint, every later artifact and the model equal the undisturbed run's."""
+    chance = random.Random(3)
+    recipe = make_recipe(tmp_path / "w0")
+    recipe.environment["GRISTMILL_TEST"] = str(tmp_path)
+    kills = rounds = 0
+    while kills < 20:
+        process = recipe.start()
+        try:
+            process.communicate(timeout=chance.uniform(0.6, 4.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        assert contents_of(recipe.run()) == contents_of(finished.result)
+        rounds += 1
+        recipe = make_recipe(tmp_path / f"w{rounds}")
+        recipe.environment["GRISTMILL_TEST"] = str(tmp_path)
+    assert contents_of(recipe.run()) == contents_of(finished.result)
+    assert _orphans(str(tmp_path)) == []
+
+
+def _orphans(mark: str) -> list[str]:
+    """Command lines of processes of ours that outlived their parent for 10 seconds."""
+    for _ in range(20):
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("GRISTMILL_TEST") == mark:
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        if not found:
+            return []
+        time.sleep(0.5)
+    return found
+
+
+def test_ctrl_c_exits_75_and_says_how_to_go_on(
+    make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    process = make_recipe(tmp_path / "w").start()
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err and "again" in err
+
+
+def test_one_flipped_bit_is_named_and_mended(
+    finished: Any, make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    shutil.copytree(finished.recipe.workspace, tmp_path / "w")
+    recipe = make_recipe(tmp_path / "w")
+    folder = tmp_path / "w" / "artifacts" / artifact(finished.result, "tokenizer.encode").name
+    victim = next(iter(sorted((folder / "train").glob("shard-*.bin"))))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 4
+    victim.write_bytes(data)
+    err = recipe.run(expect=2)
+    assert len(err.strip().splitlines()) == 1
+    assert "damaged artifact" in err and victim.name in err and str(folder) in err
+    shutil.rmtree(folder)
+    assert set(ran(recipe.run())) == {"tokenizer.encode", "report"}
+
+
+DISK = """
+set -e
+mkdir -p {w} && mount -t tmpfs -o size={small} tmpfs {w}
+set +e
+{run} > {log}.1 2>&1; echo first $?
+set -e
+mount -o remount,size=400m {w}
+{run} > {log}.2 2>&1; echo second $?
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a small file system is mounted on Linux only")
+@pytest.mark.parametrize("small", ["100k", "1m", "6m"])
+def test_a_full_disk_exits_75_and_the_next_run_goes_on(
+    small: str, make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    import shlex
+
+    can = subprocess.run(["unshare", "-rm", "true"], capture_output=True)
+    if can.returncode != 0:
+        pytest.skip("this system lets nobody mount a small file system for a test")
+    recipe = make_recipe(tmp_path / "disk" / "w")
+    command = recipe.command("--json", "--until", "data.mix")
+    script = DISK.format(
+        w=shlex.quote(str(tmp_path / "disk")), small=small, run=shlex.join(command),
+        log=shlex.quote(str(tmp_path / "log")),
+    )  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        env=recipe.environment,
+        timeout=280,
+    )
+    first = (tmp_path / "log.1").read_text()
+    assert done.stdout == "first 75\nsecond 0\n", done.stdout + done.stderr + first[-2000:]
+    assert "disk is full" in first and "Traceback" not in first

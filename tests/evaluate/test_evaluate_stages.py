@@ -1,0 +1,211 @@
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
+from gristmill.core.canonical import hash_json
+from gristmill.core.errors import GristmillError
+from gristmill.core.records import mixture_schema
+from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.model.weights import save_model
+from gristmill.stages.evaluate_perplexity import PerplexityConfig, evaluate_perplexity
+from gristmill.stages.evaluate_tasks import TasksConfig, evaluate_tasks
+from gristmill.stages.generate import GenerateConfig, generate
+from gristmill.stages.score import ScoreConfig, score
+from gristmill.stages.workspace import Workspace
+from gristmill.tokenizer.corpus import encode_mixture
+from gristmill.tokenizer.tokenizer import Tokenizer
+from gristmill.tokenizer.training import train_tokenizer
+
+WORDS = ["mouse", "cheese", "river", "city", "king", "book", "water", "plant", "war", "song"]
+
+
+def sealed(folder: Path, kind: str, stage: str) -> Artifact:
+    files = hash_files(folder, frozenset())
+    write_manifest(
+        folder,
+        Manifest(
+            kind=kind,
+            stage=stage,
+            stage_version=1,
+            code_version="0",
+            key=hash_json([kind, str(folder)]),
+            content=content_hash(files),
+            config={},
+            files=files,
+            created="",
+            seconds=0,
+            cpu_seconds=0,
+            peak_memory_bytes=0,
+        ),
+    )
+    return Artifact.open(folder)
+
+
+def row(number: int, rng: random.Random) -> dict[str, object]:
+    text = " ".join(rng.choices(WORDS, k=rng.randint(5, 60))) + "."
+    return {
+        "id": f"{number:016x}",
+        "url": f"https://a.example/{number}",
+        "host": "a.example",
+        "domain": f"topic {number % 4}",
+        "quality": None,
+        "title": f"Title {number}",
+        "description": f"{rng.choice(WORDS)} number {number}",
+        "topic": f"topic {number % 4}",
+        "group": str(number),
+        "repeats": 2 if number == 1 else 1,
+        "anneal": number % 5 == 0,
+        "text": text,
+    }
+
+
+class Chain:
+    """A mixture, its tokens and two untrained models."""
+
+    def __init__(self, folder: Path):
+        rng = random.Random(0)
+        rows = [row(number, rng) for number in range(80)]
+        for split, part in (("train", rows[:60]), ("heldout", rows[60:])):
+            (folder / "mixture" / split).mkdir(parents=True)
+            table = pa.Table.from_pylist(part, schema=mixture_schema())
+            pq.write_table(table, folder / "mixture" / split / "part-00000.parquet")
+        self.mixture = sealed(folder / "mixture", "mixture", "data.mix")
+        tokenizer = train_tokenizer([str(r["text"]) for r in rows], 300)
+        tokenizer.save(folder / "tokenizer")
+        encode_mixture(folder / "mixture", tokenizer, folder / "tokens", workers=1)
+        tokenizer.save(folder / "tokens")
+        self.tokens = sealed(folder / "tokens", "tokens", "tokenizer.encode")
+        self.model = self.build(folder, "model", "train.lm", 0)
+        self.other = self.build(folder, "other", "train.sft", 1)
+        self.workspace = Workspace.at(folder / "workspace")
+
+    @staticmethod
+    def build(folder: Path, name: str, stage: str, seed: int) -> Artifact:
+        tokenizer = Tokenizer.load(folder / "tokenizer")
+        config = TransformerConfig(tokenizer.vocab_size, 32, 2, 2, 1, 16, 48, 64)
+        model = Transformer(config)
+        model.init_weights(seed)
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(seed)
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        save_model(folder / name, model, folder / "tokenizer")
+        return sealed(folder / name, "model", stage)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    return Chain(tmp_path_factory.mktemp("chain"))
+
+
+def presented(artifact: Artifact) -> dict[str, dict[str, dict[str, float]]]:
+    return json.loads((artifact.path / "presentation.json").read_text(encoding="utf-8"))
+
+
+def test_perplexity_of_models_beside_ngrams(chain: Chain) -> None:
+    artifact = evaluate_perplexity.run(
+        PerplexityConfig(resamples=100),
+        # A recipe offers every model to the slot of many: the base must not be scored twice.
+        {"model": chain.model, "tokens": chain.tokens, "others": [chain.model, chain.other]},
+        chain.workspace,
+    )
+    shown = presented(artifact)
+    figures = shown["figures"]
+    for name in ("base", "unigram", "ngram5", "train.sft"):
+        figure = figures[f"{name}.bits_per_byte"]
+        assert 0 < figure["low"] < figure["value"] < figure["high"]
+        assert figure["n"] == 20
+        assert figures[f"{name}.bits_per_byte_with_end"]["value"] > figure["value"]
+    # Random weights know nothing; words drawn at random are known from counting.
+    assert figures["base.bits_per_byte"]["value"] > figures["unigram.bits_per_byte"]["value"]
+    assert figures["ngram5.bits_per_byte"]["value"] < figures["unigram.bits_per_byte"]["value"]
+    assert figures["base.minus_ngram5"]["low"] > 0
+    (table,) = shown["tables"]
+    assert table["columns"] == [
+        "domain", "documents", "bytes", "unigram", "5-gram", "base", "train.sft"
+    ]  # fmt: skip
+    assert [r[0] for r in table["rows"]][-1] == "all"
+    assert len(table["rows"]) == 5
+    results = artifact.read_json("results.json")
+    total = sum(results["bits"]["base"]["text"]) / sum(d["bytes"] for d in results["documents"])
+    assert total == pytest.approx(figures["base.bits_per_byte"]["value"], rel=1e-4)
+
+
+def test_perplexity_refuses_another_tokenizer(chain: Chain, tmp_path: Path) -> None:
+    train_tokenizer(["other text"] * 9, 276).save(tmp_path / "tokenizer")
+    other = Chain.build(tmp_path, "model", "train.lm", 0)
+    with pytest.raises(GristmillError, match="another tokenizer"):
+        evaluate_perplexity.run(
+            PerplexityConfig(), {"model": other, "tokens": chain.tokens}, chain.workspace
+        )
+
+
+def test_tasks_from_the_mixture_and_from_a_file(chain: Chain, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"question": "?", "choices": ["a", "b"], "answer": 0}\nnonsense\n')
+    artifact = evaluate_tasks.run(
+        TasksConfig(questions=50, tasks=(str(file),)),
+        {"model": chain.model, "mixture": chain.mixture},
+        chain.workspace,
+    )
+    shown = presented(artifact)
+    figures = shown["figures"]
+    assert figures["choices.accuracy"]["n"] == 50
+    assert figures["choices.accuracy.heldout"]["n"] == 20
+    assert figures["choices.accuracy.train"]["n"] == 30
+    assert figures["choices.chance"]["value"] == 0.25
+    assert figures["tasks.mine.accuracy"]["n"] == 1
+    assert artifact.manifest.counts["descriptions"] == 50
+    assert "30 come from articles that training has read" in shown["notes"][0]
+    assert len(shown["tables"][0]["rows"]) == 3
+    (reject,) = (artifact.path / "rejects" / "mine.jsonl").read_text().splitlines()
+    assert json.loads(reject)["where"] == "mine.jsonl:2"
+
+
+def test_tasks_without_topics_say_so_and_go_on(chain: Chain) -> None:
+    ignored = tuple(f"topic {i}" for i in range(4))
+    artifact = evaluate_tasks.run(
+        TasksConfig(ignore_topics=ignored),
+        {"model": chain.model, "mixture": chain.mixture},
+        chain.workspace,
+    )
+    assert "No description questions" in presented(artifact)["notes"][0]
+    with pytest.raises(GristmillError, match="no questions"):
+        evaluate_tasks.run(TasksConfig(), {"model": chain.model}, chain.workspace)
+
+
+def test_scores_pairs_and_sentences(chain: Chain) -> None:
+    config = ScoreConfig(sentences=("The mouse ate.", "Ate mouse the.", "Alone."))
+    artifact = score.run(config, {"model": chain.model}, chain.workspace)
+    shown = presented(artifact)
+    assert shown["figures"]["score.accuracy"]["n"] == 21
+    assert shown["figures"]["score.accuracy.own"]["n"] == 1
+    assert shown["tables"][1]["rows"][0][0] == "Alone."
+    results = artifact.read_json("results.json")
+    assert len(results["sentences"]) == 43
+    assert all(s["log_probability"] < 0 for s in results["sentences"])
+    with pytest.raises(GristmillError, match="nothing to score"):
+        score.run(ScoreConfig(examples=False), {"model": chain.model}, chain.workspace)
+
+
+def test_completions_depend_on_the_prompt_not_on_its_neighbours(chain: Chain) -> None:
+    def lines(*prompts: str) -> dict[tuple[str, int], dict[str, object]]:
+        config = GenerateConfig(prompts=prompts, samples=2, max_tokens=9, temperature=1.0)
+        artifact = generate.run(config, {"model": chain.model}, chain.workspace, seed=4)
+        text = (artifact.path / "completions.jsonl").read_text(encoding="utf-8")
+        records = [json.loads(line) for line in text.splitlines()]
+        assert presented(artifact)["samples"][0]["rows"][0]["prompt"] == prompts[0]
+        return {(r["prompt"], i % 2): r for i, r in enumerate(records)}
+
+    many, few = lines("The mouse", "", "A king"), lines("A king")
+    assert few[("A king", 0)] == many[("A king", 0)]
+    assert few[("A king", 0)]["tokens"] != few[("A king", 1)]["tokens"]
+    assert many[("", 0)]["finish"] in ("stop", "length")
+    with pytest.raises(GristmillError, match="no prompts"):
+        generate.run(GenerateConfig(prompts=()), {"model": chain.model}, chain.workspace)
