@@ -1,0 +1,1 @@
+"""Deduplication: exact, near (MinHash, LSH, connected components), lines repeated across a site."""

@@ -1,0 +1,181 @@
+"""Near duplicates of a corpus that is read part by part, and what a sample says of the result.
+
+Steps: 1 sign, 2 index by bands, 3 candidates, 4 their exact Jaccard, 5 connected components. Only
+the index and the shingles of candidates are held for the whole corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gristmill.core.figure import Figure, proportion
+from gristmill.core.seeds import derive_seed
+from gristmill.data.dedup.lsh import (
+    Pairs,
+    band_keys,
+    candidate_pairs,
+    connected_components,
+    has_shingles,
+)
+from gristmill.data.dedup.minhash import jaccard, shingle_sets, signatures
+from gristmill.data.ngrams import Texts
+from gristmill.data.postings import Postings
+
+
+@dataclass(frozen=True)
+class NearSettings:
+    """n: words per shingle. threshold: smallest Jaccard similarity of a near duplicate."""
+
+    n: int = 5
+    threshold: float = 0.5
+    bands: int = 25
+    rows: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class NearGroups:
+    """groups: for each document the smallest index of its group. pairs: candidates that passed,
+    with their similarity. candidates: how many pairs were looked at."""
+
+    groups: npt.NDArray[np.int64]
+    pairs: Pairs
+    similarity: npt.NDArray[np.float64]
+    candidates: int
+
+
+def near_groups(
+    parts: Callable[[], Iterable[Texts]], settings: NearSettings, *, workers: int = 1
+) -> NearGroups:
+    """Groups of near duplicates among all texts of all parts, numbered in order.
+
+    `parts` is called twice: once to sign, once to fetch the shingles of candidates.
+    """
+    count = settings.bands * settings.rows
+    keys, eligible = [], []
+    for texts in parts():
+        part = signatures(texts, n=settings.n, count=count, seed=settings.seed, workers=workers)
+        keys.append(band_keys(part, settings.bands, settings.rows))
+        eligible.append(has_shingles(part))
+    if not keys:
+        empty = np.zeros(0, np.int64)
+        return NearGroups(empty, np.zeros((0, 2), np.int64), np.zeros(0), 0)
+    index, usable = np.concatenate(keys), np.concatenate(eligible)
+    pairs = candidate_pairs(index, usable)
+    similarity = _similarity(parts, pairs, len(index), settings.n)
+    passed = similarity >= settings.threshold
+    return NearGroups(
+        groups=connected_components(len(index), pairs[passed]),
+        pairs=pairs[passed],
+        similarity=similarity[passed],
+        candidates=len(pairs),
+    )
+
+
+def _similarity(
+    parts: Callable[[], Iterable[Texts]], pairs: Pairs, documents: int, n: int
+) -> npt.NDArray[np.float64]:
+    wanted = np.zeros(documents, np.bool_)
+    wanted[pairs.ravel()] = True
+    place = np.cumsum(wanted) - 1
+    sets, lengths = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    first = 0
+    for texts in parts():
+        chosen = np.flatnonzero(wanted[first : first + len(texts)])
+        first += len(texts)
+        hashes, starts = shingle_sets(_take(texts, chosen), n)
+        sets.append(hashes)
+        lengths.append(np.diff(starts))
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
+    return jaccard(np.concatenate(sets), starts, place[pairs])
+
+
+def _take(texts: Texts, chosen: npt.NDArray[np.int64]) -> Texts:
+    if isinstance(texts, pa.Array | pa.ChunkedArray):
+        return texts.take(pa.array(chosen))
+    return [texts[i] for i in chosen]
+
+
+@dataclass(frozen=True)
+class SampleEstimate:
+    """Of sampled documents against the whole corpus.
+
+    precision: of the pairs that share a group, those whose exact similarity reaches the threshold
+    (less than 1 where a chain of copies ties ends that differ). recall: of the pairs whose exact
+    similarity reaches the threshold, those that share a group. similarities: exact Jaccard of every
+    sampled pair of at least `floor`, for the histogram. Pairs of one group are not independent, so
+    the intervals are too narrow where few large groups hold the pairs.
+    """
+
+    precision: Figure
+    recall: Figure
+    sampled: int
+    similarities: npt.NDArray[np.float64]
+    found: npt.NDArray[np.bool_]
+
+
+def sample_estimate(
+    parts: Callable[[], Iterable[Texts]],
+    groups: npt.NDArray[np.int64],
+    settings: NearSettings,
+    *,
+    sample: int = 1000,
+    floor: float = 0.3,
+) -> SampleEstimate:
+    """Exact Jaccard of `sample` random documents with every document, without any hashing scheme.
+
+    An inverted index of the sample's shingles is run over the corpus; linear in the corpus.
+    """
+    documents = len(groups)
+    random = np.random.default_rng(derive_seed(settings.seed, "sample"))
+    chosen = np.sort(random.choice(documents, min(sample, documents), replace=False))
+    index = _index(parts, chosen, settings.n)
+    similarities, left, right = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    first = 0
+    for texts in parts():
+        hashes, starts = shingle_sets(texts, settings.n)
+        document, member, shared = index.shared(hashes, starts)
+        similarity = shared / (np.diff(starts)[document] + index.sizes[member] - shared)
+        document = document + first
+        # A pair of two sampled documents is met from both ends and counted once.
+        again = np.isin(document, chosen) & (document < chosen[member])
+        pair = (similarity >= floor) & (document != chosen[member]) & ~again
+        similarities.append(similarity[pair])
+        left.append(chosen[member[pair]])
+        right.append(document[pair])
+        first += len(texts)
+    exact = np.concatenate(similarities)
+    together = groups[np.concatenate(left)] == groups[np.concatenate(right)]
+    similar = exact >= settings.threshold
+    in_group = _pairs_within_groups(groups, chosen)
+    hits = int(np.sum(together & similar))
+    return SampleEstimate(
+        precision=proportion(hits, in_group),
+        recall=proportion(hits, int(np.sum(similar))),
+        sampled=len(chosen),
+        similarities=exact,
+        found=together,
+    )
+
+
+def _index(parts: Callable[[], Iterable[Texts]], chosen: npt.NDArray[np.int64], n: int) -> Postings:
+    sets = []
+    first = 0
+    for texts in parts():
+        here = chosen[(chosen >= first) & (chosen < first + len(texts))] - first
+        sets.append(shingle_sets(_take(texts, here), n))
+        first += len(texts)
+    return Postings.build(sets)
+
+
+def _pairs_within_groups(groups: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> int:
+    """Pairs that share a group and of which at least one is in the sample."""
+    size = np.bincount(groups, minlength=len(groups))
+    sampled = np.bincount(groups[chosen], minlength=len(groups))
+    outside = size - sampled
+    return int(np.sum(sampled * outside + sampled * (sampled - 1) // 2))
