@@ -132,8 +132,9 @@ def test_an_equal_content_stops_the_reruns(folder: Path) -> None:
 def test_the_files_behind_a_path_are_identity_and_the_path_is_not(folder: Path) -> None:
     workspace = Workspace.at(folder / "w")
     first = source.run(SourceConfig(path=folder / "in.txt"), {}, workspace)
-    (folder / "copy.txt").write_text("0")
-    copied = source.run(SourceConfig(path=folder / "copy.txt", speed=9), {}, workspace)
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "in.txt").write_text("0")
+    copied = source.run(SourceConfig(path=folder / "elsewhere/in.txt", speed=9), {}, workspace)
     assert copied.path == first.path and RAN == ["source"]
     (folder / "in.txt").write_text("1")
     assert source.run(SourceConfig(path=folder / "in.txt"), {}, workspace).path != first.path

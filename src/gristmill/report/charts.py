@@ -69,7 +69,10 @@ def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
 
 
 def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
-    """Horizontal bars, first category on top; several series stand beside each other."""
+    """Horizontal bars, first category on top; several series stand beside each other.
+
+    The values run along x here, so the label of y stands below.
+    """
     names = [str(name) for name in chart["categories"]]
     series = chart["series"]
     thickness = 0.78 / max(1, len(series))
@@ -110,7 +113,7 @@ def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlim(right=largest * 1.14)
-    axes.set_xlabel(chart["x_label"])
+    axes.set_xlabel(chart["y_label"])
     axes.tick_params(left=False)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

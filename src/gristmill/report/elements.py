@@ -22,7 +22,11 @@ def table(shown: Mapping[str, Any]) -> str:
     """A table; columns that hold numbers stand to the right. Wide ones scroll by themselves."""
     columns: Sequence[str] = shown["columns"]
     rows: Sequence[Sequence[Any]] = shown["rows"]
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    numeric = [any(_is_number(row[index]) for row in rows) for index in range(len(columns))]
+    head = "".join(
+        f'<th scope="col"{" class=n" if number else ""}>{text(column)}</th>'
+        for column, number in zip(columns, numeric, strict=True)
+    )
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     note = f'<p class="soft">{text(shown["note"])}</p>' if shown.get("note") else ""
     caption = f"<caption>{text(shown['title'])}</caption>" if shown.get("title") else ""
@@ -79,6 +83,11 @@ def _card(row: Mapping[str, Any]) -> str:
             shown = shown[:_LONGEST_TEXT] + f" [... {len(shown) - _LONGEST_TEXT:,} more letters]"
         inner += f"<dt>{text(label)}</dt><dd>{text(shown)}</dd>"
     return f'<div class="card"><dl>{inner}</dl></div>'
+
+
+def _is_number(cell: Any) -> bool:
+    figure = isinstance(cell, Mapping) and "figure" in cell
+    return figure or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
 
 
 def _cell(cell: Any) -> str:

@@ -199,8 +199,8 @@ def _cost(stages: Sequence[StageRecord]) -> str:
     timed = [stage for stage in stages if stage.seconds >= 0.05]
     bars = {
         "title": "Seconds per stage",
-        "x_label": "seconds",
-        "y_label": "",
+        "x_label": "stage",
+        "y_label": "seconds",
         "style": "bar",
         "categories": [stage.name for stage in timed],
         "series": [

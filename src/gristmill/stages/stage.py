@@ -291,12 +291,12 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def hash_path(path: Path) -> str:
-    """The content hash of a file, or of a folder's files with their relative names.
+    """The content hash of a file with its name, or of a folder's files with their relative names.
 
-    Raises GristmillError where there is nothing.
+    The name counts because it says how a file is read, and it ends up in URLs. Raises GristmillError where there is nothing.
     """
     if path.is_file():
-        return hash_file(path)
+        return hash_json({path.name: hash_file(path)})
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return hash_json({p.relative_to(path).as_posix(): hash_file(p) for p in files})

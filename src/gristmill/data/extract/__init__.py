@@ -1,0 +1,1 @@
+"""From an HTML page to its main text: encoding, tree, rules, formulae, tables, text, metadata."""

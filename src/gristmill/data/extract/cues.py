@@ -1,0 +1,180 @@
+"""What the names that authors give to elements say: class, id, role, itemprop.
+
+Names are cut into words at separators and at changes of case, and each word is looked up, since
+`share` must be found in `post-share` and `shareBar`, but not in `shareholder`. A name is a cue and
+no proof: the rules keep what a cue speaks against where most of the page's text lies in it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Categories of cues, as they appear in the reasons of what was dropped.
+NONE = 0
+MAIN = 1
+NAVIGATION = 2
+SHARE = 3
+RELATED = 4
+ADVERT = 5
+SIGN_UP = 6
+COMMENTS = 7
+BYLINE = 8
+CAPTION = 9
+FURNITURE = 10
+HIDDEN = 11
+TITLE = 12
+SUBTITLE = 13
+OUTSIDE = 14
+MEDIA = 15
+REASONS = (
+    "",
+    "",
+    "navigation",
+    "share",
+    "related",
+    "advertisement",
+    "sign-up",
+    "comments",
+    "byline",
+    "caption",
+    "furniture",
+    "hidden",
+    "title",
+    "subtitle",
+    "outside the main element",
+    "media",
+)
+
+_WORDS: dict[int, str] = {
+    NAVIGATION: """nav navbar navigation menu menus submenu breadcrumb breadcrumbs crumb crumbs
+        pagination pager paginator paging topnav subnav sitemap skip skiplink toc masthead megamenu
+        offcanvas hamburger dropdown tabbar tabs jumpto menubar navbox navlinks backtotop""",
+    SHARE: """share sharing shares sharebar sharedaddy sharethis addthis addtoany social socials
+        socialmedia facebook twitter pinterest whatsapp linkedin instagram reddit shareaholic
+        jetpack likes fb follow followus bookmarks tweet""",
+    RELATED: """related relateds recommended recommendation recommendations recommend recirc
+        recirculation outbrain taboola trending popular mostpopular mostread readmore readnext
+        morefrom suggested suggestions teaser teasers upnext carousel slider ticker zergnet
+        relatedposts relatedarticles yarpp rail promo promos promobox crosspromo alsolike
+        nextprev prevnext newsfeed mostviewed""",
+    ADVERT: """ad ads adv advert adverts advertisement advertisements advertising adsense adslot
+        adunit adbox adwrap adcontainer adwrapper banner banners dfp gpt sponsor sponsors
+        sponsored sponsoring doubleclick admiral adblock advertorial commercial affiliate
+        adhesion leaderboard promoted""",
+    SIGN_UP: """newsletter newsletters subscribe subscription subscriptions signup signin login
+        logon register registration paywall optin mailchimp mailinglist piano regwall donate
+        donation cta emailsignup""",
+    COMMENTS: """comments comment disqus respond commentlist livefyre discussion replies
+        commenting fbcomments conversation talkback remark remarks
+        reactions""",
+    BYLINE: """byline bylines authorbox authorbio dateline pubdate timestamp postmeta entrymeta
+        articlemeta metadata postinfo authorinfo poster
+        postprofile usercard signature""",
+    CAPTION: """caption captions figcaption credit credits imagecaption photocredit photographer
+        attribution wpcaption imgcaption""",
+    FURNITURE: """infobox footer foot footers sidebar sidebars sidenav aside cookie cookies
+        cookiebar consent gdpr ccpa onetrust popup popups modal modals overlay toolbar tools
+        disclaimer copyright colophon widget widgets tags taglist tagcloud categories keywords print
+        printonly noprint rating ratings stars search searchform searchbar toast snackbar feedback
+        survey poll polls quiz subfooter utility editsection mwjumplink tooltip""",
+    MEDIA: "gallery slideshow video videos brightcove jwplayer lightbox",
+    HIDDEN: """sr visuallyhidden screenreader offscreen srout sronly noscript""",
+    TITLE: """headline hed title""",
+    SUBTITLE: """subtitle subtitles subheadline subhead dek deck standfirst strapline tagline
+        shortdesc shortdescription subheading""",
+}
+_CATEGORY = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _two(name: str) -> tuple[str, str]:
+    first, _, second = name.partition("-")
+    return first, second
+
+
+# Two neighbouring words that mean what neither means alone.
+_PAIRS: dict[tuple[str, str], int] = {
+    pair: kind
+    for kind, pairs in {
+        HIDDEN: "screen-reader visually-hidden sr-only hidden-text off-screen",
+        RELATED: """read-more read-next more-stories more-news more-from more-articles most-popular
+            most-read most-viewed also-like up-next see-also you-may might-like next-article
+            latest-news latest-posts latest-stories top-stories other-stories more-on hot-topics
+            next-post prev-post previous-post post-navigation nav-links recent-posts in-case
+            editors-picks further-reading story-links read-also inline-related""",
+        SIGN_UP: """sign-up sign-in log-in opt-in mailing-list email-form email-capture
+            call-action action-box""",
+        SHARE: "follow-us like-us like-box tool-bar",
+        BYLINE: """author-bio author-box author-info author-card author-meta author-description
+            about-author post-meta entry-meta article-meta meta-info story-meta post-info
+            article-info post-author article-author entry-author post-date publish-date
+            published-date article-date posted-on read-time reading-time post-details
+            author-name time-stamp story-date date-published author-details last-updated""",
+        MEDIA: "image-gallery photo-gallery video-player media-player",
+        CAPTION: "image-credit photo-credit wp-caption image-caption media-caption photo-caption",
+        FURNITURE: """tag-list post-tags entry-tags article-tags article-topics tags-links
+            entry-footer post-footer article-footer cat-links back-top line-numbers edit-section
+            story-footer content-footer page-footer
+            site-footer""",
+        COMMENTS: "comment-list leave-reply comment-form",
+        SUBTITLE: "sub-title sub-headline short-description article-description sub-heading",
+        NAVIGATION: "skip-link skip-links skip-to table-contents site-header page-header",
+    }.items()
+    for pair in (_two(name) for name in pairs.split())
+}
+
+_SUBJECT = _words(
+    "article story post entry content main body page news blog single detail text node"
+)
+_MATTER = _words("body content text copy main inner entry article prose paragraphs")
+_JOINED_MAIN = _words(
+    """articlebody entrycontent postcontent storybody articlecontent postbody maincontent
+    articletext storycontent bodycopy articlecopy newsbody bodytext storytext pagecontent
+    hentry blogpost bodycontent contentbody posttext maintext parsoid mwparser newstext"""
+)
+
+# "with-sidebar", "no-ads", "elementor-widget": the element is not what the next word names.
+_UNDOES = _words("with has no non without is not hide elementor in and below above")
+_ABOUT_THE_PAGE = _words("category tag type format status postid")
+_LONGEST = 6
+
+_CUT = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_CACHE_LIMIT = 50_000
+_cache: dict[str, int] = {}
+
+
+def cue(name: str) -> int:
+    """The category that class and id names (joined by spaces) speak for; NONE where for none."""
+    known = _cache.get(name)
+    if known is None:
+        if len(_cache) >= _CACHE_LIMIT:
+            _cache.clear()
+        known = _cache[name] = _judge(name[:300])
+    return known
+
+
+def _judge(name: str) -> int:
+    found = NONE
+    main = False
+    for single in name.split():
+        words = [word.lower() for word in _CUT.findall(single)]
+        # Names made of a page's own title, category or number say nothing of its layout.
+        if len(words) > _LONGEST or (words and words[0] in _ABOUT_THE_PAGE):
+            continue
+        previous = ""
+        for word in words:
+            pair = _PAIRS.get((previous, word), NONE)
+            if word in _JOINED_MAIN or (word in _MATTER and previous in _SUBJECT):
+                main = True
+            elif pair or (word in _CATEGORY and previous not in _UNDOES):
+                kind = pair or _CATEGORY[word]
+                # A pair is surer than a word, a word surer than an earlier title.
+                if pair or found in (NONE, TITLE):
+                    found = kind
+            previous = word
+    if main and found not in (COMMENTS, HIDDEN):
+        return MAIN
+    return found

@@ -1,0 +1,123 @@
+"""The encoding of a page, decided as browsers do.
+
+WHATWG Encoding and HTML standards: a byte-order mark wins over the HTTP header, that over a
+`<meta>` in the first 1,024 bytes. Without any of them: UTF-8 where the bytes are valid UTF-8,
+else windows-1252 (the browsers' fallback for western locales).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from functools import lru_cache
+
+PRESCAN_BYTES = 1024
+_FALLBACK = "windows-1252"
+
+# <meta charset=x> and <meta http-equiv=content-type content="text/html; charset=x">.
+_META = re.compile(rb"<meta\s[^>]{0,400}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.I)
+_HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.I)
+
+# Labels for which the WHATWG standard decodes something else than Python's codec of that name.
+_LABELS = {
+    "iso-8859-1": "windows-1252",
+    "iso8859-1": "windows-1252",
+    "iso_8859-1": "windows-1252",
+    "latin1": "windows-1252",
+    "latin-1": "windows-1252",
+    "l1": "windows-1252",
+    "ascii": "windows-1252",
+    "us-ascii": "windows-1252",
+    "ansi_x3.4-1968": "windows-1252",
+    "x-cp1252": "windows-1252",
+    "iso-8859-9": "windows-1254",
+    "latin5": "windows-1254",
+    "iso-8859-11": "windows-874",
+    "tis-620": "windows-874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "x-gbk": "gb18030",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "sjis": "cp932",
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "ks_c_5601-1987": "cp949",
+    "euc-kr": "cp949",
+    "big5": "big5hkscs",
+    "x-x-big5": "big5hkscs",
+    "x-mac-roman": "mac_roman",
+    "macintosh": "mac_roman",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "utf8": "utf-8",
+    "unicode-1-1-utf-8": "utf-8",
+    "utf-16": "utf-16-le",
+}
+# What a <meta> cannot mean: it was read as single bytes (HTML standard, "prescan").
+_META_IS_UTF8 = {"utf-16", "utf-16-le", "utf-16-be", "utf-16le", "utf-16be"}
+
+
+def decode_page(html: bytes, content_type: str | None = None) -> tuple[str, str]:
+    """The page's text and the encoding that it was read in; bytes that do not fit become U+FFFD."""
+    encoding, skip = detect_encoding(html, content_type)
+    body = html[skip:] if skip else html
+    if encoding == _FALLBACK:
+        return _decode_windows_1252(body), encoding
+    return body.decode(encoding, "replace"), encoding
+
+
+def detect_encoding(html: bytes, content_type: str | None = None) -> tuple[str, int]:
+    """(encoding, length of the byte-order mark)."""
+    if html.startswith(codecs.BOM_UTF8):
+        return "utf-8", 3
+    if html.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le", 2
+    if html.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be", 2
+    if content_type:
+        match = _HEADER.search(content_type)
+        if match and (known := _codec(match[1].lower())):
+            return known, 0
+    found = _META.search(html[:PRESCAN_BYTES])
+    if found:
+        label = found[1].decode("ascii").lower()
+        known = "utf-8" if label in _META_IS_UTF8 else _codec(label)
+        if known:
+            return known, 0
+    try:
+        html.decode("utf-8")
+        return "utf-8", 0
+    except UnicodeDecodeError as error:
+        # A page that was cut off within a character is still UTF-8, where it held others.
+        cut_off = error.reason == "unexpected end of data" and not html[: error.start].isascii()
+        return ("utf-8", 0) if cut_off else (_FALLBACK, 0)
+
+
+@lru_cache(maxsize=512)
+def _codec(label: str) -> str | None:
+    label = _LABELS.get(label, label)
+    try:
+        codec = codecs.lookup(label)
+    except (LookupError, ValueError):
+        return None
+    # base64, rot13 and the like are codecs of Python but no encodings of text.
+    if not getattr(codec, "_is_text_encoding", True):
+        return None
+    if codec.name in ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"):
+        return None
+    return _FALLBACK if codec.name in ("cp1252", "iso8859-1", "ascii") else codec.name
+
+
+def _decode_windows_1252(body: bytes) -> str:
+    # The five bytes that Python leaves undefined are C1 controls in the WHATWG table.
+    try:
+        return body.decode("cp1252")
+    except UnicodeDecodeError:
+        return body.decode("latin-1").translate(_C1)
+
+
+_C1 = {
+    byte: bytes([byte]).decode("cp1252")
+    for byte in range(0x80, 0xA0)
+    if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+}

@@ -1,0 +1,73 @@
+"""Cheap checks on bytes, before a parser sees a page that was made to hurt.
+
+They are linear and need no memory of the page's size. What passes them and is still too slow is
+the business of the time limit of the worker that runs the extraction.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9-]{0,20})")
+_QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
+_VOID = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr p li dt dd "
+    b"option tr td th thead tbody tfoot".split()
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a page may be at most. Real pages stay far below all of them."""
+
+    bytes: int = 8 << 20
+    # Browsers stop nesting at 512; a page that leaves its tags open can be much deeper.
+    depth: int = 4000
+    # Of one element: duplicates are searched among all earlier ones, which is quadratic.
+    attributes: int = 2000
+
+
+def refuse(html: bytes, limits: Limits) -> str | None:
+    """Why a page must not be parsed ('too large', 'too deep', 'too many attributes'), or None."""
+    if len(html) > limits.bytes:
+        return "too large"
+    # A tree of fewer elements is walked in a moment, however deep; the walk has the same limit.
+    if html.count(b"<") > 5 * limits.depth and _depth(html, limits.depth) > limits.depth:
+        return "too deep"
+    if _attributes(html, limits.attributes):
+        return "too many attributes"
+    return None
+
+
+def _depth(html: bytes, cap: int) -> int:
+    # An upper bound without closing rules: elements that need no end tag are left out.
+    depth = deepest = 0
+    for match in _TAG.finditer(html):
+        if match[2].lower() in _VOID:
+            continue
+        depth = max(0, depth - 1) if match[1] else depth + 1
+        if depth > deepest:
+            deepest = depth
+            if deepest > cap:
+                break
+    return deepest
+
+
+def _attributes(html: bytes, cap: int) -> bool:
+    # A tag with more attributes is at least twice as many bytes long, so that one of the windows
+    # lies wholly inside it and holds no '>'.
+    position, last = 0, len(html) - cap
+    while position < last:
+        if html.find(b">", position, position + cap) >= 0:
+            position += cap
+            continue
+        start = html.rfind(b"<", 0, position + 1)
+        end = html.find(b">", position)
+        end = len(html) if end < 0 else end
+        if start >= 0 and html.find(b">", start, position) < 0:
+            tag = _QUOTED.sub(b"q", html[start:end])
+            if len(tag.replace(b"/", b" ").split()) > cap:
+                return True
+        position = end + 1
+    return False

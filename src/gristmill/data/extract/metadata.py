@@ -1,0 +1,244 @@
+"""What a page says of itself: title, description, topic, date, language, licence, links."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser
+
+from gristmill.data.extract.dom import Tree
+from gristmill.data.extract.rules import MAX_SUBTITLE, Verdict
+
+_MAX_URL = 2000
+_SEPARATORS = re.compile(r"\s+(?:[|–—·•»›:]|-|::)\s+")
+_CRUMB_CUT = re.compile(r"\s*[›»>→/|•·\x1f⟩▸‣]+\s*")
+_HOMES = frozenset(
+    " ".join(name.split())
+    for name in (
+        "home|homepage|home page|start|startseite|hauptseite|main page|main|accueil|inicio|início|"
+        "page d'accueil|página principal|pagina principal|portada|index|top|главная|ホーム|首页|"
+        "you are here|docs|documentation"
+    ).split("|")
+)
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_LD_DATE = re.compile(r'"datePublished"\s*:\s*"([^"]{4,40})"')
+_CC = re.compile(
+    r"creativecommons\.org/(?:licenses/([a-z-]{2,20})/(\d\.\d)|publicdomain/(zero|mark)/(\d\.\d))"
+)
+_DATE_NAMES = (
+    "article:published_time",
+    "og:published_time",
+    "datepublished",
+    "date",
+    "dc.date",
+    "dc.date.issued",
+    "dcterms.created",
+    "dcterms.date",
+    "pubdate",
+    "publishdate",
+    "publish-date",
+    "parsely-pub-date",
+    "sailthru.date",
+    "article.published",
+)
+
+
+@dataclass(slots=True)
+class Head:
+    """The `<head>`: meta values by lower-case name or property (the first counts), links."""
+
+    title: str = ""
+    language: str | None = None
+    base: str | None = None
+    canonical: str | None = None
+    licence: str | None = None
+    meta: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def noindex(self) -> bool:
+        """Whether a robots meta element asks not to be indexed."""
+        robots = self.meta.get("robots", "").lower()
+        return "noindex" in robots or "none" in re.split(r"[\s,]+", robots)
+
+
+def read_head(parser: LexborHTMLParser) -> Head:
+    """Visits the children of `<head>` once."""
+    head = Head()
+    root = parser.root
+    if root is not None:
+        lang = root.attributes.get("lang") or root.attributes.get("xml:lang")
+        head.language = lang.strip()[:35] or None if lang else None
+    node: Any = parser.head
+    node = node.first_child if node is not None else None
+    while node is not None:
+        tag = node.tag
+        if tag == "meta":
+            attributes = node.attributes
+            name = (
+                attributes.get("name") or attributes.get("property") or attributes.get("itemprop")
+            )
+            content = attributes.get("content")
+            if name and content:
+                head.meta.setdefault(name.lower(), content)
+        elif tag == "title":
+            head.title = head.title or _line(node.text())
+        elif tag == "link":
+            attributes = node.attributes
+            rel, href = attributes.get("rel"), attributes.get("href")
+            if rel and href:
+                relations = rel.lower().split()
+                if "canonical" in relations:
+                    head.canonical = head.canonical or href
+                elif "license" in relations:
+                    head.licence = head.licence or href
+        elif tag == "base":
+            head.base = head.base or node.attributes.get("href")
+        node = node.next
+    return head
+
+
+def page_title(head: Head, tree: Tree, host: str) -> str | None:
+    """The headline that `<title>` or og:title repeats, else one of these without the site."""
+    og = _line(head.meta.get("og:title", ""))
+    site = _line(head.meta.get("og:site_name", "")).casefold()
+    stated = [text.casefold() for text in (og, head.title) if text]
+    headlines = [tree.blocks[i].text for i in tree.headlines]
+    for h1 in headlines:
+        folded = h1.casefold()
+        if len(h1) < 300 and folded != site and any(folded in text for text in stated):
+            return h1
+    parts = [part for part in _SEPARATORS.split(og or head.title) if part]
+    if len(parts) < 2:
+        return og or head.title or (headlines[0] if headlines else None)
+    # Which part is the page's and which the site's: a heading says so, else the usual order.
+    named = {part.casefold(): part for part in parts}
+    for block in tree.blocks:
+        if block.tag in ("h1", "h2", "h3") and block.text.casefold() in named:
+            return block.text
+    if parts[0].casefold() == site or _is_site(parts[0], host):
+        return parts[-1]
+    return parts[0] if not og or parts[-1].casefold() == site else og
+
+
+def page_description(head: Head, tree: Tree, verdict: Verdict, title: str | None) -> str | None:
+    """The subtitle that is shown below the title, or the meta description where it is shown."""
+    reasons = verdict.reasons
+    if verdict.subtitle >= 0:
+        element = tree.elements[verdict.subtitle]
+        text = " ".join(block.text for block in tree.blocks[element.start : element.end])
+        if text != title:
+            return text
+    meta = _line(head.meta.get("description") or head.meta.get("og:description") or "")
+    if meta and len(meta) <= MAX_SUBTITLE and meta != title:
+        folded = meta.casefold().rstrip(".")
+        for i, block in enumerate(tree.blocks):
+            # In the main text it is the first paragraph, and no description.
+            if len(block.text) <= len(meta) + 1 and block.text.casefold().rstrip(".") == folded:
+                return meta if reasons[i] else None
+    return None
+
+
+def page_topic(tree: Tree, title: str | None, host: str) -> str | None:
+    """The last crumb of the breadcrumb that is neither the page's title nor the way home."""
+    own = (title or "").casefold()
+    for trail in tree.trails:
+        crumbs = [_line(crumb).strip(":") for crumb in _CRUMB_CUT.split(trail)]
+        crumbs = [crumb for crumb in crumbs if crumb]
+        if crumbs and own and _same(crumbs[-1].casefold(), own):
+            crumbs.pop()
+        if crumbs and (crumbs[0].casefold() in _HOMES or _is_site(crumbs[0], host)):
+            crumbs.pop(0)
+        if crumbs and len(crumbs[-1]) <= 100:
+            return crumbs[-1]
+    return None
+
+
+def page_date(head: Head, tree: Tree, html: str) -> str | None:
+    """Date of publication as YYYY-MM-DD: meta elements, JSON-LD, the first `<time>`."""
+    for name in _DATE_NAMES:
+        if found := _iso(head.meta.get(name)):
+            return found
+    if '"datePublished"' in html:
+        match = _LD_DATE.search(html)
+        if match and (found := _iso(match[1])):
+            return found
+    for value in tree.times:
+        if found := _iso(value):
+            return found
+    return None
+
+
+def page_licence(head: Head, parser: LexborHTMLParser, html: str) -> str | None:
+    """An SPDX-like name of a Creative Commons licence, or the address that rel=license names.
+
+    Footers, where licences stand, are not walked: the page is searched where it names one at all.
+    """
+    stated = [head.licence or ""]
+    if "license" in html or "creativecommons" in html:
+        found = parser.css("a[rel~=license], a[href*='creativecommons.org/']")
+        found.sort(key=lambda node: "license" not in (node.attributes.get("rel") or ""))
+        stated.extend(node.attributes.get("href") or "" for node in found)
+    for href in stated:
+        match = _CC.search(href.lower())
+        if match:
+            if match[3]:
+                return f"CC0-{match[4]}" if match[3] == "zero" else f"CC-PDM-{match[4]}"
+            return f"CC-{match[1].upper()}-{match[2]}"
+    rights = head.meta.get("dcterms.license") or head.meta.get("dc.rights")
+    return next((href[:_MAX_URL] for href in stated if href), _line(rights or "")[:200] or None)
+
+
+def absolute_links(hrefs: list[str], base: str) -> list[str]:
+    """http(s) URLs without fragments, each once, in order of appearance; `base` resolves them."""
+    parts = urlsplit(base)
+    scheme = f"{parts.scheme}:"
+    origin = f"{parts.scheme}://{parts.netloc}"
+    seen: dict[str, None] = {}
+    for raw in hrefs:
+        href = raw.strip()
+        if not href or href[0] == "#" or len(href) > _MAX_URL:
+            continue
+        try:
+            if href.startswith(("http://", "https://")):
+                link = href
+            elif href.startswith("//"):
+                link = scheme + href
+            elif href[0] == "/" and "/." not in href:
+                link = origin + href
+            else:
+                link = urljoin(base, href)
+        except ValueError:
+            continue
+        if not link.startswith(("http://", "https://")):
+            continue
+        cut = link.find("#")
+        if cut >= 0:
+            link = link[:cut]
+        if link.isprintable() and " " not in link:
+            seen[link] = None
+    return list(seen)
+
+
+def _iso(value: str | None) -> str | None:
+    match = _DATE.match(value.strip()) if value else None
+    if match and 1990 <= int(match[1]) <= 2100 and 1 <= int(match[2]) <= 12:
+        return match[0] if 1 <= int(match[3]) <= 31 else None
+    return None
+
+
+def _same(crumb: str, title: str) -> bool:
+    # Trails cut long titles short.
+    short = crumb.rstrip(".… ")
+    return crumb == title or (len(short) > 3 and title.startswith(short))
+
+
+def _is_site(crumb: str, host: str) -> bool:
+    name = re.sub(r"[^a-z0-9]", "", crumb.casefold())
+    return bool(name) and name in host.replace(".", "").replace("-", "")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,217 @@
+"""Which blocks are the page's main text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gristmill.data.extract import cues
+from gristmill.data.extract.dom import Block, Element, Tree, flatten_node
+from gristmill.data.extract.prune import HEADINGS, closing_sections, prune
+
+MAX_SUBTITLE = 400  # characters
+_PARAGRAPHS = frozenset(("p", "blockquote", "dd", "pre"))
+_SMALL = frozenset(("p", "li", "dd", "td", "th", "blockquote"))
+_STOPS = (".", "!", "?", "…", "。", "।", "؟", "۔", ":", ";", '"', "”", "’", "»", ")", "！", "？")
+
+
+# A value that only a paragraph has.
+_LONG = 140
+# Less than that is no reason to think that a name is wrong: a short page may have a long footer.
+_OUTWEIGHS = 200
+# Parts of a main text: never the whole of it.
+_NO_CONTAINERS = frozenset(("p", "pre", "ul", "ol", "dl", "li", "blockquote"))
+_TABLE_PARTS = frozenset(("table", "tbody", "tr", "td"))
+
+
+def worth(block: Block) -> float:
+    """Characters for or against: running text counts as it is long, links count against."""
+    length = len(block.text)
+    plain = length - block.links
+    if block.kind != "text":
+        return min(plain, 400)
+    if block.tag in HEADINGS:
+        return 0.0
+    if plain >= 40 and plain > block.links:
+        text = block.text
+        if plain < 250 and text.endswith(("…", "...")):
+            return 0.1 * plain  # the beginning of another page's text
+        if plain >= 140 or (text.endswith(_STOPS) and (block.tag in _PARAGRAPHS or plain >= 80)):
+            return plain - block.links
+        return 0.4 * plain - block.links
+    if block.links * 2 > length:
+        return -min(length, 50.0)
+    return 0.3 * plain if block.tag in _SMALL else 0.0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The main element, its blocks [first, end), and per block of the page 0 or why it goes."""
+
+    main: int
+    first: int
+    end: int
+    reasons: list[int]
+    subtitle: int = -1  # the element below the headline that is named a subtitle
+    whole: float = 0.0  # what all blocks of the page are worth
+
+    def kept(self) -> list[int]:
+        """The blocks of the main text, ascending."""
+        reasons = self.reasons
+        return [i for i in range(self.first, self.end) if not reasons[i]]
+
+
+def heaviest(tree: Tree, whole: float, known: dict[int, float], max_depth: int) -> int | None:
+    """The `mem_id` of the skipped node that is worth more than all the rest of the page, if any.
+
+    whole: what the walked blocks are worth. known: worth of nodes by `mem_id`, filled here.
+    """
+    best, most, rest = None, 0.0, whole
+    for node in tree.skipped:
+        key = int(node.mem_id)
+        value = known.get(key)
+        if value is None:
+            # Characters bound the worth from above and are counted without a walk.
+            if len(node.text_lexbor()) <= whole or len(node.text(strip=True)) <= whole:
+                continue
+            blocks = flatten_node(node, max_depth=max_depth).blocks
+            value = known[key] = sum(value for value in map(worth, blocks) if value > 0)
+        rest += value
+        if value > most:
+            best, most = key, value
+    return best if most > max(rest - most, _OUTWEIGHS if whole else 0.0) else None
+
+
+def choose(
+    tree: Tree, *, title: str = "", comments: bool = False, captions: bool = False
+) -> Verdict:
+    """Judges every block of a page. title: what its head states, which is no part of the text."""
+    blocks, elements = tree.blocks, tree.elements
+    n = len(blocks)
+    values = [worth(block) for block in blocks]
+    positive = [value if value > 0 else 0.0 for value in values]
+    allowed = {cues.TITLE, cues.SUBTITLE}
+    if comments:
+        allowed.add(cues.COMMENTS)
+    if captions:
+        allowed.add(cues.CAPTION)
+    reasons = _cue_reasons(elements, positive, n, allowed)
+    _keep_quotations(elements, reasons)
+    subtitle = _subtitle(tree, reasons)
+    closing_sections(tree, positive, reasons)
+    kept = [0.0 if reasons[i] else positive[i] for i in range(n)]
+    main = _main_element(tree, kept)
+    first, end = elements[main].start, elements[main].end
+    prune(tree, main, values, reasons, title)
+    for i in (*range(first), *range(end, n)):
+        reasons[i] = reasons[i] or cues.OUTSIDE
+    return Verdict(main, first, end, reasons, subtitle, sum(positive))
+
+
+def _cue_reasons(
+    elements: list[Element], positive: list[float], n: int, allowed: set[int]
+) -> list[int]:
+    """Per block the category of the outermost element whose names speak against it, or 0."""
+    reasons = [0] * n
+    sums = [0.0, *accumulate(positive)]
+    whole = sums[n]
+    until = 0  # blocks before this one are already judged
+    for element in elements:
+        kind = element.cue
+        if kind < cues.NAVIGATION or element.start < until or element.end <= element.start:
+            continue
+        if kind in allowed:
+            continue
+        share = sums[element.end] - sums[element.start]
+        if share > max(0.5 * whole, _OUTWEIGHS) and kind != cues.COMMENTS:
+            continue
+        if element.tag in ("article", "main") and share > 0.2 * whole:
+            continue
+        for i in range(element.start, element.end):
+            reasons[i] = kind
+        until = element.end
+    return reasons
+
+
+def _keep_quotations(elements: list[Element], reasons: list[int]) -> None:
+    """Posts of social networks are quoted in boxes that are named after the network."""
+    for element in elements:
+        if element.tag == "blockquote":
+            for i in range(element.start, element.end):
+                if reasons[i] in (cues.SHARE, cues.MEDIA):
+                    reasons[i] = 0
+
+
+def _subtitle(tree: Tree, reasons: list[int]) -> int:
+    for index in tree.subtitles:
+        element = tree.elements[index]
+        if not any(0 < element.start - h1 <= 3 for h1 in tree.headlines):
+            continue
+        blocks = tree.blocks[element.start : element.end]
+        if 3 <= sum(len(block.text) for block in blocks) <= MAX_SUBTITLE and not any(
+            block.links for block in blocks
+        ):
+            for i in range(element.start, element.end):
+                reasons[i] = cues.SUBTITLE
+            return index
+    return -1
+
+
+def _main_element(tree: Tree, kept: list[float]) -> int:
+    """The deepest element that still holds nearly all of what counts.
+
+    kept: what each block is worth, 0 where it is dropped.
+    """
+    elements = tree.elements
+    total = [0.0, *accumulate(kept)]
+    long = [0, *accumulate(value >= _LONG for value in kept)]
+    whole = total[-1]
+    best_child = [0] * len(elements)
+    best_value = [0.0] * len(elements)
+    start = 0
+    start_value = 0.0
+    for index, element in enumerate(elements):
+        value = total[element.end] - total[element.start]
+        if index and value > best_value[element.parent]:
+            best_value[element.parent] = value
+            best_child[element.parent] = index
+        if element.cue == cues.MAIN and value >= 0.4 * whole and value >= start_value:
+            start, start_value = index, value
+    current = start
+    while True:
+        element = elements[current]
+        child = best_child[current]
+        if not child or elements[child].tag in _NO_CONTAINERS:
+            return current
+        inner = elements[child]
+        share = best_value[current] / (total[element.end] - total[element.start])
+        # Outside of it no paragraph is left, only short lines.
+        rest = long[element.end] - long[element.start] - (long[inner.end] - long[inner.start])
+        need = 0.6 if inner.cue == cues.MAIN or not rest else 0.85
+        if share < need or (share < 0.85 and _one_of_many(elements, child, total)):
+            return current
+        current = child
+
+
+def _one_of_many(elements: list[Element], index: int, total: list[float]) -> bool:
+    """Whether an element is a paragraph, or a post with siblings of its name that hold text."""
+    one = elements[index]
+    if one.end - one.start == 1:
+        return True
+    if one.tag in _TABLE_PARTS:
+        return False
+    kind, parent = _kind(one), elements[one.parent]
+    for i in range(one.parent + 1, len(elements)):
+        other = elements[i]
+        if other.start >= parent.end:
+            return False
+        holds = total[other.end] > total[other.start]
+        if other.parent == one.parent and i != index and holds and _kind(other) == kind:
+            return True
+    return False
+
+
+def _kind(element: Element) -> tuple[str, str]:
+    # Of "post p12" and "post p13" the first word is the same; numbered ids are too.
+    name = element.name.split(None, 1)
+    return element.tag, name[0].rstrip("0123456789") if name else ""

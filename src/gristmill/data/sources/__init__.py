@@ -1,0 +1,1 @@
+"""A user's own files as documents: plain text, Markdown, JSON Lines and Parquet."""

@@ -1,0 +1,63 @@
+"""Writes documents as numbered Parquet parts, each with its provenance beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.core.records import document_id, document_schema, host_of, provenance_schema
+
+
+class PartWriter:
+    """Collects documents and writes `documents/part-NNNNN.parquet` and `provenance/...`.
+
+    A part ends where the caller says so, so that parts do not depend on what was rejected.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._documents: list[dict[str, Any]] = []
+        self._provenance: list[dict[str, Any]] = []
+        self.parts = 0
+        self.documents = 0
+        self.characters = 0
+
+    def add(
+        self,
+        url: str,
+        text: str,
+        source: str,
+        fields: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Adds a document to the current part; returns its id. fields: by names of the schema."""
+        identity = document_id(url, text)
+        row = {"id": identity, "url": url, "host": host_of(url), "source": source, "text": text}
+        self._documents.append({"links": [], **fields, **row})
+        self._provenance.append({**(provenance or {}), "id": identity})
+        self.documents += 1
+        self.characters += len(text)
+        return identity
+
+    @property
+    def pending(self) -> int:
+        """Documents in the current part."""
+        return len(self._documents)
+
+    def end_part(self) -> None:
+        """Writes the current part; an empty one is written too, so that numbers stay aligned."""
+        name = f"part-{self.parts:05d}.parquet"
+        for folder, rows, schema in (
+            ("documents", self._documents, document_schema()),
+            ("provenance", self._provenance, provenance_schema()),
+        ):
+            path = self._folder / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            table = pa.Table.from_pylist(rows, schema=schema)
+            pq.write_table(table, path, compression="zstd", compression_level=3)
+            rows.clear()
+        self.parts += 1
