@@ -233,7 +233,7 @@ def test_the_whole_chain(workspace: Workspace) -> None:
     good = [quality[f"http://good.example/{i}"]["quality"] for i in range(40, 120)]
     poor = [quality[f"http://farm.example/{i}"]["quality"] for i in range(60)]
     assert min(good) > max(poor)
-    assert presented(artifacts["quality"])["figures"]["quality.auc"]["value"] > 0.95
+    assert presented(artifacts["quality"])["figures"]["quality.linked_auc"]["value"] > 0.95
     assert quality["http://mirror.example/41"]["quality"] is None
     assert all(quality[f"http://ref.example/{i}"]["keep"] for i in range(40))
     dropped = [u for u, row in quality.items() if row["reason"] == "low_quality"]

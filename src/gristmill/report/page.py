@@ -46,7 +46,7 @@ _TILES = (
     ("ngram5.bits_per_byte", "bits per byte, 5-gram", "interpolated modified Kneser-Ney"),
     ("choices.accuracy", "of choices right", "which description is whose; chance is a quarter"),
     ("extract.f1", "F1 of the main text", "4-word shingles against the truth"),
-    ("quality.auc", "AUC of quality", "held-out pages"),
+    ("quality.auc", "AUC of quality", "good pages against poor ones"),
     ("crawl.forbidden_fetched", "forbidden pages fetched", "that robots.txt keeps out"),
 )
 

@@ -171,7 +171,7 @@ def _present(
             "Precision and recall on labelled documents that the classifier had not seen.",
         )
     )
-    output.figures["domains.accuracy"] = trained.accuracy
+    output.figures["domains.held_out_accuracy"] = trained.accuracy
     output.figures["domains.confidence"] = Figure(trained.confidence, n=trained.accuracy.n)
     largest = max((int(count) for count in trained.confusion.sum(axis=1)), default=0)
     tested = int(trained.confusion.sum())

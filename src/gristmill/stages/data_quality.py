@@ -187,7 +187,7 @@ def _present(
         positives=positives,
         negatives=negatives,
     )
-    output.figures["quality.auc"] = trained.auc
+    output.figures["quality.linked_auc"] = trained.auc
     output.figures["quality.calibration_error"] = Figure(trained.error, n=len(trained.labels))
     output.figures["quality.kept"] = Figure(kept / max(1, len(keep)), n=len(keep))
     output.figures["quality.threshold"] = Figure(threshold)
