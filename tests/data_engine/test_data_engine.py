@@ -4,7 +4,6 @@ import importlib.util
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from gristmill.data.engine import Failure, in_batches, map_batches
 
 # Worker processes import the functions by name.
 sys.path.insert(0, str(Path(__file__).parent))
-import engine_functions as functions  # noqa: E402
+import engine_functions as functions
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -84,12 +83,15 @@ def test_errors_in_process_are_quarantined_one_by_one() -> None:
 
 @posix
 @pytest.mark.parametrize(("times", "lost"), [(1, False), (3, False), (4, True)])
-def test_killed_from_outside_is_retried_three_times(
-    tmp_path: Path, times: int, lost: bool
-) -> None:
-    out = run(functions.KilledOnce(str(tmp_path), times), ["a", "b", "victim", "c", "d"])
+def test_killed_from_outside_is_retried_three_times(tmp_path: Path, times: int, lost: bool) -> None:
+    documents = ["a", "b", "victim", "c", "d"]
+    function = functions.KilledOnce(str(tmp_path), times)
+    (result,) = map_batches(function, [documents], workers=2)
+    out = result.items()
     assert out[:2] + out[3:] == ["A", "B", "C", "D"]
     assert (out[2] == Failure(2, "died: SIGKILL")) if lost else (out[2] == "VICTIM")
+    starts = [start for start, _ in result.pieces]
+    assert starts == sorted(starts)
 
 
 @posix
@@ -142,15 +144,13 @@ def arrow_function(table: pa.Table) -> pa.Table:
 
 
 def test_workers_end_when_the_reader_stops_early() -> None:
-    results = map_batches(functions.note_pid, in_batches(list(range(40)), 1), workers=2)
-    pid = next(iter(results)).items()[0]
+    results = map_batches(functions.note_pid, in_batches(list(range(40)), 1), workers=3)
+    pids = {next(results).items()[0] for _ in range(9)}
+    assert len(pids) > 1
     results.close()  # type: ignore[attr-defined]
     import psutil
 
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    assert not [process.pid for process in psutil.Process().children() if process.pid in pids]
 
 
 def test_the_engine_imports_nothing_heavy() -> None:

@@ -15,8 +15,11 @@ from gristmill.data.filters.characters import (
     SENTENCE_END_CHARACTERS,
     core,
 )
+from gristmill.data.filters.kernel import BULLETS
 from gristmill.data.filters.lexicon import Lexicon, extend, hash_text
-from gristmill.data.filters.statistics import BULLETS, NAMES, LineRules, text_statistics
+from gristmill.data.filters.statistic_names import NAMES
+from gristmill.data.filters.statistics import LineRules, text_statistics
+from gristmill.data.personal_data.hints import hints
 
 LISTS = {
     "function": ["the", "of", "and", "a", "is"],
@@ -73,8 +76,9 @@ def twin(text: str, rules: LineRules = RULES) -> dict[str, int]:
         "prose_words": sum(
             len(line.split())
             for line in lines
-            if len(line.split()) >= 5 and line.endswith(tuple(LINE_END_CHARACTERS))
+            if len(line.split()) >= (5 if line.endswith(tuple(LINE_END_CHARACTERS)) else 12)
         ),
+        "personal_hints": hints(text),
         "stop_words": len(set(cores) & set(STOPS)),
         "distinct_words": len(counts),
         "top_word": max((n for w, n in counts.items() if w not in LISTS["function"]), default=0),
@@ -83,6 +87,7 @@ def twin(text: str, rules: LineRules = RULES) -> dict[str, int]:
         grams = Counter(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
         top, times = grams.most_common(1)[0] if grams else ("", 0)
         out[f"top_{n}_gram"] = len(top) * times
+        out[f"top_{n}_gram_count"] = times
     for n in range(5, 11):
         out[f"duplicate_{n}_grams"] = duplicate_grams(words, n)
     for category, phrases in LISTS.items():
@@ -143,10 +148,11 @@ def duplicate_grams(words: list[str], n: int) -> int:
 
 # Few different words, so that lines, paragraphs and n-grams repeat.
 PIECES = [
-    "the", "The", "of", "new", "York", "city", "york", "(Los", "Angeles)", "don’t", "a", "b", "U.S.",
-    "e.g.", "3.14", "J.", "end.", "end.”", "what?!", "so...", "…", "wait…", "#", "##x", "•", "-", "- x",
-    "{", "}", "...", "....", ". . .", "straße", "ÉCOLE", "日本語。", "𝔘nicode", "🙂", "𠀀", "x" * 12, "İ",
-    " ", "  ", "\n", "\n\n", "\n \n", "\t", "\u00a0", "\u2028", "\r\n", "\x1f", ".", "?\"", "!)", "'",
+    "the", "The", "of", "new", "York", "city", "york", "(Los", "Angeles)", "don’t", "a", "b",
+    "U.S.", "e.g.", "3.14", "J.", "end.", "end.”", "what?!", "so...", "…", "wait…", "#", "##x",
+    "•", "-", "- x", "{", "}", "...", "....", ". . .", "straße", "ÉCOLE", "日本語。", "𝔘nicode",
+    "🙂", "𠀀", "x" * 12, "İ", " ", "  ", "\n", "\n\n", "\n \n", "\t", "\u00a0", "\u2028", "\r\n",
+    "\x1f", ".", '?"', "!)", "'",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=60).flatmap(
     lambda pieces: st.sampled_from(["", " "]).map(lambda gap: gap.join(pieces))
@@ -162,10 +168,16 @@ def test_equals_the_definitions(documents: list[str]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from("a b c d".split()), min_size=20, max_size=120))
+@given(st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=20, max_size=120))
 def test_n_grams_of_few_words(words: list[str]) -> None:
     text = " ".join(words)
     assert text_statistics([text], LEXICON, RULES).of(0) == twin(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="1234AZaz. -/(:@\u00a0\u0663", max_size=30))
+def test_hints_of_personal_data(text: str) -> None:
+    assert text_statistics([text], LEXICON)["personal_hints"][0] == hints(text)
 
 
 def test_numbers_worked_out_by_hand() -> None:

@@ -114,7 +114,8 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
     for step in steps:
         if step.artifact.kind == "inspection":
             for table in presentation_of(step.artifact).get("tables", []):
-                print_table(table["title"], table["columns"], table["rows"], out)
+                if table["title"] in _CLOSING_TABLES:
+                    print_table(table["title"], table["columns"], table["rows"], out)
     figures = _figures(steps)
     rows = [
         (label, str(Figure.from_json(figures[name])))
@@ -136,6 +137,8 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
         out.print(f"Talk to it: gristmill chat --workspace {workspace.path}", markup=False)
 
 
+# The rest of what an inspection found stands in the report.
+_CLOSING_TABLES = ("Left after each step", "What each step got right")
 _HEADLINES = {
     "base.bits_per_byte": "held-out bits per byte",
     "ngram5.bits_per_byte": "  of a Kneser-Ney 5-gram",

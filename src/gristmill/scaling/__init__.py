@@ -1,0 +1,1 @@
+"""The size dial and the arithmetic of scale. Trains nothing."""

@@ -1,0 +1,307 @@
+"""`train lm`: pre-trains a language model on token shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from gristmill.core.figure import Chart, Figure, Samples, Series
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
+
+if TYPE_CHECKING:
+    from gristmill.scaling.dial import Dial
+    from gristmill.train.text import TextSource
+
+METRICS = "metrics.jsonl"
+TRAINING = "training.json"
+_PROMPTS = ("The city of", "Physics is the", "She was an American")
+_CURVE_POINTS = 200
+
+
+class Shape(StageConfig):
+    """Numbers that replace what the size dial derives; what follows from one follows it."""
+
+    layers: int | None = Field(None, ge=1)
+    width: int | None = Field(None, ge=2)
+    heads: int | None = Field(None, ge=1)
+    kv_heads: int | None = Field(None, ge=1)
+    head_dim: int | None = Field(None, ge=2)
+    mlp_width: int | None = Field(None, ge=1)
+    tied: bool | None = None
+    """Whether embedding and head are one matrix."""
+    batch_rows: int | None = Field(None, ge=1)
+    warmup: int | None = Field(None, ge=0)
+    """Steps in which the rates rise."""
+    matrix_lr: float | None = Field(None, gt=0)
+    embedding_lr: float | None = Field(None, gt=0)
+    head_lr: float | None = Field(None, gt=0)
+    other_lr: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+
+
+class TrainLmConfig(StageConfig):
+    """The size dial, the data's order and the optimizer."""
+
+    size: float = Field(4.0, gt=0)
+    """Millions of parameters wished for: everything else follows from it (see --dry-run)."""
+    token_budget: int | None = Field(None, ge=1)
+    """Tokens to train on, repeats included; default: 20 for each parameter."""
+    context: int = Field(256, ge=2)
+    dial: Shape = Shape()
+    """Replaces single numbers that the size dial derives."""
+    document_mask: bool = True
+    """Whether a token sees only its own document, positions restarting in each."""
+    schedule: Literal["linear", "cosine", "wsd", "constant"] = "wsd"
+    """How the rates fall after the warm-up: `wsd` holds them, then falls to `floor`."""
+    decay: float = Field(0.6, ge=0, le=1)
+    """Share of the steps in which `wsd` falls."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """Where the rates end, as a share of their peak."""
+    anneal: float = Field(0.15, ge=0, lt=1)
+    """Share of the steps, at the end, that draw from the annealing split too."""
+    anneal_weight: float = Field(0.5, ge=0, le=1)
+    """Share of the samples in those steps that come from the annealing split."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """What moves the matrices of the blocks; all else is moved by AdamW."""
+    momentum: float = Field(0.85, ge=0, lt=1)
+    """Muon's. Low suits small batches."""
+    clip: float = Field(1.0, ge=0)
+    """Largest norm of the gradient; 0 turns clipping off."""
+    z_loss: float = Field(0.0, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the products; `auto` measures this machine. Weights and sums are float32 always."""
+    compile: bool = local(False)
+    """Compiles the blocks; pays only in long trainings and needs a C++ compiler."""
+    micro_batch: int | None = local(None, ge=1)
+    """Rows held at once; default: what fits into half of the free memory."""
+    checkpoint_seconds: float = local(60.0, gt=0)
+    probe_windows: int = local(32, ge=1)
+    """Held-out windows that the loss is watched on, eight times in a training."""
+    assumed_vocabulary: int = local(4096, ge=2)
+    """What --dry-run takes for the vocabulary before there are tokens."""
+
+    def explain(self) -> list[str]:
+        """Every number that the dial derives, with its reason."""
+        from gristmill.scaling.dial import explain
+
+        head = f"for a vocabulary of {self.assumed_vocabulary:,}:"
+        return [head, *explain(_turn(self, self.assumed_vocabulary))]
+
+
+@stage(
+    "train lm",
+    version=1,
+    kind="model",
+    config=TrainLmConfig,
+    inputs={"tokens": Slot("tokens")},
+    summary="pre-train a language model",
+    example="gristmill train lm --tokens FOLDER --size 4 --token_budget 2400000",
+    seeded=True,
+)
+def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
+    """A folder that transformers loads, with `training.json` and `metrics.jsonl`."""
+    import shutil
+    import sys
+
+    import numpy as np
+
+    from gristmill.core.canonical import write_json
+    from gristmill.core.seeds import derive_seed
+    from gristmill.model.device import choose_device
+    from gristmill.model.flops import flops_per_token
+    from gristmill.model.transformer import Transformer
+    from gristmill.model.weights import save_model
+    from gristmill.tokenizer.shards import TokenShards
+    from gristmill.tokenizer.tokenizer import Tokenizer
+    from gristmill.train.metrics import read_metrics
+    from gristmill.train.objectives import NextToken
+    from gristmill.train.optimizers import Optimizer, OptimizerSettings
+    from gristmill.train.probes import HeldoutLoss, SampleText
+    from gristmill.train.schedules import Schedule
+    from gristmill.train.starting import start_weights
+    from gristmill.train.trainer import Settings, Trainer
+
+    folder = inputs["tokens"].path
+    tokenizer = Tokenizer.load(folder)
+    dial = _turn(config, TokenShards.open(folder, "train").vocab_size)
+    special = set(tokenizer.special_tokens.values())
+    token_bytes_V = np.array(
+        [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
+    )
+    device = choose_device(output.execution.device)
+    model = Transformer(dial.model)
+    start_weights(model, derive_seed(output.seed, "weights"))
+    model.to(device)
+    print(
+        f"  {dial.parameters:,} parameters ({dial.model.layers} layers of width "
+        f"{dial.model.width}), {dial.tokens:,} tokens in {dial.steps:,} steps on {device}",
+        file=sys.stderr,
+    )
+    optimizer = OptimizerSettings(
+        matrix_optimizer=config.optimizer,
+        matrix_lr=dial.matrix_lr,
+        embedding_lr=dial.embedding_lr,
+        head_lr=dial.head_lr,
+        other_lr=dial.other_lr,
+        weight_decay=dial.weight_decay,
+        momentum=config.momentum,
+        momentum_start=config.momentum,
+    )
+    decay = round(config.decay * (dial.steps - dial.warmup)) if config.schedule == "wsd" else 0
+    schedule = Schedule(config.schedule, dial.steps, dial.warmup, decay, config.floor)
+    source = _source(config, dial, folder, output, token_bytes_V)
+    heldout = HeldoutLoss(
+        TokenShards.open(folder, "heldout"),
+        config.context,
+        windows=config.probe_windows,
+        every=max(1, dial.steps // 8),
+        document_mask=config.document_mask,
+        token_bytes_V=token_bytes_V,
+    )
+    samples = SampleText(
+        {prompt: [tokenizer.eot_id, *tokenizer.encode(prompt)] for prompt in _PROMPTS},
+        tokenizer.decode,
+        tokenizer.eot_id,
+        every=max(1, dial.steps // 4),
+    )
+    trainer = Trainer(
+        output.run,
+        models={"policy": model},
+        optimizers={"policy": Optimizer(model, optimizer)},
+        source=source,
+        objective=NextToken(z_loss=config.z_loss),
+        schedule=schedule,
+        settings=Settings(
+            seed=output.seed,
+            micro_batch=_micro_batch(config, dial, output),
+            clip=config.clip,
+            precision=config.precision,
+            compile=config.compile,
+            checkpoint_seconds=config.checkpoint_seconds,
+        ),
+        probes=[heldout, samples],
+        flops_per_token=flops_per_token(dial.model),
+        title="train lm",
+    )
+    result = trainer.fit()
+    save_model(output.path, model, folder)
+    shutil.copyfile(output.run.path / METRICS, output.path / METRICS)
+    output.volatile.add(METRICS)
+    write_json(
+        output.path / TRAINING,
+        {
+            "steps": result.steps,
+            "tokens": result.tokens,
+            "skipped": result.skipped,
+            "precision": result.precision.precision,
+            "samples": source.used,
+            "dial": {reason.name: [reason.value, reason.why] for reason in dial.reasons},
+        },
+    )
+    output.counts["parameters"] = dial.parameters
+    output.counts["steps"] = result.steps
+    output.counts["tokens"] = result.tokens
+    output.counts["skipped"] = result.skipped
+    output.figures["train.loss.final"] = Figure(result.loss)
+    output.figures["train.tokens"] = Figure(result.tokens)
+    output.notes.append(
+        f"Computed in {result.precision.precision}: {result.precision.reason}. "
+        f"Samples drawn: {', '.join(f'{n:,} of {split}' for split, n in source.used.items())}."
+    )
+    _present(read_metrics(output.path / METRICS), output)
+
+
+def _turn(config: TrainLmConfig, vocab_size: int) -> Dial:
+    from gristmill.scaling.dial import turn
+
+    overrides = config.dial.model_dump()
+    tied = overrides.pop("tied")
+    return turn(
+        config.size * 1e6,
+        vocab_size=vocab_size,
+        context=config.context,
+        tokens=config.token_budget,
+        tied=tied,
+        overrides=overrides,
+    )
+
+
+def _source(
+    config: TrainLmConfig, dial: Dial, folder: Any, output: Output, token_bytes_V: Any
+) -> TextSource:
+    """The training split; towards the end, the annealing split too, where there is enough of it."""
+    from gristmill.core.seeds import derive_seed
+    from gristmill.tokenizer.shards import TokenShards
+    from gristmill.train.text import Phase, TextSource
+
+    splits = {name: TokenShards.open(folder, name) for name in ("train", "anneal")}
+    annealing = round(config.anneal * dial.steps)
+    if splits["anneal"].total_tokens < 2 * config.context or config.anneal_weight == 0:
+        annealing = 0
+    phases = [Phase(dial.steps - annealing, {"train": 1.0})]
+    if annealing:
+        weights = {"train": 1.0 - config.anneal_weight, "anneal": config.anneal_weight}
+        phases.append(Phase(annealing, weights))
+    else:
+        del splits["anneal"]
+    return TextSource(
+        splits,
+        phases,
+        context=config.context,
+        batch=dial.batch_rows,
+        seed=derive_seed(output.seed, "data"),
+        document_mask=config.document_mask,
+        token_bytes_V=token_bytes_V,
+    )
+
+
+def _micro_batch(config: TrainLmConfig, dial: Dial, output: Output) -> int:
+    """The rows of a micro-batch: asked for, or the most that fit; pinned in the run."""
+    import psutil
+
+    from gristmill.scaling.dial import activation_bytes
+
+    def measure() -> int:
+        if config.micro_batch is not None:
+            return config.micro_batch
+        rows = dial.batch_rows
+        while rows > 1 and activation_bytes(dial.model, rows) > _free_memory() / 2:
+            rows = (rows + 1) // 2
+        return rows
+
+    def _free_memory() -> float:
+        import torch
+
+        if torch.cuda.is_available() and output.execution.device != "cpu":
+            return float(torch.cuda.mem_get_info()[0])
+        return float(psutil.virtual_memory().available)
+
+    return int(output.run.pin("micro_batch", measure))
+
+
+def _present(records: list[dict[str, Any]], output: Output) -> None:
+    """The loss curve in bits per byte over tokens, and what the model wrote along the way."""
+    steps = [r for r in records if r.get("bits_per_byte") is not None]
+    size = max(1, -(-len(steps) // _CURVE_POINTS))
+    groups = [steps[i : i + size] for i in range(0, len(steps), size)]
+    series = [
+        Series(
+            "training",
+            [group[-1]["tokens"] for group in groups],
+            [sum(r["bits_per_byte"] for r in group) / len(group) for group in groups],
+        )
+    ]
+    watched = [r for r in records if r.get("heldout.bits_per_byte") is not None]
+    if watched:
+        x = [r["tokens"] for r in watched]
+        series.append(Series("held out", x, [r["heldout.bits_per_byte"] for r in watched]))
+        output.figures["train.bits_per_byte.heldout"] = Figure(watched[-1]["heldout.bits_per_byte"])
+    output.charts.append(Chart("Loss while training", "tokens", "bits per byte", series))
+    rows = [
+        {"step": str(r["step"]), "prompt": key.removeprefix("samples."), "text": value}
+        for r in records
+        for key, value in r.items()
+        if key.startswith("samples.")
+    ]
+    output.samples.append(Samples("What it wrote while it trained", rows))

@@ -1,0 +1,1 @@
+"""The one trainer: sources, objectives, optimizers, schedules, precision, checkpoints, probes."""

@@ -1,0 +1,103 @@
+"""Next-token cross-entropy that never holds the logits of all rows.
+
+The rows go through the head in chunks; where gradients are wanted, each chunk's are computed at
+once, while its logits are at hand, so that nothing of size rows x vocabulary outlives a chunk
+and nothing is computed twice (the idea of Liger-Kernel's fused linear cross-entropy, Hsu et al.
+2024, section 3.2; the code is ours).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Floats of logits held at a time: 4 MiB, which stays in a core's cache.
+_CHUNK_FLOATS = 1 << 20
+
+
+def cross_entropy_sum(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    mask_N: Tensor | None = None,
+    *,
+    z_loss: float = 0.0,
+    chunk_rows: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sum over rows of mask * (-log softmax(weight hidden)[target]), in nats, float32; twice.
+
+    The first carries the graph and includes the z-loss (mask * z_loss * logsumexp^2; de Brebisson
+    and Vincent 2016); the second is the plain cross-entropy, detached. The products run in the
+    dtype of `hidden_ND`, softmax and sums in float32, the weight's gradient is summed over chunks
+    in float32. mask_N: weights of the rows, default 1; a row of weight 0 adds nothing.
+    """
+    rows = chunk_rows or max(64, _CHUNK_FLOATS // weight_VD.shape[0])
+    grad = torch.is_grad_enabled() and (hidden_ND.requires_grad or weight_VD.requires_grad)
+    total, plain = _CrossEntropySum.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, weight_VD, targets_N, mask_N, z_loss, rows, grad
+    )
+    return total, plain
+
+
+class _CrossEntropySum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        targets_N: Tensor,
+        mask_N: Tensor | None,
+        z_loss: float,
+        rows: int,
+        grad: bool,
+    ) -> tuple[Tensor, Tensor]:
+        weight_VD = weight_VD.to(hidden_ND.dtype)
+        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
+        plain = torch.zeros_like(total)
+        grad_hidden_ND = torch.empty_like(hidden_ND) if grad else None
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if grad else None
+        for start in range(0, hidden_ND.shape[0], rows):
+            part = slice(start, start + rows)
+            hidden_CD, targets_C1 = hidden_ND[part], targets_N[part, None]
+            mask_C = None if mask_N is None else mask_N[part].float()
+            logits_CV = hidden_CD @ weight_VD.T
+            log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+            loss_C = -log_p_CV.gather(1, targets_C1)[:, 0]
+            z_C = None
+            if z_loss:
+                z_C = logits_CV[:, 0].float() - log_p_CV[:, 0]
+            plain += _weighted(loss_C, mask_C)
+            total += _weighted(loss_C if z_C is None else loss_C + z_loss * z_C.square(), mask_C)
+            if grad_hidden_ND is None or grad_weight_VD is None:
+                continue
+            # d loss / d logits = p - onehot(target); d z^2 / d logits = 2 z p.
+            grad_CV = log_p_CV.exp_()
+            if z_C is not None:
+                grad_CV.mul_(1.0 + 2.0 * z_loss * z_C[:, None])
+            grad_CV.scatter_add_(
+                1, targets_C1, torch.full_like(targets_C1, -1.0, dtype=torch.float32)
+            )
+            if mask_C is not None:
+                grad_CV.mul_(mask_C[:, None])
+            grad_low_CV = grad_CV.to(hidden_ND.dtype)
+            torch.mm(grad_low_CV, weight_VD, out=grad_hidden_ND[part])
+            grad_weight_VD += grad_low_CV.T @ hidden_CD
+        ctx.mark_non_differentiable(plain)
+        ctx.save_for_backward(grad_hidden_ND, grad_weight_VD)
+        return total, plain
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
+        hidden = grad_hidden_ND * grad_total.to(grad_hidden_ND.dtype)
+        weight = grad_weight_VD * grad_total
+        return hidden, weight, None, None, None, None, None
+
+
+def _weighted(values_C: Tensor, mask_C: Tensor | None) -> Tensor:
+    if mask_C is None:
+        return values_C.sum()
+    # 0 * inf is nan: a row of weight 0 must not count whatever its value is.
+    return torch.where(mask_C != 0, values_C * mask_C, 0.0).sum()

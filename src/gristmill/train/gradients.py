@@ -1,0 +1,112 @@
+"""The gradient of a whole batch's mean loss, micro-batch by micro-batch, over all processes.
+
+The loss is the sum over loss units divided by their number in the whole batch. Micro-batches sum
+gradients of sums; the division comes last, when the number is known, so that how a batch is cut
+changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gristmill.train.interfaces import Batch, Loss, Share
+from gristmill.train.precision import Computing
+
+
+class Processes:
+    """The processes that train together; this one is alone. Parallel ones override both."""
+
+    share = Share()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The elementwise sum over all processes."""
+        return values
+
+
+class Gradients:
+    """Fills `grad` of the trained parameters.
+
+    micro_batch: rows at a time; None: the whole batch. clip: largest norm over all parameters
+    together; 0: no limit. fall_back: what to do about an error in the loss; True asks for another
+    try (compilation failed and is off now).
+    """
+
+    def __init__(
+        self,
+        computing: Computing,
+        trained: Sequence[Tensor],
+        processes: Processes,
+        *,
+        micro_batch: int | None,
+        clip: float,
+    ):
+        self._computing, self._trained, self._processes = computing, trained, processes
+        self._micro_batch, self._clip = micro_batch, clip
+        self._device = trained[0].device
+        self.fall_back: Callable[[Exception], bool] = lambda error: False
+
+    def __call__(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
+        """Leaves the clipped gradient of the mean loss in `grad`.
+
+        Returns the mean loss, the norm before clipping (nan where nothing carried loss) and the
+        objective's metrics; with the batch's bytes, `bits_per_byte` from its `cross_entropy`.
+        """
+        for parameter in self._trained:
+            parameter.grad = None
+        rows = self._micro_batch or max(1, batch.rows)
+        # The loss itself goes under the empty name, which no metric has.
+        sums: dict[str, list[float]] = {"": [0.0, 0.0]}
+        for start in range(0, batch.rows, rows):
+            found = self._loss(
+                {
+                    name: tensor.to(self._device, non_blocking=True)
+                    for name, tensor in batch.slice(start, start + rows).items()
+                }
+            )
+            found.total.backward()  # type: ignore[no-untyped-call]
+            parts = {"": (found.total.detach(), found.count), **found.metrics}
+            for name, (value, number) in parts.items():
+                pair = sums.setdefault(name, [0.0, 0.0])
+                pair[0] += float(value)
+                pair[1] += float(number)
+        names = sorted(sums)
+        flat = [value for name in names for value in sums[name]]
+        everywhere = self._processes.sum(
+            torch.tensor([*flat, batch.bytes or 0.0], dtype=torch.float64)
+        ).tolist()
+        totals = {n: (everywhere[2 * i], everywhere[2 * i + 1]) for i, n in enumerate(names)}
+        total, count = totals.pop("")
+        metrics = {name: _quotient(*pair) for name, pair in totals.items()}
+        if batch.bytes is not None and "cross_entropy" in totals:
+            bits = totals["cross_entropy"][0] / math.log(2)
+            metrics["bits_per_byte"] = _quotient(bits, everywhere[-1])
+        return _quotient(total, count), self._scale(count), metrics
+
+    def _loss(self, tensors: Mapping[str, Tensor]) -> Loss:
+        try:
+            return self._computing.loss(tensors)
+        except Exception as error:
+            if not self.fall_back(error):
+                raise
+            return self._computing.loss(tensors)
+
+    @torch.no_grad()
+    def _scale(self, count: float) -> float:
+        """Divides the summed gradients by the count and clips; the norm before clipping."""
+        grads = [p.grad for p in self._trained if p.grad is not None]
+        if not grads or not count:
+            return math.nan
+        norm = float(torch.nn.utils.get_total_norm(grads, foreach=True)) / count
+        scale = 1.0 / count
+        if self._clip and math.isfinite(norm) and norm > self._clip:
+            scale *= self._clip / norm
+        torch._foreach_mul_(grads, scale)
+        return norm
+
+
+def _quotient(total: float, count: float) -> float:
+    return total / count if count else math.nan

@@ -1,0 +1,126 @@
+"""In which precision a run computes: chosen by measuring this machine, with its reason.
+
+Weights, optimizer state and sums of gradients are float32 always; only the products are lower.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gristmill.train.interfaces import Loss, Models, Objective
+
+Precision = Literal["fp32", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+# Below this ratio of speeds the rounding of bf16 is not worth it.
+_WORTH = 1.2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision, why, and the measured matmul peaks in FLOP/s (0: not measured)."""
+
+    precision: Precision
+    reason: str
+    peak_fp32: float
+    peak_bf16: float
+
+    @property
+    def peak(self) -> float:
+        """The peak in the chosen precision, which MFU is measured against."""
+        return self.peak_bf16 if self.precision == "bf16" else self.peak_fp32
+
+    def to_json(self) -> dict[str, Any]:
+        """For the run's pinned values."""
+        return asdict(self)
+
+
+def choose_precision(
+    asked: Precision | Literal["auto"], device: torch.device, width: int = 512
+) -> Choice:
+    """Measures a matrix product of `width` in both precisions; `auto` takes the faster.
+
+    A run pins the answer, so that a resume computes as the run began.
+    """
+    fp32, bf16 = (matmul_flops(device, DTYPES[name], width) for name in ("fp32", "bf16"))
+    speeds = f"matmul {fp32 / 1e9:,.0f} GFLOP/s in fp32, {bf16 / 1e9:,.0f} in bf16"
+    if asked != "auto":
+        return Choice(asked, f"asked for ({speeds})", fp32, bf16)
+    precision: Precision = "bf16" if bf16 > _WORTH * fp32 else "fp32"
+    return Choice(precision, f"{speeds}, forward and backward on {device}", fp32, bf16)
+
+
+def matmul_flops(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    """FLOP/s of one linear layer forward and backward, the best of several tries."""
+    rows = max(1024, width)
+    x = torch.randn(rows, width, device=device).to(dtype).requires_grad_()
+    weight = torch.randn(width, width, device=device).to(dtype).requires_grad_()
+    upstream = torch.ones(rows, width, device=device, dtype=dtype)
+
+    def once() -> None:
+        x.grad = weight.grad = None
+        (x @ weight.T).backward(upstream)  # type: ignore[no-untyped-call]
+
+    try:
+        seconds = _best_seconds(once, device)
+    except RuntimeError:  # the device has no such product
+        return 0.0
+    return 3 * 2 * rows * width * width / seconds
+
+
+def _best_seconds(once: Callable[[], None], device: torch.device, budget: float = 0.25) -> float:
+    best, spent, tries = float("inf"), 0.0, 0
+    once()
+    while tries < 3 or spent < budget:
+        _wait(device)
+        start = time.perf_counter()
+        once()
+        _wait(device)
+        seconds = time.perf_counter() - start
+        best, spent, tries = min(best, seconds), spent + seconds, tries + 1
+    return best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+class Computing(nn.Module):
+    """An objective over models whose weights are cast to the compute precision for each call.
+
+    The cast is part of the graph, so gradients arrive in float32 at the float32 weights and sum
+    there over micro-batches.
+    """
+
+    def __init__(self, objective: Objective, models: Mapping[str, nn.Module], precision: Precision):
+        super().__init__()
+        self.models = nn.ModuleDict(models)
+        self._objective = objective
+        self._dtype = DTYPES[precision]
+
+    def forward(self, tensors: Mapping[str, Tensor]) -> Loss:
+        """The loss, computed as the weights are now."""
+        models: Models = dict(self.models.items())
+        return self._objective(tensors, models)
+
+    def loss(self, tensors: Mapping[str, Tensor]) -> Loss:
+        """The loss in the compute precision."""
+        if self._dtype == torch.float32:
+            found: Loss = self(tensors)
+            return found
+        cast = {
+            name: parameter.to(self._dtype)
+            for name, parameter in self.named_parameters()
+            if parameter.is_floating_point()
+        }
+        found = torch.func.functional_call(self, cast, (tensors,))
+        return found

@@ -1,0 +1,180 @@
+"""The source of pre-training: windows of the token shards, in a seeded order, phase by phase.
+
+A sample is a window of context + 1 tokens of a split, documents joined by their end-of-text tokens;
+so a document longer than the context is cut, never dropped. Everything follows from one number, the
+count of samples drawn so far: which phase, which split, which pass over it, which window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.seeds import derive_seed
+from gristmill.model.transformer import document_segments
+from gristmill.tokenizer.shards import TokenShards
+from gristmill.train.interfaces import Batch, Moment, State
+from gristmill.train.permutation import permute
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training: how many steps, and from which splits its samples come.
+
+    weights: split name to share of the samples; they are scaled to sum to 1.
+    """
+
+    steps: int
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where one sample comes from: the split, the pass over it and the window in that pass."""
+
+    split: str
+    epoch: int
+    window: int
+    start: int
+
+
+class TextSource:
+    """Batches of windows. Its state is the number of samples drawn.
+
+    Each pass over a split has its own order and its own offset of the windows, so that a second
+    pass cuts the text elsewhere. A batch holds `tokens_BT`, `targets_BT` and, with `document_mask`,
+    `segments_BT`: an end-of-text token begins the segment of the document after it.
+    token_bytes_V: UTF-8 bytes of each token, for bits per byte; None where unknown.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, TokenShards],
+        phases: Sequence[Phase],
+        *,
+        context: int,
+        batch: int,
+        seed: int,
+        document_mask: bool = False,
+        token_bytes_V: NDArray[np.int64] | None = None,
+    ):
+        self._splits, self._context, self._batch, self._seed = dict(splits), context, batch, seed
+        self._document_mask, self._token_bytes_V = document_mask, token_bytes_V
+        self._drawn = 0
+        self._phases: list[_PlannedPhase] = []
+        first, used = 0, dict.fromkeys(self._splits, 0)
+        for phase in phases:
+            planned = _PlannedPhase(first, phase.steps * batch, _parts(phase.weights), dict(used))
+            for name, count in planned.counts(planned.samples).items():
+                used[name] = used.get(name, 0) + count
+            self._phases.append(planned)
+            first += planned.samples
+        for name in {name for phase in self._phases for name in phase.parts}:
+            if name not in self._splits:
+                raise GristmillError(f"a phase draws from '{name}', which was not given")
+            if self.windows(name) < 1:
+                raise GristmillError(
+                    f"'{name}' has {self._splits[name].total_tokens} tokens, too few for "
+                    f"a context of {context}",
+                    mend="use a shorter context or more text",
+                )
+        self.used = used
+        """Samples that all phases together draw from each split."""
+
+    def windows(self, split: str) -> int:
+        """Windows in one pass over a split; at most 2 * context of its tokens are left out."""
+        # One more token than a multiple of the context, and an offset below the context.
+        return (self._splits[split].total_tokens - self._context) // self._context
+
+    def position(self, sample: int) -> Position:
+        """Where the sample of that global index comes from; a pure function."""
+        phase = next(
+            (p for p in self._phases if p.first <= sample < p.first + p.samples), self._phases[-1]
+        )
+        split, cursor = phase.draw(sample - phase.first)
+        windows = self.windows(split)
+        epoch, index = divmod(cursor, windows)
+        seed = derive_seed(self._seed, "order", split, epoch)
+        window = int(permute(np.array([index]), windows, seed)[0])
+        offset = 0 if epoch == 0 else derive_seed(seed, "offset") % self._context
+        return Position(split, epoch, window, offset + window * self._context)
+
+    def next(self, moment: Moment) -> Batch:
+        """The rows of this process of the next global batch."""
+        length = self._context + 1
+        rows = moment.share.rows(self._batch)
+        positions = [self.position(self._drawn + row) for row in rows]
+        tokens_BT = np.zeros((len(rows), length), dtype=np.int64)
+        for row, position in enumerate(positions):
+            tokens_BT[row] = self._splits[position.split].tokens(position.start, length)
+        self._drawn += self._batch
+        both_BT = torch.from_numpy(tokens_BT)
+        tensors = {"tokens_BT": both_BT[:, :-1], "targets_BT": both_BT[:, 1:]}
+        if self._document_mask:
+            tensors["segments_BT"] = document_segments(both_BT[:, :-1], self._eot_id)
+        scored = None
+        if self._token_bytes_V is not None:
+            scored = float(self._token_bytes_V[tokens_BT[:, 1:]].sum())
+        epochs = {p.split: p.epoch for p in positions}
+        info = {"samples": self._drawn, "epochs": epochs}
+        return Batch(tensors, tokens=tokens_BT.shape[0] * self._context, bytes=scored, info=info)
+
+    def state(self) -> State:
+        """The number of samples drawn."""
+        return State({"samples": self._drawn})
+
+    def restore(self, state: State) -> None:
+        """Goes on after that many samples."""
+        self._drawn = int(state.json["samples"])
+
+    @property
+    def _eot_id(self) -> int:
+        return next(iter(self._splits.values())).eot_id
+
+
+def _parts(weights: Mapping[str, float]) -> dict[str, int]:
+    """Shares as whole millionths that sum to a million, so that no rounding can drift."""
+    kept = {name: weight for name, weight in weights.items() if weight > 0}
+    if not kept:
+        raise GristmillError("a phase needs a split with a weight above 0")
+    total = sum(kept.values())
+    parts = {name: round(weight / total * _MILLION) for name, weight in kept.items()}
+    first = next(iter(parts))
+    parts[first] += _MILLION - sum(parts.values())
+    return parts
+
+
+@dataclass(frozen=True)
+class _PlannedPhase:
+    first: int
+    samples: int
+    parts: Mapping[str, int]
+    used: Mapping[str, int]
+
+    def draw(self, index: int) -> tuple[str, int]:
+        """The split of the phase's sample `index`, and its cursor in that split over all phases."""
+        rest_index, rest = index, _MILLION
+        names = list(self.parts)
+        for name in names[:-1]:
+            before = rest_index * self.parts[name] // rest
+            if (rest_index + 1) * self.parts[name] // rest > before:
+                return name, self.used[name] + before
+            rest_index, rest = rest_index - before, rest - self.parts[name]
+        return names[-1], self.used[names[-1]] + rest_index
+
+    def counts(self, samples: int) -> dict[str, int]:
+        """How many of the phase's first `samples` come from each split."""
+        left, rest, found = samples, _MILLION, {}
+        names = list(self.parts)
+        for name in names[:-1]:
+            found[name] = left * self.parts[name] // rest
+            left, rest = left - found[name], rest - self.parts[name]
+        found[names[-1]] = left
+        return found

@@ -1,0 +1,349 @@
+"""The one loop: batch, loss, gradients, update, log, probes, checkpoint.
+
+Everything that differs between pre-training, SFT, a reward model, DPO and PPO is plugged in
+(interfaces.py). A run that is stopped or killed at any point goes on from its last checkpoint and
+ends with the same bits as a run that was not, on one machine with a fixed number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gristmill.core.errors import GristmillError, Retryable
+from gristmill.core.progress import progress
+from gristmill.core.run import Run
+from gristmill.core.seeds import derive_seed
+from gristmill.train import checkpoints
+from gristmill.train.compiling import compile_regions, eagerly, failure, uncompile_regions
+from gristmill.train.gradients import Gradients, Processes
+from gristmill.train.interfaces import Moment, Objective, Probe, Source, State, View
+from gristmill.train.metrics import METRICS, MetricsLog
+from gristmill.train.optimizers import Optimizer
+from gristmill.train.precision import Choice, Computing, Precision, choose_precision
+from gristmill.train.schedules import Schedule
+from gristmill.train.stopping import StopRequest
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, apart from the four parts.
+
+    micro_batch: rows whose activations are held at a time; None takes the batch whole. It does
+    not change the result beyond rounding. clip: largest norm of the gradient of the step's mean
+    loss, over all trained models together; 0 turns it off.
+    """
+
+    seed: int = 0
+    micro_batch: int | None = None
+    clip: float = 1.0
+    precision: Precision | Literal["auto"] = "auto"
+    compile: bool = False
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float = 60.0
+    keep: int = 2
+    max_bad_steps: int = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `Trainer.fit` hands back. loss: mean of the last 50 steps that this attempt made."""
+
+    steps: int
+    tokens: int
+    skipped: int
+    loss: float
+    precision: Choice
+
+
+@dataclass
+class _Progress:
+    """What a checkpoint's state.json holds of the loop itself."""
+
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    bad_in_a_row: int = 0
+    last_good: str | None = None
+    recent: list[float] = field(default_factory=list)
+
+
+def _say(sentence: str) -> None:
+    # Not standard output: that is for results, which programs read.
+    print(f"  {sentence}", file=sys.stderr, flush=True)
+
+
+class Trainer:
+    """Trains the models that have an optimizer; the others are frozen and only looked at.
+
+    run: the folder that survives a kill; it holds checkpoints/, metrics.jsonl and pinned.json.
+    models: by role. optimizers: by the role that each trains. flops_per_token: of a step's forward
+    and backward pass, for MFU; None leaves it out. say: where a sentence to the user goes
+    (default: standard error).
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        models: Mapping[str, nn.Module],
+        optimizers: Mapping[str, Optimizer],
+        source: Source,
+        objective: Objective,
+        schedule: Schedule,
+        settings: Settings | None = None,
+        probes: Sequence[Probe] = (),
+        flops_per_token: float | None = None,
+        processes: Processes | None = None,
+        say: Callable[[str], None] = _say,
+        title: str = "train",
+    ):
+        self._run, self._models, self._optimizers = run, dict(models), dict(optimizers)
+        self._source, self._schedule, self._probes = source, schedule, probes
+        self._settings = settings or Settings()
+        self._flops_per_token, self._say, self._title = flops_per_token, say, title
+        self._processes = processes or Processes()
+        unknown = set(self._optimizers) - set(self._models)
+        assert not unknown, f"optimizers without a model: {unknown}"
+        for role, model in self._models.items():
+            if role not in self._optimizers:
+                model.requires_grad_(False)
+        self._trained = [
+            parameter
+            for role in self._optimizers
+            for parameter in self._models[role].parameters()
+            if parameter.requires_grad
+        ]
+        self._device = self._trained[0].device
+        self._choice = self._pinned_precision()
+        self._gradients = Gradients(
+            Computing(objective, self._models, self._choice.precision),
+            self._trained,
+            self._processes,
+            micro_batch=self._settings.micro_batch,
+            clip=self._settings.clip,
+        )
+        self._at = _Progress()
+
+    def fit(self) -> Result:
+        """Trains to the schedule's last step.
+
+        Raises Retryable after a checkpoint where SIGINT or SIGTERM asked to stop, GristmillError
+        where the loss was not finite `max_bad_steps` times in a row.
+        """
+        self._resume()
+        self._train_mode()
+        if self._settings.compile:
+            self._say(compile_regions(self._models.values()))
+            self._gradients.fall_back = self._to_eager
+        bar = progress(self._title, self._schedule.steps, "steps")
+        bar.advance(self._at.step)
+        log = MetricsLog(self._run.path / METRICS)
+        try:
+            with StopRequest() as stop, torch.random.fork_rng(devices=[]):
+                saved = time.monotonic()
+                while self._at.step < self._schedule.steps:
+                    record = self._one_step()
+                    log.write(record)
+                    bar.advance(1, note=_note(record))
+                    if self._at.bad_in_a_row >= self._settings.max_bad_steps:
+                        self._stop_for_nan(record["loss"])
+                    last = self._at.step == self._schedule.steps
+                    for values in self._probe(last):
+                        log.write(values)
+                    if last or stop.signal or self._checkpoint_due(saved):
+                        self._checkpoint()
+                        saved = time.monotonic()
+                    if stop.signal and not last:
+                        raise Retryable(
+                            f"{stop.signal} stopped the training after step {self._at.step} of "
+                            f"{self._schedule.steps}",
+                            where=self._run.path,
+                            mend="give the same command again; it goes on from there",
+                        )
+        finally:
+            log.close()
+            bar.close()
+            uncompile_regions(self._models.values())
+        recent = self._at.recent
+        return Result(
+            steps=self._at.step,
+            tokens=self._at.tokens,
+            skipped=self._at.skipped,
+            loss=sum(recent) / len(recent) if recent else math.nan,
+            precision=self._choice,
+        )
+
+    def _one_step(self) -> dict[str, Any]:
+        """Draws a batch, moves the weights once (or skips), and says what happened."""
+        start, step = time.perf_counter(), self._at.step
+        seed = derive_seed(self._settings.seed, "step", step)
+        torch.manual_seed(seed)
+        moment = Moment(step, seed, self._processes.share, self._models)
+        batch = self._source.next(moment)
+        loss, norm, metrics = self._gradients(batch)
+        factor = self._schedule.factor(step)
+        if math.isfinite(loss) and math.isfinite(norm):
+            for optimizer in self._optimizers.values():
+                optimizer.step(step, factor)
+            self._at.bad_in_a_row = 0
+            self._at.recent = [*self._at.recent[-49:], loss]
+        else:
+            self._at.skipped += 1
+            self._at.bad_in_a_row += 1
+        self._at.step += 1
+        tokens = round(self._everywhere(batch.tokens))
+        self._at.tokens += tokens
+        seconds = time.perf_counter() - start
+        record: dict[str, Any] = {"step": self._at.step, "loss": loss, **metrics}
+        record |= {"lr": factor, "grad_norm": norm, "tokens": self._at.tokens}
+        if self._schedule.annealing(step):
+            record["annealing"] = True
+        if self._at.skipped:
+            record["skipped"] = self._at.skipped
+        record |= {"position": dict(batch.info), "seconds": seconds}
+        record |= self._speed(tokens / seconds)
+        return record
+
+    def _probe(self, last: bool) -> list[dict[str, Any]]:
+        found = []
+        for probe in self._probes:
+            if last or (probe.every and self._at.step % probe.every == 0):
+                for model in self._models.values():
+                    model.eval()
+                with torch.no_grad(), eagerly(self._models.values()):
+                    values = probe(View(self._at.step, self._at.tokens, self._models))
+                named = {f"{probe.name}.{key}": value for key, value in values.items()}
+                found.append({"step": self._at.step, **named})
+                self._train_mode()
+        return found
+
+    def _to_eager(self, error: Exception) -> bool:
+        if not uncompile_regions(self._models.values()):
+            return False
+        self._say(failure(error))
+        return True
+
+    def _train_mode(self) -> None:
+        for role, model in self._models.items():
+            model.train(role in self._optimizers)
+
+    def _everywhere(self, value: float) -> float:
+        return float(self._processes.sum(torch.tensor([float(value)], dtype=torch.float64))[0])
+
+    def _speed(self, tokens_per_second: float) -> dict[str, float]:
+        found = {"tokens_per_second": tokens_per_second}
+        if self._flops_per_token and self._choice.peak:
+            found["mfu"] = tokens_per_second * self._flops_per_token / self._choice.peak
+        if self._device.type == "cuda":
+            found["memory_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
+        else:
+            import psutil
+
+            found["memory_bytes"] = float(psutil.Process().memory_info().rss)
+        return found
+
+    def _pinned_precision(self) -> Choice:
+        """Measured at the first start, and the same in every later attempt."""
+        asked = self._settings.precision
+        pinned = self._run.pin("precision", lambda: choose_precision(asked, self._device).to_json())
+        choice = Choice(**pinned)
+        self._say(f"precision: {choice.precision} ({choice.reason})")
+        return choice
+
+    def _checkpoint_due(self, saved: float) -> bool:
+        steps = self._settings.checkpoint_steps
+        if steps is not None:
+            return self._at.step % steps == 0
+        return time.monotonic() - saved >= self._settings.checkpoint_seconds
+
+    def _checkpoint(self) -> None:
+        source = self._source.state()
+        at = self._at
+        checkpoint = checkpoints.Checkpoint(
+            step=at.step,
+            models={r: checkpoints.model_tensors(self._models[r]) for r in self._optimizers},
+            optimizers={r: o.tensors() for r, o in self._optimizers.items()},
+            source=source.tensors,
+            state={
+                "tokens": at.tokens,
+                "skipped": at.skipped,
+                "bad_in_a_row": at.bad_in_a_row,
+                "recent": at.recent,
+                "seed": self._settings.seed,
+                "precision": self._choice.to_json(),
+                "source": source.json,
+            },
+        )
+        root = self._run.path / CHECKPOINTS
+        at.last_good = checkpoints.save(root, checkpoint, self._settings.keep).name
+
+    def _resume(self) -> None:
+        found, said = checkpoints.load_latest(self._run.path / CHECKPOINTS)
+        for sentence in said:
+            self._say(sentence)
+        if found is None:
+            if said:
+                self._say("no checkpoint is whole: training starts from the beginning")
+            return
+        if set(found.models) != set(self._optimizers):
+            raise GristmillError(
+                f"the checkpoint trains {sorted(found.models)}, not {sorted(self._optimizers)}",
+                where=self._run.path,
+                mend="start a new run",
+            )
+        for role, optimizer in self._optimizers.items():
+            _load_model(self._models[role], found.models[role], role)
+            optimizer.load(found.optimizers[role])
+        state = found.state
+        self._source.restore(State(state["source"], found.source))
+        self._at = _Progress(
+            step=found.step,
+            tokens=state["tokens"],
+            skipped=state["skipped"],
+            bad_in_a_row=state["bad_in_a_row"],
+            last_good=checkpoints.folder_name(found.step),
+            recent=state["recent"],
+        )
+        self._say(f"goes on from step {found.step} of {self._schedule.steps}")
+
+    def _stop_for_nan(self, loss: float) -> None:
+        times = self._at.bad_in_a_row
+        good = self._at.last_good
+        where = self._run.path / CHECKPOINTS / good if good else self._run.path
+        kept = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
+        raise GristmillError(
+            f"loss or gradient was not finite {times} steps in a row, up to step {self._at.step} "
+            f"(loss {loss}); {kept}",
+            where=where,
+            mend="lower the learning rates or look at the data of these steps, and start a new run",
+        )
+
+
+@torch.no_grad()
+def _load_model(model: nn.Module, tensors: Mapping[str, Tensor], role: str) -> None:
+    own = checkpoints.model_tensors(model)
+    if set(own) != set(tensors) or any(own[n].shape != tensors[n].shape for n in own):
+        raise GristmillError(
+            f"the checkpoint's {role} has other tensors than this model",
+            mend="resume with the model that the run began with",
+        )
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])
+
+
+def _note(record: Mapping[str, Any]) -> str:
+    parts = [f"loss {record['loss']:.3f}"]
+    if "bits_per_byte" in record:
+        parts.append(f"{record['bits_per_byte']:.3f} bits/byte")
+    parts.append(f"{record['tokens_per_second']:,.0f} tokens/s")
+    return ", ".join(parts)
