@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_crawl_delay_and_one_request_at_a_time(site: Any, crawled: Crawl) -> Non
     crawled(resolved_delay=None, delay=0.0)
     times = [when for when, at in site.asked if at.startswith("a.example/")]
     assert len(times) == 5
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.14
+    assert min(b - a for a, b in itertools.pairwise(times)) > 0.14
     assert times[-1] - times[0] > 0.59
 
 
@@ -355,7 +356,7 @@ def test_no_connection_to_private_addresses(site: Any, crawled: Crawl) -> None:
     assert [at for _, at in site.asked if "secret" in at] == []
     secrets = {url: state for url, state in found.urls.items() if "secret" in url}
     assert len(secrets) == 6
-    assert {state for state in secrets.values()} <= {
+    assert set(secrets.values()) <= {
         ("forbidden", "private_address"),
         ("forbidden", "robots_unreachable"),
     }
@@ -374,9 +375,7 @@ def test_the_address_of_each_socket_is_checked(make_plan: Any) -> None:
             return found
 
     async def get() -> str:
-        fetcher = Fetcher(
-            Blind(HostMap({})), agent="x", concurrency=1, per_host=1, limits=Limits()
-        )
+        fetcher = Fetcher(Blind(HostMap({})), agent="x", concurrency=1, per_host=1, limits=Limits())
         try:
             await fetcher.get("http://rebound.test/")
         except FetchFailed as error:

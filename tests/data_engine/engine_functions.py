@@ -20,6 +20,8 @@ def hostile(batch: list[str]) -> list[str]:
     for text in batch:
         if text == "raise":
             raise KeyError("bad page")
+        if text == "slow" and len(batch) == 1:
+            time.sleep(2)
         if text == "hang":
             time.sleep(600)
         if text == "swell":

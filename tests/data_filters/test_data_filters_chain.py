@@ -101,7 +101,9 @@ def test_personal_data_can_reject() -> None:
 
 def test_fineweb_sees_the_text_that_c4_left() -> None:
     rules = ChainRules(gopher_quality=LENIENT.gopher_quality, c4=C4Rules(min_sentences=None))
-    menu = "\n".join(["Home and news", "More mills here", "Other old things", "Terms and hints"])
+    menu = "\n".join(
+        ["Home and news", "More mills here", "Other old things", "Terms and hints", "Our two bells"]
+    )
     (row,) = judge(rules, f"{menu}\n{SCHOOL}\n{MILL}")
     assert row["keep"] and row["text"] == f"{SCHOOL}\n{MILL}"
 
@@ -146,6 +148,7 @@ def make_documents(config: DocumentsConfig, inputs: Any, output: Any) -> None:
         for copy in range(config.copies):
             for text in texts:
                 host = "casino.example" if text == SCHOOL and copy == 0 else "village.example"
+                host = "evil.example" if text == SPAM and copy == 1 else host
                 url = f"https://{host}/{part}/{number}"
                 number += 1
                 row = dict.fromkeys(document_schema().names)
@@ -160,6 +163,8 @@ def config(tmp_path: Path, **changes: Any) -> FilterConfig:
     folder = tmp_path / "lists" / "gambling"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "domains").write_text("casino.example\n", encoding="utf-8")
+    (tmp_path / "lists" / "malware").mkdir(exist_ok=True)
+    (tmp_path / "lists" / "malware" / "domains").write_text("evil.example\n", encoding="utf-8")
     settings: dict[str, Any] = {
         "language": {"enabled": False},
         "gopher_quality": {"min_words": 20},
@@ -196,6 +201,24 @@ def test_stage_writes_an_aligned_layer(tmp_path: Path) -> None:
     assert made.manifest.counts["kept"] == 4
     assert made.manifest.counts["dropped_blocklist"] == 2
     assert made.manifest.counts["personal_data_email"] == 4
+
+
+def test_blocked_documents_keep_their_places(tmp_path: Path) -> None:
+    rows = layer(run(tmp_path, config(tmp_path), copies=2))
+    blocked = {number: row["reason"] for number, row in enumerate(rows) if row["words"] is None}
+    assert blocked == {3: "blocklist.gambling", 5: "blocklist.malware"}
+    assert [row["keep"] for row in rows] == [True, False, True, False, True, False, True, True]
+
+
+def test_quarantine_names_the_right_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gristmill.data.filters.corpus._BATCH", 2)
+    settings = config(tmp_path, custom=[f"{CUSTOM}:raises_on_river"])
+    made = run(tmp_path, settings, copies=2)
+    lines = (made.path / "rejects" / "quarantine.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["where"][-2:] for line in lines] == ["/0", "/4"]
+    assert [n for n, row in enumerate(layer(made)) if row["reason"] == "quarantine"] == [0, 4]
 
 
 def test_stage_quarantines_what_a_users_filter_raises_on(tmp_path: Path) -> None:

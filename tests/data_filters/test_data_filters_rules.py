@@ -9,7 +9,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.data.filters.boilerplate import boilerplate
 from gristmill.data.filters.c4 import c4, clean, count_sentences, line_rules
 from gristmill.data.filters.chain import _lexicon
-from gristmill.data.filters.checks import Check, verdicts
+from gristmill.data.filters.checks import Check, above, below, verdicts
 from gristmill.data.filters.fineweb import fineweb
 from gristmill.data.filters.gopher import gopher_quality, gopher_repetition
 from gristmill.data.filters.lexicon import Lexicon
@@ -203,6 +203,20 @@ def test_word_lists_go_by_density_whole_words_and_context() -> None:
     ]
     harsh = WordListRules(context_factor=1.0)
     assert not verdicts(word_list("adult", s, harsh), 4).keep[3]
+
+
+def test_few_matches_are_no_reason_however_dense() -> None:
+    s = statistics("A glimmwort is a snarfen.", "A glimmwort is a snarfen, a glimmwort.")
+    assert verdicts(word_list("adult", s, WordListRules()), 2).keep.tolist() == [True, False]
+
+
+def test_what_equals_a_limit() -> None:
+    value = np.array([1.0, 2.0, 3.0])
+    assert below("a", value, 2.0)[0].failed.tolist() == [True, False, False]
+    assert below("a", value, 2.0, strict=False)[0].failed.tolist() == [True, True, False]
+    assert above("a", value, 2.0)[0].failed.tolist() == [False, False, True]
+    assert above("a", value, 2.0, strict=False)[0].failed.tolist() == [False, True, True]
+    assert below("a", value, None) == above("a", value, None) == []
 
 
 def test_the_first_reason_counts_and_all_are_recorded() -> None:

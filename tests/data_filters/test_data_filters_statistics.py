@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,14 @@ from gristmill.data.filters.kernel import BULLETS
 from gristmill.data.filters.lexicon import Lexicon, extend, hash_text
 from gristmill.data.filters.statistic_names import NAMES
 from gristmill.data.filters.statistics import LineRules, text_statistics
-from gristmill.data.personal_data.hints import hints
+from gristmill.data.personal_data.hints import (
+    HINT_AT,
+    HINT_COLONS,
+    HINT_DIGITS,
+    HINT_DOTTED,
+    HINT_IBAN,
+    hints,
+)
 
 LISTS = {
     "function": ["the", "of", "and", "a", "is"],
@@ -178,6 +186,33 @@ def test_n_grams_of_few_words(words: list[str]) -> None:
 @given(st.text(alphabet="1234AZaz. -/(:@\u00a0\u0663", max_size=30))
 def test_hints_of_personal_data(text: str) -> None:
     assert text_statistics([text], LEXICON)["personal_hints"][0] == hints(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a@b", HINT_AT),
+        ("12 - 34 56", 0),
+        ("12- 34 (56", HINT_DIGITS),
+        ("12, 34, 56", 0),
+        ("1.2.3.4", HINT_DOTTED),
+        ("1.2..3.4", 0),
+        ("AB12", HINT_IBAN),
+        ("A1B2", 0),
+        ("a::b", HINT_COLONS),
+        ("a:b:c:d:e:f:g", 0),
+        ("a:b:c:d:e:f:g:h", HINT_COLONS),
+    ],
+)
+def test_hints_by_hand(text: str, expected: int) -> None:
+    assert text_statistics([text], LEXICON)["personal_hints"][0] == hints(text) == expected
+
+
+def test_prose_is_told_by_length_and_ending() -> None:
+    eleven = " ".join("abcdefghijk")
+    lines = [eleven, eleven + " l", "a b c d e.", "a b c d."]
+    counted = text_statistics(lines, LEXICON)["prose_words"].tolist()
+    assert counted == [0, 12, 5, 0]
 
 
 def test_numbers_worked_out_by_hand() -> None:

@@ -1,5 +1,6 @@
 """The size dial: shapes near the wish, numbers that follow one another, reasons for all."""
 
+import itertools
 import math
 
 import pytest
@@ -22,7 +23,7 @@ def test_the_shape_is_near_the_wish(wish: float) -> None:
 
 def test_bigger_wishes_give_bigger_runs() -> None:
     turned = [dial.turn(10.0**p, vocab_size=32768, context=1024) for p in (7, 8, 9, 10)]
-    for small, large in zip(turned, turned[1:], strict=False):
+    for small, large in itertools.pairwise(turned):
         assert small.parameters < large.parameters
         assert small.tokens < large.tokens
         assert small.batch_rows <= large.batch_rows

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from gristmill.cli.flags import Flags, parse_flags
 from gristmill.cli.present import console, print_table
-from gristmill.cli.stage import execution_of, presentation_of
+from gristmill.cli.stage import derived_settings, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.stages.graph import Step, is_cached, resolve_inputs, run_recipe
@@ -193,7 +193,9 @@ def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json
         rows.append((node.name, ", ".join(dict.fromkeys(wired)), state))
         if node.name == until:
             break
-    sizes = [line for node in recipe.nodes for line in _sizes(node)]
+    sizes = [
+        f"{node.name}: {line}" for node in recipe.nodes for line in derived_settings(node.config)
+    ]
     if as_json:
         stages = [{"node": n, "from": w, "state": s} for n, w, s in rows]
         print(json.dumps({"recipe": recipe.name, "stages": stages, "sizes": sizes}))
@@ -202,9 +204,3 @@ def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json
     for line in sizes:
         console().print(f"  {line}", markup=False)
     return 0
-
-
-def _sizes(node: Node) -> list[str]:
-    """The numbers that a training node derives from its size, each with its reason."""
-    explain = getattr(node.config, "explain", None)
-    return [f"{node.name}: {line}" for line in explain()] if callable(explain) else []

@@ -64,6 +64,12 @@ def execution_of(flags: Flags) -> Execution:
     return Execution(workers=workers, device=device)
 
 
+def derived_settings(config: StageConfig) -> list[str]:
+    """The numbers that a config derives from others, each with its reason, where it can say."""
+    explain = getattr(config, "explain", None)
+    return list(explain()) if callable(explain) else []
+
+
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """What `--json` prints of an artifact."""
     manifest = artifact.manifest
@@ -161,4 +167,5 @@ def _plan(
         for artifact in artifacts:
             lines.append(f"  from {name}: {artifact.path}")
     lines.append("  with " + json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
+    lines += [f"  {line}" for line in derived_settings(config)]
     return "\n".join(lines)

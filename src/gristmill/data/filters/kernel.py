@@ -168,7 +168,6 @@ def _read_text(  # type: ignore[no-untyped-def]
     line_epoch = epoch + 1
     # Lines and paragraphs together are fewer than the bytes.
     mask = _mask((stop - start) // 2 + 2)
-    # Lines and paragraphs are counted apart; a paragraph's hash is turned to tell them.
     i = start
     ended = False
     code: Any = 0
@@ -305,8 +304,8 @@ def _read_text(  # type: ignore[no-untyped-def]
                     paragraph_lines += 1
                 if (not in_line or ended) and paragraph_lines:
                     paragraphs += 1
-                    # Turned, so that a paragraph of one line is not taken for that line.
-                    if _seen(key, stamp, line_epoch, mask, mix(paragraph_state + BASE) | _ONE):
+                    # Hashed once more, a paragraph of one line is not taken for that line.
+                    if _seen(key, stamp, line_epoch, mask, mix(paragraph_state) | _ONE):
                         duplicate_paragraphs += 1
                         duplicate_paragraph_characters += paragraph_length
                     paragraph_state = FNV_OFFSET
