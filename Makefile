@@ -16,7 +16,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup setup-dev demo test lint types unit end-to-end quick clean wheel
+.PHONY: help setup setup-dev demo test lint types unit end-to-end clean clean-cache wheel
 
 help:
 	@echo "make demo        environment, then raw pages to a language model (about 8 minutes)"
@@ -24,7 +24,7 @@ help:
 	@echo "make setup       the environment alone, in $(VENV)"
 	@echo "make lint types unit end-to-end   the parts of make test"
 	@echo "make wheel       a wheel in dist/"
-	@echo "make clean       removes the environment, not runs/"
+	@echo "make clean       removes the environment and compiled kernels, not runs/"
 
 setup: $(STAMP)
 setup-dev: $(STAMP_DEV)
@@ -66,5 +66,9 @@ end-to-end: setup-dev
 wheel: setup-dev
 	$(PY) -m build --wheel -q .
 
-clean:
+clean: clean-cache
 	rm -rf $(VENV)
+
+# numba notices edits only in the file of the compiled function itself.
+clean-cache:
+	find src -name '*.nb[ic]' -delete

@@ -69,9 +69,9 @@ def site() -> Iterator[Site]:
     async def start() -> web.AppRunner:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", found.handle)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        endpoint = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        endpoint = web.TCPSite(runner, "127.0.0.1", 0)
         await endpoint.start()
         found.port = runner.addresses[0][1]
         return runner

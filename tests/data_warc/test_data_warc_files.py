@@ -209,9 +209,7 @@ def test_what_was_not_committed_is_cut_off(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) > len(lengths)
     with WarcWriter(tmp_path, date=DATE, max_bytes=4_000, lengths=lengths) as again:
         again.write(_response(99))
-    urls = [
-        record.url for path in sorted(tmp_path.iterdir()) for record in read_records(path)
-    ]
+    urls = [record.url for path in sorted(tmp_path.iterdir()) for record in read_records(path)]
     assert urls == [f"http://a.example/{i}" for i in (0, 1, 2, 99)]
 
 

@@ -352,7 +352,10 @@ class Crawler:
                 delay = max(host.delay, self._delay(task.host, robots))
                 self._schedule.widen(host, self._plan.per_host, delay)
                 if asked and delay > 0:
+                    # robots.txt was a request too; this worker's page follows after the delay,
+                    # and the next page after one more.
                     await asyncio.sleep(delay)
+                    self._schedule.rest(host, delay)
         return robots
 
     def _delay(self, host: str, robots: Robots) -> float:

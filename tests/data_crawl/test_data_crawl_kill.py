@@ -1,0 +1,151 @@
+"""A crawl that is killed or interrupted goes on and ends as if nothing had happened."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from gristmill.data.crawl.crawler import crawl
+from gristmill.data.crawl.seal import seal
+from gristmill.data.warc.reader import Damage, read_records
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from gristmill.core.errors import Retryable
+from gristmill.data.crawl import crawler
+crawler._COMMIT_RESULTS = 7
+values = json.loads(sys.argv[2])
+try:
+    crawler.crawl(Path(sys.argv[1]), crawler.Plan(**values))
+except Retryable as error:
+    print(error.one_line())
+    sys.exit(75)
+"""
+PAGES = 260
+
+
+def _settings(port: int) -> dict[str, Any]:
+    return {
+        "seeds": ["http://a.example/"],
+        "hosts": ["*.example"],
+        "resolve": {"*.example": f"127.0.0.1:{port}"},
+        "resolved_delay": 0.0,
+        "concurrency": 6,
+        "warc_bytes": 20_000,
+        "max_depth": 6,
+        "max_pages": 200,
+    }
+
+
+@pytest.fixture
+def large(site: Any) -> Any:
+    """Pages that link to each other, some of them moved, gone or forbidden."""
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        if request.path == "/robots.txt":
+            return web.Response(text="User-agent: *\nDisallow: /13\n")
+        n = int(request.path[1:] or 0)
+        await asyncio.sleep(random.random() * 0.02)
+        if n % 17 == 5:
+            raise web.HTTPFound(f"/{n + 1}")
+        if n % 19 == 7:
+            return web.Response(status=404)
+        random_ = random.Random(n)
+        links = [f"/{random_.randrange(PAGES)}" for _ in range(3)]
+        links.append(f"http://b.example/{random_.randrange(PAGES)}")
+        body = f"<p>{random_.randbytes(300).hex()}" + "".join(f'<a href="{i}">' for i in links)
+        return web.Response(text=body, content_type="text/html")
+
+    site.other = page
+    return site
+
+
+def _start(folder: Path, port: int) -> subprocess.Popen[str]:
+    import json
+
+    command = [sys.executable, "-c", CHILD, str(folder), json.dumps(_settings(port))]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _seal(folder: Path, make_plan: Callable[..., Any], port: int) -> tuple[str, Any]:
+    output = folder.with_name(folder.name + "-out")
+    output.mkdir()
+    content, reasons = seal(folder, make_plan(**_settings(port)), output)
+    frontier = pq.read_table(output / "frontier.parquet").to_pylist()
+    index = pq.read_table(output / "index.parquet").to_pylist()
+    damage: list[Damage] = []
+    stored: dict[str, int] = {}
+    for path in sorted((output / "warc").iterdir()):
+        for record in read_records(path, on_damage=damage.append):
+            if record.http().status == 200:
+                stored[record.url] = stored.get(record.url, 0) + 1
+    assert damage == []
+    assert stored == {row["url"]: 1 for row in index}
+    return content, (frontier, reasons)
+
+
+def _fetched(folder: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{folder / 'frontier.sqlite'}?mode=ro", uri=True) as db:
+            return int(db.execute("SELECT count(*) FROM urls WHERE state='fetched'").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def test_killed_again_and_again(large: Any, make_plan: Any, tmp_path: Path) -> None:
+    straight = tmp_path / "straight"
+    crawl(straight, make_plan(**_settings(large.port)))
+    wanted = _seal(straight, make_plan, large.port)
+
+    folder = tmp_path / "killed"
+    random_ = random.Random(4)
+    kills = 0
+    while True:
+        before = _fetched(folder)
+        child = _start(folder, large.port)
+        enough = before + random_.randrange(10, 60)
+        while child.poll() is None and _fetched(folder) < enough:
+            time.sleep(random_.random() * 0.01)
+        if child.poll() is None:
+            child.kill()
+            kills += 1
+        child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+        if child.returncode == 0:
+            break
+        assert kills < 40
+    assert kills >= 3
+    assert _seal(folder, make_plan, large.port) == wanted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(large: Any, make_plan: Any, tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "run"
+    child = _start(folder, large.port)
+    while child.poll() is None and _fetched(folder) < 30:
+        time.sleep(0.005)
+    child.send_signal(number)
+    out, _ = child.communicate()
+    assert child.returncode == 75
+    assert "goes on from here" in out
+    assert 30 <= _fetched(folder) < 150
+    asked = len(large.asked)
+    crawl(folder, make_plan(**_settings(large.port)))
+    _seal(folder, make_plan, large.port)
+    # What was fetched before the signal was not fetched again, but for what was in flight.
+    pages = [at for _, at in large.asked if "robots" not in at]
+    assert len(pages) - len(set(pages)) <= 6 and asked > 30

@@ -1,0 +1,172 @@
+"""Encodings with limits, robots.txt, sitemaps, host maps, and the order of the schedule."""
+
+import asyncio
+import gzip
+import itertools
+import tracemalloc
+import zlib
+from datetime import UTC, datetime
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+
+from gristmill.data.crawl.decode import BadEncoding, TooLarge, decode_body
+from gristmill.data.crawl.fetch import Response
+from gristmill.data.crawl.frontier import Task
+from gristmill.data.crawl.resolver import AddressRefused, HostMap, Resolver
+from gristmill.data.crawl.robots import Robots, decode_robots
+from gristmill.data.crawl.schedule import Schedule
+from gristmill.data.crawl.sitemap import read_sitemap
+
+TEXT = b"flour " * 1000
+LIMIT = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("body", "encodings"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT[:60]) + gzip.compress(TEXT[60:]), "X-GZIP"),
+        (zlib.compress(TEXT), "deflate"),
+        (zlib.compress(TEXT)[2:-4], "deflate"),
+        (brotli.compress(TEXT), "br"),
+        (zstandard.compress(TEXT), "zstd"),
+        (zstandard.compress(TEXT[:60]) + zstandard.compress(TEXT[60:]), "zstd"),
+        (gzip.compress(zstandard.compress(TEXT)), "zstd, gzip"),
+    ],
+)
+def test_encodings(body: bytes, encodings: str) -> None:
+    assert decode_body(body, encodings, LIMIT) == TEXT
+    with pytest.raises(TooLarge):
+        decode_body(body, encodings, len(TEXT) - 1)
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd", "deflate", "compress", "gzip,gzip,gzip"])
+def test_damaged_encodings(name: str) -> None:
+    with pytest.raises(BadEncoding):
+        decode_body(b"\x1f\x8b\x08 not really", name, LIMIT)
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "deflate"])
+def test_cut_encodings(name: str) -> None:
+    packed = {"gzip": gzip.compress, "br": brotli.compress, "deflate": zlib.compress}[name](TEXT)
+    with pytest.raises(BadEncoding):
+        decode_body(packed[: len(packed) // 2], name, LIMIT)
+
+
+def test_bombs_stop_at_the_limit() -> None:
+    zeros = bytes(64 << 20)
+    bombs = {
+        "gzip": gzip.compress(zeros),
+        "br": brotli.compress(zeros, quality=1),
+        "zstd": zstandard.compress(zeros),
+        "gzip, gzip": gzip.compress(gzip.compress(zeros)),
+    }
+    del zeros
+    for name, bomb in bombs.items():
+        tracemalloc.start()
+        with pytest.raises(TooLarge):
+            decode_body(bomb, name, LIMIT)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20, name
+        tracemalloc.stop()
+
+
+def test_robots() -> None:
+    text = "User-agent: *\nDisallow: /a\nAllow: /a/b$\nCrawl-delay: 2.5\nSitemap: /s.xml\n"
+    robots = Robots("rules", text, "gristmill")
+    assert robots.allows("http://x.example/") and robots.allows("http://x.example/a/b")
+    assert not robots.allows("http://x.example/a/bc")
+    assert robots.crawl_delay == 2.5 and robots.sitemaps == ["/s.xml"]
+    assert Robots("rules", "User-agent: *\nRequest-rate: 1/20\n", "g").crawl_delay == 20
+    assert Robots("rules", "User-agent: *\nCrawl-delay: nan\n", "g").crawl_delay == 0
+    assert not Robots("deny", "", "g").allows("http://x.example/")
+    assert Robots("allow", "", "g").allows("http://x.example/")
+    hostile = "User-agent: *\n" + "Disallow: /" + "*a" * 50 + "b\n"
+    assert Robots("rules", hostile, "g").allows("http://x.example/" + "a" * 1900)
+    assert decode_robots(b"\xef\xbb\xbfUser-agent: *\n" + b"#" * (600 << 10)) == "User-agent: *"
+
+
+def test_sitemaps() -> None:
+    text = "<urlset><url><loc><![CDATA[http://a.example/x]]></loc></url><loc>mailto:x</loc>"
+    assert read_sitemap(text.encode(), LIMIT) == (False, ["http://a.example/x"])
+    assert read_sitemap(b"http://a.example/1\nhttp://a.example/2", LIMIT)[1][1][-1] == "2"
+    assert read_sitemap(b"<sitemapindex><loc>http://a.example/s</loc>", LIMIT)[0]
+    assert read_sitemap(b"<loc>" * 100_000, LIMIT) == (False, [])
+    with pytest.raises(TooLarge):
+        read_sitemap(gzip.compress(bytes(LIMIT * 4)), LIMIT)
+
+
+def test_host_map() -> None:
+    hosts = HostMap(
+        {"*.example": "127.0.0.1:1", "*.b.example": "127.0.0.1:2", "x.b.example": "[::1]:3"}
+    )
+    assert hosts.get("A.example") == ("127.0.0.1", 1)
+    assert hosts.get("y.b.example") == ("127.0.0.1", 2)
+    assert hosts.get("x.b.example") == ("::1", 3)
+    assert hosts.get("example") is None and hosts.get("a.test") is None
+
+
+def test_private_addresses_are_dropped_from_answers() -> None:
+    async def lookup(host: str) -> list[str]:
+        return {"mixed": ["10.0.0.1", "8.8.8.8", "::1"], "bad": ["127.0.0.1"]}.get(host, [])
+
+    resolver = Resolver(HostMap({}), lookup)
+    found = asyncio.run(resolver.resolve("mixed", 80))
+    assert [(result["host"], result["port"]) for result in found] == [("8.8.8.8", 80)]
+    with pytest.raises(AddressRefused):
+        asyncio.run(resolver.resolve("bad", 80))
+    with pytest.raises(OSError, match="no address"):
+        asyncio.run(resolver.resolve("none", 80))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("Sat, 31 Jan 2026 12:00:30 GMT", 30.0), ("Sat, 31 Jan 2026 11:00:00 GMT", 0.0),
+     ("soon", None), ("", None), ("-5", None), ("٣", None)],
+)  # fmt: skip
+def test_retry_after(value: str, seconds: float | None) -> None:
+    headers = ((b"Retry-After", value.encode()),)
+    response = Response(503, "", "HTTP/1.1", headers, b"", b"", None)
+    assert response.retry_after(datetime(2026, 1, 31, 12, tzinfo=UTC)) == seconds
+
+
+def test_schedule_keeps_limits_delays_and_rests() -> None:
+    async def work() -> list[tuple[str, float]]:
+        loop = asyncio.get_running_loop()
+        schedule = Schedule()
+        schedule.add([Task(f"{h}{i}", h, "page", 0, 0, "") for h in "ab" for i in range(4)])
+        schedule.widen(schedule.hosts["a"], 2, 0.0)
+        schedule.widen(schedule.hosts["b"], 2, 0.05)
+        started = loop.time()
+        taken: list[tuple[str, float]] = []
+        busy = {"a": 0, "b": 0}
+
+        async def worker() -> None:
+            while found := await schedule.take():
+                host, task, tries = found
+                taken.append((task.url, loop.time() - started))
+                busy[host.name] += 1
+                assert busy[host.name] <= {"a": 2, "b": 1}[host.name]
+                await asyncio.sleep(0.01)
+                busy[host.name] -= 1
+                if task.url == "a1" and tries == 0:
+                    schedule.rest(host, 0.1)
+                    schedule.again(host, task, 1)
+                else:
+                    schedule.done(host)
+
+        await asyncio.gather(*(worker() for _ in range(5)))
+        assert await schedule.take() is None
+        return taken
+
+    taken: Any = asyncio.run(work())
+    names = [name for name, _ in taken]
+    assert sorted(names) == ["a0", "a1", "a1", "a2", "a3", "b0", "b1", "b2", "b3"]
+    again = max(when for name, when in taken if name == "a1")
+    assert again > 0.1
+    slow = [when for name, when in taken if name.startswith("b")]
+    assert min(b - a for a, b in itertools.pairwise(slow)) > 0.045
