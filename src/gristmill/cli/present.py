@@ -49,7 +49,11 @@ def print_table(
     """
     shown = _columns_that_fit(columns, rows, out.width)
     table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, expand=False
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        show_header=any(columns),
     )
     for index in shown:
         numbers = any(isinstance(row[index], (int, float, Mapping)) for row in rows)

@@ -129,7 +129,7 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
             for samples in presentation_of(step.artifact).get("samples", []):
                 out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
                 for row in samples["rows"][:4]:
-                    out.print("  " + escape(" ".join(str(v) for v in row.values())[:300]))
+                    out.print("  " + escape("".join(str(v) for v in row.values())[:300]))
     report = workspace.path / "report.html"
     if report.is_file():
         out.print(f"\nThe report: {report}", markup=False)
