@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gristmill.data.crawl.crawler import CrawlCounts, Plan, crawl
+from gristmill.data.crawl.attempt import crawl
+from gristmill.data.crawl.plan import CrawlCounts, Plan
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,7 +14,7 @@ import zstandard
 from aiohttp import web
 
 from gristmill.core.errors import GristmillError
-from gristmill.data.crawl.crawler import crawl
+from gristmill.data.crawl.attempt import crawl
 from gristmill.data.crawl.seal import fingerprint, forbidden_requests, seal
 from gristmill.data.warc.reader import read_record, read_records
 
@@ -171,13 +171,18 @@ def test_redirects_loops_and_chains(site: Any, crawled: Crawl) -> None:
 
 
 def test_a_url_out_of_reach_on_one_way_is_fetched_on_another(site: Any, crawled: Crawl) -> None:
-    site.links("a.example/", "/r0", "/page")
+    site.links("a.example/", "/r0", "/s0", "/page")
     for i in range(3):
         site.move(f"a.example/r{i}", f"/r{i + 1}")
+        site.move(f"a.example/s{i}", f"/s{i + 1}")
     site.links("a.example/r3")
-    site.links("a.example/page", "/r3")
+    site.links("a.example/s3")
+    # One is found by its link first, the other by its redirects.
+    site.links("a.example/page", "/r3", "/later")
+    site.links("a.example/later", "/s3")
     found = crawled(max_redirects=2)
     assert "a.example/r3" in found.of("fetched") and found.depths["a.example/r3"] == 2
+    assert "a.example/s3" in found.of("fetched") and found.depths["a.example/s3"] == 3
 
 
 def test_sitemaps(site: Any, crawled: Crawl) -> None:

@@ -16,19 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
-from gristmill.data.crawl.crawler import crawl
+from gristmill.data.crawl.attempt import crawl
 from gristmill.data.crawl.seal import seal
-from gristmill.data.warc.reader import Damage, read_records
+from gristmill.data.warc.reader import Damage, read_record, read_records
 
 CHILD = """
 import json, sys
 from pathlib import Path
 from gristmill.core.errors import Retryable
-from gristmill.data.crawl import crawler
-crawler._COMMIT_RESULTS = 7
+from gristmill.data.crawl import attempt, crawler
+from gristmill.data.crawl.plan import Plan
+crawler._COMMIT_RESULTS = 25
 values = json.loads(sys.argv[2])
 try:
-    crawler.crawl(Path(sys.argv[1]), crawler.Plan(**values))
+    attempt.crawl(Path(sys.argv[1]), Plan(**values))
 except Retryable as error:
     print(error.one_line())
     sys.exit(75)
@@ -43,7 +44,7 @@ def _settings(port: int) -> dict[str, Any]:
         "resolve": {"*.example": f"127.0.0.1:{port}"},
         "resolved_delay": 0.0,
         "concurrency": 6,
-        "warc_bytes": 20_000,
+        "warc_bytes": 100_000,
         "max_depth": 6,
         "max_pages": 200,
     }
@@ -65,7 +66,7 @@ def large(site: Any) -> Any:
         random_ = random.Random(n)
         links = [f"/{random_.randrange(PAGES)}" for _ in range(3)]
         links.append(f"http://b.example/{random_.randrange(PAGES)}")
-        body = f"<p>{random_.randbytes(300).hex()}" + "".join(f'<a href="{i}">' for i in links)
+        body = f"<p>{random_.randbytes(1500).hex()}" + "".join(f'<a href="{i}">' for i in links)
         return web.Response(text=body, content_type="text/html")
 
     site.other = page
@@ -93,6 +94,8 @@ def _seal(folder: Path, make_plan: Callable[..., Any], port: int) -> tuple[str, 
                 stored[record.url] = stored.get(record.url, 0) + 1
     assert damage == []
     assert stored == {row["url"]: 1 for row in index}
+    for row in index:
+        assert read_record(output / "warc" / row["file"], row["offset"]).url == row["url"]
     return content, (frontier, reasons)
 
 
@@ -118,6 +121,8 @@ def test_killed_again_and_again(large: Any, make_plan: Any, tmp_path: Path) -> N
         enough = before + random_.randrange(10, 60)
         while child.poll() is None and _fetched(folder) < enough:
             time.sleep(random_.random() * 0.01)
+        # Some way into what is not committed yet, so that the files hold more than the journal.
+        time.sleep(random_.random() * 0.05)
         if child.poll() is None:
             child.kill()
             kills += 1

@@ -169,6 +169,19 @@ def test_one_flipped_bit_is_named_and_mended(
     assert set(ran(recipe.run())) == {"tokenizer.encode", "report"}
 
 
+def test_a_port_in_use_is_named(make_recipe: Callable[[Path], Any], tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        recipe = make_recipe(tmp_path / "w")
+        err = recipe.run("--data.crawl.web_port", port, "--until", "data.crawl", expect=2)
+    assert err.startswith(f"gristmill: 127.0.0.1:{port}: the port cannot be served on")
+    assert len(err.strip().splitlines()) == 1
+
+
 DISK = """
 set -e
 mkdir -p {w} && mount -t tmpfs -o size={small} tmpfs {w}

@@ -10,6 +10,7 @@ from gristmill.core.figure import Figure
 from gristmill.report.charts import chart_svg
 
 _OPEN_SAMPLES = 2
+_LONG_TABLE, _OPEN_ROWS = 16, 12
 _LONGEST_TEXT = 1_200
 
 
@@ -19,7 +20,7 @@ def text(value: object) -> str:
 
 
 def table(shown: Mapping[str, Any]) -> str:
-    """A table; columns that hold numbers stand to the right. Wide ones scroll by themselves."""
+    """A table; columns that hold numbers stand to the right. Wide ones scroll, long ones fold."""
     columns: Sequence[str] = shown["columns"]
     rows: Sequence[Sequence[Any]] = shown["rows"]
     numeric = [any(_is_number(row[index]) for row in rows) for index in range(len(columns))]
@@ -27,12 +28,24 @@ def table(shown: Mapping[str, Any]) -> str:
         f'<th scope="col"{" class=n" if number else ""}>{text(column)}</th>'
         for column, number in zip(columns, numeric, strict=True)
     )
-    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
+    body = ["<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows]
     note = f'<p class="soft">{text(shown["note"])}</p>' if shown.get("note") else ""
     caption = f"<caption>{text(shown['title'])}</caption>" if shown.get("title") else ""
+    first, rest = body, body[:0]
+    if len(body) > _LONG_TABLE:
+        first, rest = body[:_OPEN_ROWS], body[_OPEN_ROWS:]
+    more = (
+        f"<details><summary>{len(rest)} more rows</summary>{_grid('', head, rest)}</details>"
+        if rest
+        else ""
+    )
+    return _grid(caption, head, first) + more + note
+
+
+def _grid(caption: str, head: str, rows: Sequence[str]) -> str:
     return (
         f'<div class="scroll" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{note}"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -15,7 +15,7 @@ from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, sta
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gristmill.data.crawl.crawler import Plan
+    from gristmill.data.crawl.plan import Plan
 
 _AGENT = "gristmill"
 _REQUESTS = "requests.log"
@@ -56,6 +56,8 @@ class CrawlConfig(StageConfig):
     resolve: dict[str, str] = local({})
     """How names are reached: `{"*.example": "127.0.0.1:8000"}`. Other private and loopback
     addresses are never connected to."""
+    web_port: int = local(0, ge=0, le=65535)
+    """The port on loopback that a sample web is served on; 0 takes a free one."""
     delay: float = local(1.0, ge=0)
     """Seconds between two requests to a host; its robots.txt may ask for more."""
     resolved_delay: float | None = local(None, ge=0)
@@ -86,7 +88,7 @@ class CrawlConfig(StageConfig):
 def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     """Writes warc/, index.parquet (pages, sorted by URL) and frontier.parquet (all URLs known)."""
     from gristmill.core.progress import progress
-    from gristmill.data.crawl.crawler import crawl
+    from gristmill.data.crawl.attempt import crawl
     from gristmill.data.crawl.seal import forbidden_requests, seal
 
     web = inputs.get("web")
@@ -127,7 +129,7 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
 
 def _plan(config: CrawlConfig, web: Artifact | None, folder: Path, stack: ExitStack) -> Plan:
     """The crawl's plan; starts the server of the sample web for as long as `stack` is open."""
-    from gristmill.data.crawl.crawler import Plan
+    from gristmill.data.crawl.plan import Plan
     from gristmill.data.crawl.urls import BadUrl, host_of, normalise
 
     seeds, hosts, resolve = config.seeds, config.hosts, dict(config.resolve)
@@ -139,7 +141,9 @@ def _plan(config: CrawlConfig, web: Artifact | None, folder: Path, stack: ExitSt
         about: dict[str, Any] = web.read_json("web.json")
         seeds = seeds or list(about["seeds"])
         hosts = hosts or list(about["hosts"])
-        server = stack.enter_context(serve(web.file("pages.parquet"), folder / _REQUESTS))
+        server = stack.enter_context(
+            serve(web.file("pages.parquet"), folder / _REQUESTS, config.web_port)
+        )
         for host in about["hosts"]:
             resolve.setdefault(host, f"127.0.0.1:{server.port}")
         resolved_delay = 0.0 if resolved_delay is None else resolved_delay

@@ -3,166 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gristmill.core.canonical import canonical_json
-from gristmill.core.errors import GristmillError, Retryable
-from gristmill.core.progress import Progress, Silent
+from gristmill.core.errors import GristmillError
+from gristmill.core.progress import Progress
 from gristmill.data.crawl.decode import BadEncoding, TooLarge
 from gristmill.data.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Response
 from gristmill.data.crawl.frontier import Found, Frontier, Settled, Task
-from gristmill.data.crawl.links import PageLinks, page_links, robots_words
+from gristmill.data.crawl.links import HTML_TYPES, PageLinks, page_links, robots_words
+from gristmill.data.crawl.plan import CrawlCounts, Plan
 from gristmill.data.crawl.records import answer_records
 from gristmill.data.crawl.resolver import HostMap, Lookup, Resolver
 from gristmill.data.crawl.robots import MAX_BYTES, Robots, decode_robots
-from gristmill.data.crawl.schedule import FIRST_REST, Host, Schedule
+from gristmill.data.crawl.schedule import Host, Schedule
 from gristmill.data.crawl.scope import Scope
 from gristmill.data.crawl.sitemap import read_sitemap
 from gristmill.data.crawl.urls import BadUrl, host_of, normalise, split_origin
 from gristmill.data.warc.writer import WarcWriter
 
-HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 _SITEMAP_DEPTH = 3
 _COMMIT_RESULTS = 400
 _COMMIT_SECONDS = 2.0
 _BATCH = 50_000
+_FORBIDDEN = {
+    "rules": "robots",
+    "deny": "robots_unreachable",
+    "private": "private_address",
+}
 _RETRY_STATUS = (429, 500, 502, 503, 504)
 _REST_STATUS = (429, 503)
-_META_CHARSET = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_\-]{1,40})", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to crawl and how. The first block decides the result, the second how it is reached."""
-
-    seeds: Sequence[str]
-    hosts: Sequence[str]
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    max_depth: int | None = None
-    max_pages: int | None = None
-    max_pages_per_host: int | None = None
-    max_bytes: int | None = None
-    max_redirects: int = 5
-    body_bytes: int = 8 << 20
-    content_types: frozenset[str] = HTML_TYPES
-    sitemaps: bool = True
-    skip_nofollow: bool = False
-    agent: str = "gristmill"
-    """The product token that robots.txt rules are looked up for."""
-
-    user_agent: str = "gristmill"
-    """The User-Agent header; it should say how to reach who crawls."""
-    resolve: Mapping[str, str] = field(default_factory=dict)
-    delay: float = 1.0
-    resolved_delay: float | None = None
-    """Delay for hosts of `resolve`, instead of their robots.txt's too; None: as for the others."""
-    max_delay: float = 60.0
-    per_host: int = 4
-    concurrency: int = 32
-    timeout: float = 30.0
-    retries: int = 3
-    first_rest: float = FIRST_REST
-    max_rest: float = 300.0
-    warc_bytes: int = 1 << 30
-    host_failures: int = 10
-    """URLs of a host that may fail for lost connections in a row before it is left alone."""
-
-    def identity(self) -> str:
-        """Canonical JSON of what decides the result."""
-        names = "seeds hosts include exclude max_depth max_pages max_pages_per_host max_bytes "
-        names += "max_redirects body_bytes sitemaps skip_nofollow agent"
-        values = {name: asdict(self)[name] for name in names.split()}
-        values["content_types"] = sorted(self.content_types)
-        return canonical_json(values)
-
-
-@dataclass(frozen=True)
-class CrawlCounts:
-    """The end of a crawl: URLs by state, requests made in this attempt, bytes of bodies stored."""
-
-    states: dict[str, int]
-    requests: int
-    stored_bytes: int
-
-
-def crawl(
-    folder: Path, plan: Plan, *, bar: Progress | None = None, lookup: Lookup | None = None
-) -> CrawlCounts:
-    """Crawls, or goes on with the crawl in `folder`, to its end.
-
-    lookup: host to addresses, the system's where None. Raises GristmillError for bad seeds or
-    settings, Retryable when it is interrupted; what was fetched until then is kept.
-    """
-
-    async def work() -> CrawlCounts:
-        with _stopping(asyncio.current_task()):
-            return await Crawler(folder, plan, bar or Silent(), lookup).run()
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        return _in_thread(work)
-    try:
-        return asyncio.run(work())
-    except (KeyboardInterrupt, asyncio.CancelledError) as error:
-        raise Retryable(
-            "the crawl was interrupted",
-            where=folder,
-            mend="run the same command again; it goes on from here",
-        ) from error
-
-
-@contextmanager
-def _stopping(task: asyncio.Task[object] | None) -> Iterator[None]:
-    """Inside the block Ctrl-C and SIGTERM cancel the task, between two steps and not in one.
-
-    Where the system or the thread cannot do that, they raise KeyboardInterrupt as ever.
-    """
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    set_here = []
-    try:
-        for number in numbers:
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                assert task is not None
-                loop.add_signal_handler(number, task.cancel)
-                set_here.append(number)
-        yield
-    finally:
-        for number in set_here:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
-
-
-def _in_thread(work: Callable[[], Coroutine[None, None, CrawlCounts]]) -> CrawlCounts:
-    """For callers that already run an event loop (notebooks): the crawl gets its own."""
-    results: list[CrawlCounts | BaseException] = []
-
-    def target() -> None:
-        try:
-            results.append(asyncio.run(work()))
-        except BaseException as error:
-            results.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if isinstance(results[0], BaseException):
-        raise results[0]
-    return results[0]
 
 
 class Crawler:
@@ -280,8 +152,7 @@ class Crawler:
             return True
         robots = await self._rules(host, task)
         if not robots.allows(task.url):
-            reason = "robots_unreachable" if robots.verdict == "deny" else "robots"
-            self._settle(task, "forbidden", reason)
+            self._settle(task, "forbidden", _FORBIDDEN[robots.verdict])
             return True
         accept = None if task.kind == "sitemap" else self._plan.content_types
         try:
@@ -388,6 +259,8 @@ class Crawler:
             except BadUrl:
                 return Robots("allow", "", plan.agent)
             except FetchFailed as error:
+                if error.reason == "private_address":
+                    return Robots("private", "", plan.agent)
                 if not error.retry:
                     return Robots("deny", "", plan.agent)
                 wanted = None
@@ -408,7 +281,7 @@ class Crawler:
             self._settle(task, "skipped", response.skipped, status=status, content_type=kind)
         elif task.kind == "sitemap":
             self._sitemap(task, response)
-        elif _is_binary(response):
+        elif response.is_binary:
             kind = response.content_type
             self._settle(task, "skipped", "not_text", status=status, content_type=kind)
         else:
@@ -430,7 +303,7 @@ class Crawler:
         words = set(robots_words(response.all_headers("x-robots-tag")))
         links: PageLinks | None = None
         if not response.content_type or response.content_type in HTML_TYPES:
-            text = _text(response)
+            text = response.text()
             links = page_links(
                 text, task.url, skip_nofollow=self._plan.skip_nofollow, agent=self._plan.agent
             )
@@ -559,23 +432,3 @@ def _seed(url: str) -> str:
             where="data.crawl.seeds",
             mend="give addresses such as http://site.example/",
         ) from error
-
-
-def _is_binary(response: Response) -> bool:
-    """Whether a body that calls itself text is something else."""
-    start = response.body[:1024]
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or "utf-16" in response.charset:
-        return False
-    return b"\x00" in start or start.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"GIF8"))
-
-
-def _text(response: Response) -> str:
-    """The page's text, well enough for its links; the extraction looks at encodings closely."""
-    charset = response.charset
-    if not charset:
-        declared = _META_CHARSET.search(response.body[:1024])
-        charset = declared[1].decode("ascii").lower() if declared else "utf-8"
-    try:
-        return response.body.decode(charset, "replace")
-    except (LookupError, ValueError):
-        return response.body.decode("utf-8", "replace")

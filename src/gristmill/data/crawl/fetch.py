@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from gristmill.data.crawl.resolver import AddressRefused, Resolver
 from gristmill.data.crawl.urls import host_of
 
 REDIRECTS = (301, 302, 303, 307, 308)
-_CHUNK = 1 << 16
+_META_CHARSET = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_\-]{1,40})", re.IGNORECASE)
 
 
 class FetchFailed(Exception):
@@ -70,6 +71,25 @@ class Response:
             if name.strip().lower() == "charset":
                 return value.strip().strip("\"'").lower()
         return ""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a body that calls itself text is something else."""
+        start = self.body[:1024]
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")) or "utf-16" in self.charset:
+            return False
+        return b"\x00" in start or start.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"GIF8"))
+
+    def text(self) -> str:
+        """The body as text, well enough for its links; extraction looks at encodings closely."""
+        charset = self.charset
+        if not charset:
+            declared = _META_CHARSET.search(self.body[:1024])
+            charset = declared[1].decode("ascii").lower() if declared else "utf-8"
+        try:
+            return self.body.decode(charset, "replace")
+        except (LookupError, ValueError):
+            return self.body.decode("utf-8", "replace")
 
     def retry_after(self, now: datetime | None = None) -> float | None:
         """Seconds that the server asks to wait; None where it does not say."""

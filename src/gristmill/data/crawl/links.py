@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gristmill.data.crawl.urls import BadUrl, normalise
 
+HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 MAX_LINKS = 5000
 _MAX_ATTRIBUTES = 200
 

@@ -15,8 +15,9 @@ MAX_SITEMAPS = 20
 class Robots:
     """The rules of an origin.
 
-    verdict: 'rules' (the file was read), 'allow' (there is none: 4xx) or 'deny' (it could not be
-    reached, so nothing may be fetched; RFC 9309, section 2.3.1.4).
+    verdict: 'rules' (the file was read), 'allow' (there is none: 4xx), 'deny' (it could not be
+    reached, so nothing may be fetched; RFC 9309, section 2.3.1.4) or 'private' (it lies at an
+    address that is not connected to).
     """
 
     verdict: str

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.data.crawl.crawler import Plan
 from gristmill.data.crawl.frontier import REQUESTED, Frontier
+from gristmill.data.crawl.plan import Plan
 from gristmill.data.crawl.robots import Robots
 from gristmill.data.crawl.urls import split_origin
 

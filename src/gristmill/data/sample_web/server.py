@@ -1,8 +1,8 @@
 """Serves the demo's web on loopback: one port for all hosts, told apart by the Host header.
 
-    python -m gristmill.data.sample_web.server PAGES.parquet [LOG]
+    python -m gristmill.data.sample_web.server PORT PAGES.parquet [LOG]
 
-prints the port as one JSON line. A line `requests` on its standard input is answered with one JSON
+prints the port (0 takes a free one) as one JSON line. A line `requests` on its standard input is answered with one JSON
 line, the number of requests by URL; the end of the input (also the parent's death) ends it.
 `serve` does all that from Python. A server of its own and not aiohttp's, because the crawler shares
 two cores with it: 15,000 answers cost it 0.2 to 0.3 CPU seconds.
@@ -129,9 +129,15 @@ class Connection(asyncio.Protocol):
         return version != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
 
 
-async def _serve(pages: Pages, commands: IO[str], out: IO[str]) -> None:
+async def _serve(pages: Pages, port: int, commands: IO[str], out: IO[str]) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(pages), "127.0.0.1", 0, backlog=1024)
+    try:
+        server = await loop.create_server(
+            lambda: Connection(pages), "127.0.0.1", port, backlog=1024
+        )
+    except OSError as error:
+        _say(out, {"refused": error.strerror})
+        return
     ended = asyncio.Event()
 
     def listen() -> None:
@@ -173,15 +179,14 @@ class SampleWebServer:
 
 
 @contextmanager
-def serve(pages_file: Path, log: Path | None = None) -> Iterator[SampleWebServer]:
+def serve(pages_file: Path, log: Path | None = None, port: int = 0) -> Iterator[SampleWebServer]:
     """Starts the server for the length of a block; it also ends when this process dies.
 
     log: a file to which the server adds each address, one a line, when it is first asked for.
-    Raises GristmillError where it does not start.
+    port: on loopback; 0 takes a free one. Raises GristmillError where it does not start.
     """
-    command = [sys.executable, "-m", "gristmill.data.sample_web.server", str(pages_file)]
-    if log is not None:
-        command.append(str(log))
+    command = [sys.executable, "-m", "gristmill.data.sample_web.server", str(port)]
+    command += [str(path) for path in (pages_file, log) if path is not None]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -191,14 +196,21 @@ def serve(pages_file: Path, log: Path | None = None) -> Iterator[SampleWebServer
     watchdog.start()
     try:
         try:
-            port = int(json.loads(process.stdout.readline())["port"])
+            said = json.loads(process.stdout.readline())
+            if "refused" in said:
+                raise GristmillError(
+                    f"the port cannot be served on: {said['refused']}",
+                    where=f"127.0.0.1:{port}",
+                    mend="choose another, or 0 for a free one",
+                )
+            found = int(said["port"])
         except (ValueError, KeyError) as error:
             raise GristmillError(
                 "the sample web's server did not start", where=pages_file
             ) from error
         finally:
             watchdog.cancel()
-        yield SampleWebServer(port, process)
+        yield SampleWebServer(found, process)
     finally:
         with suppress(OSError):
             process.stdin.close()
@@ -216,8 +228,8 @@ def main() -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pages = Pages(*(Path(argument) for argument in sys.argv[1:3]))
-    asyncio.run(_serve(pages, sys.stdin, sys.stdout))
+    pages = Pages(*(Path(argument) for argument in sys.argv[2:4]))
+    asyncio.run(_serve(pages, int(sys.argv[1]), sys.stdin, sys.stdout))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""One attempt at a crawl, from a caller's thread: its event loop, and signals that end it whole."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gristmill.core.errors import Retryable
+from gristmill.core.progress import Progress, Silent
+from gristmill.data.crawl.crawler import Crawler
+from gristmill.data.crawl.plan import CrawlCounts, Plan
+from gristmill.data.crawl.resolver import Lookup
+
+
+def crawl(
+    folder: Path, plan: Plan, *, bar: Progress | None = None, lookup: Lookup | None = None
+) -> CrawlCounts:
+    """Crawls, or goes on with the crawl in `folder`, to its end.
+
+    lookup: host to addresses, the system's where None. Raises GristmillError for bad seeds or
+    settings, Retryable when it is interrupted; what was fetched until then is kept.
+    """
+
+    async def work() -> CrawlCounts:
+        with _stopping(asyncio.current_task()):
+            return await Crawler(folder, plan, bar or Silent(), lookup).run()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        return _in_thread(work)
+    try:
+        return asyncio.run(work())
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise Retryable(
+            "the crawl was interrupted",
+            where=folder,
+            mend="run the same command again; it goes on from here",
+        ) from error
+
+
+@contextmanager
+def _stopping(task: asyncio.Task[object] | None) -> Iterator[None]:
+    """Inside the block Ctrl-C and SIGTERM cancel the task, between two steps and not in one.
+
+    Where the system or the thread cannot do that, they raise KeyboardInterrupt as ever.
+    """
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    set_here = []
+    try:
+        for number in numbers:
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                assert task is not None
+                loop.add_signal_handler(number, task.cancel)
+                set_here.append(number)
+        yield
+    finally:
+        for number in set_here:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+def _in_thread(work: Callable[[], Coroutine[None, None, CrawlCounts]]) -> CrawlCounts:
+    """For callers that already run an event loop (notebooks): the crawl gets its own."""
+    results: list[CrawlCounts | BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(work()))
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
