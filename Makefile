@@ -58,7 +58,7 @@ types: setup-dev
 	$(BIN)/mypy
 
 unit: setup-dev
-	$(PY) -m pytest -q -n 2 --dist loadfile --ignore tests/end_to_end
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile --ignore tests/end_to_end
 
 end-to-end: setup-dev
 	$(PY) -m pytest -q tests/end_to_end
