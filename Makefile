@@ -50,8 +50,8 @@ demo: setup
 test: lint types unit end-to-end
 
 lint: setup-dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests $(wildcard benchmarks)
+	$(BIN)/ruff check src tests $(wildcard benchmarks)
 	$(BIN)/lint-imports --no-cache
 
 types: setup-dev
