@@ -38,7 +38,7 @@ a crash the same command goes on from the last whole artifact.
 examples
   gristmill run demo
   gristmill run own-text --data.import.path my-texts
-  gristmill run demo --train.lm.tokens 1000000 --dry-run"""
+  gristmill run demo --train.lm.token_budget 1000000 --dry-run"""
 
 
 def run(arguments: list[str]) -> int:

@@ -2,10 +2,10 @@
 
     python -m gristmill.data.sample_web.server PORT PAGES.parquet [LOG]
 
-prints the port (0 takes a free one) as one JSON line. A line `requests` on its standard input is answered with one JSON
-line, the number of requests by URL; the end of the input (also the parent's death) ends it.
-`serve` does all that from Python. A server of its own and not aiohttp's, because the crawler shares
-two cores with it: 15,000 answers cost it 0.2 to 0.3 CPU seconds.
+prints the port (0 takes a free one) as one JSON line. A line `requests` on its standard input is
+answered with one JSON line, the number of requests by URL; the end of the input (also the parent's
+death) ends it. `serve` does all that from Python. A server of its own and not aiohttp's, because
+the crawler shares two cores with it: 15,000 answers cost it 0.2 to 0.3 CPU seconds.
 """
 
 from __future__ import annotations
