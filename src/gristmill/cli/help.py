@@ -43,7 +43,9 @@ def stage_help(stage: Stage[Any]) -> str:
     lines.append("how to work")
     for flag, text in FRAME:
         lines += _entry(flag, text)
-    lines += ["", "example", *(f"  {line}" for line in stage.example.splitlines())]
+    lines += ["", "example"]
+    for line in stage.example.splitlines():
+        lines += _command_lines(line)
     return "\n".join(lines)
 
 
@@ -60,6 +62,19 @@ def config_entries(model: type[BaseModel], prefix: str = "") -> list[tuple[str, 
             (f"--{prefix}{name} {_type_name(annotation)}", f"{text}{_default(info)}".strip())
         )
     return entries
+
+
+def _command_lines(command: str) -> list[str]:
+    """A command over as many lines as it needs, each but the last ending in a backslash."""
+    first, *flags = command.split(" --")
+    lines = [f"  {first}"]
+    for flag in flags:
+        if len(lines[-1]) + len(flag) + 5 <= WIDTH:
+            lines[-1] += f" --{flag}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"    --{flag}")
+    return lines
 
 
 def _entry(flag: str, text: str) -> list[str]:

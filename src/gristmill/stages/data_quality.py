@@ -57,7 +57,7 @@ class QualityConfig(StageConfig):
     config=QualityConfig,
     inputs={"documents": Slot("layer", "documents", help="documents, or a step after them")},
     summary="score pages by likeness to those a reference links to",
-    example="gristmill data quality --documents DEDUP --reference-hosts encyclopaedia.example",
+    example="gristmill data quality --documents DEDUP --reference_hosts [encyclopaedia.example]",
     seeded=True,
 )
 def data_quality(config: QualityConfig, inputs: Inputs, output: Output) -> None:
