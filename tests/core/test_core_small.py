@@ -107,6 +107,19 @@ def test_a_users_function_is_loaded_from_a_file_and_its_source_is_hashed(tmp_pat
             load_extension(wrong)
 
 
+@pytest.mark.parametrize(
+    ("source", "line", "said"),
+    [("x = 1\ndef keep(:", 2, "SyntaxError"), ("x = 1\ny = 1 / 0\n", 2, "ZeroDivisionError")],
+)
+def test_a_users_broken_file_is_named_with_its_line(
+    tmp_path: Path, source: str, line: int, said: str
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(source)
+    with pytest.raises(GristmillError, match=rf"broken\.py:{line}: {said}"):
+        load_extension(f"{file}:keep")
+
+
 def test_the_nearest_name_or_all() -> None:
     assert did_you_mean("min_wrods", ["min_words", "max_words"]) == "did you mean 'min_words'?"
     assert did_you_mean("zzz", ["b", "a"]) == "valid here: a, b"

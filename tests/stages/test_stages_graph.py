@@ -150,6 +150,11 @@ def test_the_source_of_a_users_function_is_identity(folder: Path) -> None:
     config = AddConfig(function=f"{mine}:f")
     first = add.run(config, {"documents": base}, workspace)
     assert add.run(config, {"documents": base}, workspace).path == first.path
+    elsewhere = folder / "elsewhere" / "mine.py"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(mine.read_text())
+    moved = AddConfig(function=f"{elsewhere}:f")
+    assert add.run(moved, {"documents": base}, workspace).path == first.path
     mine.write_text("def f(d): return 2\n")
     assert add.run(config, {"documents": base}, workspace).path != first.path
 
@@ -206,6 +211,24 @@ def test_a_failing_body_leaves_nothing_sealed_and_the_next_run_goes_on(folder: P
     artifact = flaky.run(StageConfig(), {}, workspace)
     assert artifact.file("x.txt").read_text() == "[1, 2]"
     assert not workspace.run_path(flaky.name, artifact.manifest.key).exists()
+
+
+def test_the_newest_node_is_the_one_that_ran_last_in_the_recipe(folder: Path) -> None:
+    workspace = Workspace.at(folder / "w")
+    run_recipe(chain(folder), workspace)
+    first = workspace.latest("documents")
+    # The first node changes and so do those after it; back again, all come from the cache.
+    run_recipe(chain(folder, ("x", "b", "c")), workspace)
+    run_recipe(chain(folder), workspace)
+    assert workspace.latest("documents") == first
+    assert list(workspace.nodes()) == [node.name for node in chain(folder).nodes]
+
+
+def test_a_damaged_list_of_nodes_is_named(folder: Path) -> None:
+    workspace = Workspace.at(folder / "w")
+    (folder / "w" / "nodes.json").write_text("garbage")
+    with pytest.raises(DamagedArtifact, match=r"nodes\.json"):
+        workspace.nodes()
 
 
 def test_unfitting_inputs_are_refused(folder: Path) -> None:

@@ -51,6 +51,25 @@ def test_a_number_given_for_text_is_taken_as_text() -> None:
     )
 
 
+def test_a_single_text_is_a_list_of_one_where_a_list_is_wanted() -> None:
+    assert check_config(Outer, {"inner": {"words": "mine.py:keep"}}, "--").inner.words == [
+        "mine.py:keep"
+    ]
+
+
+def test_a_key_without_its_group_is_recognised() -> None:
+    with pytest.raises(GristmillError, match=r"did you mean 'inner\.rate'\?"):
+        check_config(Outer, {"rate": 3}, "--")
+
+
+def test_a_mistyped_key_comes_before_the_one_that_is_missing() -> None:
+    class Needs(StageConfig):
+        path: str
+
+    with pytest.raises(GristmillError, match="unknown key 'pth'; did you mean 'path'"):
+        check_config(Needs, {"pth": "x"}, "--")
+
+
 def test_flag_values_are_yaml() -> None:
     values = ["3", "0.5", "true", "[a, b]", "{a: 1}", "text", "http://a/b: c", "@"]
     parsed = [parse_value(value) for value in values]
@@ -72,6 +91,8 @@ def test_dotted_keys_make_groups() -> None:
     [
         (b"a: [1", "is not YAML"),
         (b"- 1", "holds no mapping"),
+        (b"a: 1\nb: {c: 1, c: 2}", "the key 'c' stands twice"),
+        (b"data: {a: 1}\ndata: {b: 2}", "the key 'data' stands twice"),
         (b"\xff\xfe\x00x", "is not UTF-8"),
         (b"a: !!python/object/apply:os.system [ls]", "is not YAML"),
     ],

@@ -30,6 +30,7 @@ to continue text, not to answer. An empty line or Ctrl-D ends it.
   --temperature X     0 always takes the most probable token (0.7)
   --top_k N           only among the N most probable, 0 for all (0)
   --top_p X           only among the fewest that reach this probability (0.95)
+  --device NAME       auto, cpu, cuda or mps (auto)
   --seed N            of the first answer; each answer after it takes the next (0)
 
 example
@@ -91,7 +92,7 @@ def chat(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     config = check_config(ChatConfig, flags.settings, "--")
-    talk = _load(_model_folder(flags), flags.text("device", "cpu"), config)
+    talk = _load(_model_folder(flags), flags.text("device", "auto"), config)
     seed = flags.number("seed", 0)
     interactive = sys.stdin.isatty()
     if interactive:
@@ -105,6 +106,7 @@ def chat(arguments: list[str]) -> int:
             if interactive:
                 return 0
             continue
+        line = printable(line)
         print(line, end="", flush=True)
         talk.answer(line, seed)
         seed += 1
@@ -136,9 +138,10 @@ def _model_folder(flags: Flags) -> Path:
 
 def _load(folder: Path, device: str, config: ChatConfig) -> Talk:
     from gristmill.infer.engine import Engine
+    from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
     from gristmill.tokenizer.tokenizer import Tokenizer
 
-    model = load_model(folder, device="cpu" if device == "auto" else device)
+    model = load_model(folder, device=choose_device(device))
     model.eval()
     return Talk(Engine(model, max_rows=1), Tokenizer.load(folder), config)

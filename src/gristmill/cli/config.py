@@ -18,7 +18,7 @@ gristmill config schema [VERB]      JSON schema of one stage's settings, or of a
 
 RECIPE is a file or a shipped name ({names}); flags override keys:
 
-  gristmill config show demo --data.filter.min_words 20
+  gristmill config show demo --data.dedup.near.words 4
   gristmill config validate my.yaml
   gristmill config schema data filter"""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -66,7 +68,9 @@ def quickstart(arguments: list[str]) -> int:
 def _run(recipe: Recipe, flags: Flags) -> int:
     if "seed" in flags.options:
         recipe = replace(recipe, seed=flags.number("seed", 0))
-    workspace = Workspace.at(flags.text("workspace", recipe.workspace.as_posix()))
+    workspace = Workspace.at(
+        flags.text("workspace", recipe.workspace.as_posix()), create=not flags.on("dry-run")
+    )
     until = flags.text("until", "") or None
     if flags.on("dry-run"):
         return _dry_run(recipe, workspace, until, as_json=flags.on("json"))
@@ -123,7 +127,7 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
         if name in figures
     ]
     if rows:
-        print_table("The model", ["", ""], rows, out)
+        print_table("Other figures", ["", ""], rows, out)
     for step in steps:
         if step.artifact.stage == "generate":
             for samples in presentation_of(step.artifact).get("samples", []):
@@ -131,15 +135,29 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
                 for row in samples["rows"][:4]:
                     out.print("  " + escape("".join(str(v) for v in row.values())[:300]))
     report = workspace.path / "report.html"
-    if report.is_file():
+    if any(step.artifact.kind == "report" for step in steps):
         out.print(f"\nThe report: {report}", markup=False)
     if any(step.artifact.kind == "model" for step in steps):
-        out.print(f"Talk to it: gristmill chat --workspace {workspace.path}", markup=False)
+        out.print(f"Talk to it: {_program()} chat --workspace {workspace.path}", markup=False)
+
+
+def _program() -> str:
+    """How this program is called from where the user stands."""
+    if shutil.which("gristmill"):
+        return "gristmill"
+    beside = Path(sys.executable).with_name("gristmill")
+    if not beside.exists():
+        return f"{sys.executable} -m gristmill"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 # The rest of what an inspection found stands in the report.
 _CLOSING_TABLES = ("Left after each step", "What each step got right")
 _HEADLINES = {
+    "crawl.forbidden_fetched": "pages fetched that robots.txt forbids",
+    "quality.auc": "quality, AUC of good pages against poor ones",
+    "domains.accuracy": "domains, share of pages labelled right",
     "base.bits_per_byte": "held-out bits per byte",
     "ngram5.bits_per_byte": "  of a Kneser-Ney 5-gram",
     "unigram.bits_per_byte": "  of a unigram",

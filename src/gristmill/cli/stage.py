@@ -35,14 +35,26 @@ def run_stage(verb: str, arguments: list[str]) -> int:
             f"'{flags.words[0]}' is not a flag", mend=f"see gristmill {verb} --help"
         )
     config = _config(stage, flags)
-    workspace = Workspace.at(flags.text("workspace", DEFAULT_WORKSPACE))
+    workspace = Workspace.at(
+        flags.text("workspace", DEFAULT_WORKSPACE), create=not flags.on("dry-run")
+    )
     inputs = _inputs(stage, flags, workspace)
     stage.check_inputs(inputs)
     seed = flags.number("seed", 0)
     key, _ = stage.key(config, inputs, seed)
     found = None if stage.uncached else workspace.find(stage.name, key)
     if flags.on("dry-run"):
-        print(_plan(stage, config, inputs, workspace, key, found is not None))
+        if flags.on("json"):
+            planned = {
+                "artifact": str(workspace.artifact_path(stage.name, key)),
+                "cached": found is not None,
+                "inputs": {name: [str(a.path) for a in given] for name, given in inputs.items()},
+                "config": config.model_dump(mode="json"),
+                "derived": derived_settings(config),
+            }
+            print(json.dumps(planned, ensure_ascii=False))
+        else:
+            print(_plan(stage, config, inputs, workspace, key, found is not None))
         return 0
     artifact = stage.run(config, inputs, workspace, seed=seed, execution=execution_of(flags))
     workspace.name_node(stage.name, artifact)

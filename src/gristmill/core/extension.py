@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def _load_module(module: str, name: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise GristmillError(f"cannot import '{module}': {error}", where=name) from error
+    except Exception as error:
+        raise _broken(module, error) from error
 
 
 def _load_file(path: Path) -> Any:
@@ -66,5 +69,20 @@ def _load_file(path: Path) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _broken(str(path), error) from error
     return module
+
+
+def _broken(place: str, error: Exception) -> GristmillError:
+    """The error of a file that a user wrote, with its line."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    if line is None:
+        inside = [
+            f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename
+        ]
+        line = inside[-1].lineno if inside else None
+    where = f"{place}:{line}" if line else place
+    return GristmillError(f"{type(error).__name__}: {error}", where=where, mend="mend the file")

@@ -123,7 +123,7 @@ def split_heldout(
     if not set(size) - out:
         raise GristmillError(
             "nothing is left to train on" if size else "there are no documents to mix",
-            mend="look at what the steps before dropped: gristmill data inspect",
+            mend="see what the steps before dropped: gristmill show data.filter --workspace DIR",
         )
     return np.array([group in out for group in candidates.groups], np.bool_)
 

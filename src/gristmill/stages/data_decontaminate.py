@@ -41,7 +41,7 @@ class DecontaminateConfig(StageConfig):
         ),
     },
     summary="drop documents that overlap evaluation texts",
-    example="gristmill data decontaminate --documents DOMAINS --sets arc.jsonl --sets mmlu.jsonl",
+    example="gristmill data decontaminate --documents DOMAINS --sets [arc.jsonl,mmlu.jsonl]",
 )
 def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Output) -> None:
     """Columns: contaminated, contamination_long (shared 13-grams), contamination_share (of the

@@ -194,6 +194,7 @@ class _Summary:
         self.languages: Counter[str] = Counter()
         self.personal: Counter[str] = Counter()
         self.samples: dict[str, list[dict[str, str]]] = {}
+        self.first_failure = ""
 
     def add(self, part: PartVerdicts) -> None:
         import json
@@ -202,6 +203,8 @@ class _Summary:
             ["keep", "reason", "detail", "language", "words", "personal_data"]
         ).to_pylist()
         self.failed += len(part.failures)
+        if part.failures and not self.first_failure:
+            self.first_failure = part.failures[0].reason
         for row, verdict in enumerate(verdicts):
             words = verdict["words"] or 0
             self.documents += 1
@@ -233,9 +236,10 @@ class _Summary:
     def present(self, output: Output) -> None:
         if self.failed > self.kept:
             raise GristmillError(
-                f"{self.failed} of {self.documents} documents could not be processed",
+                f"{self.failed} of {self.documents} documents could not be processed, "
+                f"the first with: {self.first_failure}",
                 where="data.filter.custom",
-                mend="the quarantine names the error; most likely your own filter raises it",
+                mend="most likely your own filter raises it",
             )
         total = max(1, self.documents)
         by_size = sorted(self.reasons, key=lambda name: (-self.reasons[name], name))

@@ -18,10 +18,25 @@ from gristmill.core.nearest import did_you_mean
 M = TypeVar("M", bound=BaseModel)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises GristmillError with the line of a syntax error."""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise GristmillError(f"cannot be read: {error.strerror}", where=path) from error
     except UnicodeDecodeError as error:
@@ -69,10 +84,11 @@ def check_config(model: type[M], settings: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(settings))
     except ValidationError as error:
-        retry = _numbers_as_text(dict(settings), error)
+        retry = _as_wanted(dict(settings), error)
         if retry is not None:
             return check_config(model, retry, where)
-        first = error.errors()[0]
+        # A mistyped key explains a missing one.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         raise _one_error(model, first, where) from error
 
 
@@ -81,7 +97,7 @@ def _one_error(model: type[BaseModel], error: Any, where: str) -> GristmillError
     separator = "" if where.endswith(("--", ":")) or not where else "."
     place = where + separator + ".".join(path) if path else where
     if error["type"] == "extra_forbidden":
-        fields = _fields_at(model, path[:-1])
+        fields = [*_fields_at(model, path[:-1]), *_nested_names(model)]
         return GristmillError(
             f"unknown key '{path[-1]}'", where=place, mend=did_you_mean(path[-1], fields)
         )
@@ -104,17 +120,33 @@ def _fields_at(model: Any, path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _numbers_as_text(settings: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
-    """`--name 123` gives a number where text is wanted: the settings with it as text."""
+def _nested_names(model: type[BaseModel]) -> list[str]:
+    """`gopher_quality.min_words` and the like: what a key without its group may have meant."""
+    names = []
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += [f"{name}.{below}" for below in inner.model_fields]
+    return names
+
+
+def _as_wanted(settings: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """The settings with numbers as text where text is wanted (`--name 123`), and with a single
+    text as a list where a list is wanted; None where neither explains the error."""
     changed = False
     for one in error.errors():
-        if one["type"] != "string_type" or isinstance(one["input"], (dict, list, bool, type(None))):
+        given = one["input"]
+        if one["type"] == "string_type" and type(given) in (int, float):
+            wanted: Any = str(given)
+        elif one["type"] in ("list_type", "tuple_type") and isinstance(given, str):
+            wanted = [given]
+        else:
             continue
         place: Any = settings
         try:
             for part in one["loc"][:-1]:
                 place = place[part]
-            place[one["loc"][-1]] = str(one["input"])
+            place[one["loc"][-1]] = wanted
             changed = True
         except (KeyError, IndexError, TypeError):
             continue

@@ -186,7 +186,7 @@ class Stage(Generic[C]):
             "stage": self.name,
             "version": self.version,
             "config": identity,
-            "extensions": extensions,
+            "extensions": sorted(extensions.values()),
             "inputs": {slot: [a.content for a in found] for slot, found in inputs.items() if found},
             "seed": derive_seed(seed, self.name) if self.seeded else None,
         }
@@ -280,7 +280,8 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
         if how == "content":
             identity[name] = [hash_path(Path(path)) for path in _as_list(value)]
         elif how == "function":
-            identity[name] = dumped[name]
+            # Where the file lies does not matter; what it holds does.
+            identity[name] = [given.rpartition(":")[2] for given in _as_list(value)]
             extensions.update((f, extension_hash(f)) for f in _as_list(value))
         elif isinstance(value, BaseModel):
             identity[name], inner = config_identity(value)

@@ -29,7 +29,7 @@ class TokenizerCompareConfig(StageConfig):
         "mixture": Slot("mixture", optional=True),
     },
     summary="tokenizers side by side on the same text",
-    example="gristmill tokenizer compare --tokenizers A B --text README.md",
+    example="gristmill tokenizer compare --tokenizers A,B --text README.md",
     uncached=True,
 )
 def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Output) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gristmill.core.artifact import MANIFEST, Artifact, artifact_name
 from gristmill.core.canonical import read_json, write_json
-from gristmill.core.errors import GristmillError
+from gristmill.core.errors import DamagedArtifact, GristmillError
 
 _NODES = "nodes.json"
 
@@ -25,15 +25,16 @@ class Workspace:
     path: Path
 
     @classmethod
-    def at(cls, path: Path | str) -> Workspace:
-        """The workspace in `path`; the folder is made if need be.
+    def at(cls, path: Path | str, *, create: bool = True) -> Workspace:
+        """The workspace in `path`; the folder is made if need be, unless `create` is false.
 
         Raises GristmillError where a file is in the way.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise GristmillError("a workspace is a folder, and this is a file", where=path)
-        path.mkdir(parents=True, exist_ok=True)
+        if create:
+            path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
     @property
@@ -64,10 +65,8 @@ class Workspace:
 
     def nodes(self) -> dict[str, Artifact]:
         """The last artifact of each node of the recipe, in the order in which they were made."""
-        path = self.path / _NODES
-        names: dict[str, str] = read_json(path) if path.exists() else {}
         found = {}
-        for node, name in names.items():
+        for node, name in self._node_names().items():
             folder = self.artifacts_folder / name
             if (folder / MANIFEST).is_file():
                 found[node] = Artifact.open(folder)
@@ -75,18 +74,29 @@ class Workspace:
 
     def name_node(self, node: str, artifact: Artifact) -> None:
         """Records that `node` made `artifact`; a node that was there moves to the end."""
-        path = self.path / _NODES
-        names: dict[str, str] = read_json(path) if path.exists() else {}
-        if names.get(node) == artifact.name:
-            return
+        names = self._node_names()
         names.pop(node, None)
         names[node] = artifact.name
-        write_json(path, names)
+        write_json(self.path / _NODES, names)
 
     def latest(self, *kinds: str) -> Artifact | None:
         """The newest node's artifact of one of these kinds."""
         fitting = [artifact for artifact in self.nodes().values() if artifact.kind in kinds]
         return fitting[-1] if fitting else None
+
+    def _node_names(self) -> dict[str, str]:
+        path = self.path / _NODES
+        if not path.exists():
+            return {}
+        try:
+            names = read_json(path)
+        except ValueError:
+            names = None
+        if not isinstance(names, dict):
+            raise DamagedArtifact(
+                "damaged list of nodes", where=path, mend="delete it and run the recipe again"
+            )
+        return names
 
     def publish(self, file: Path) -> None:
         """Copies a file of an artifact into the workspace's own folder, whole or not at all."""
