@@ -1,7 +1,6 @@
-"""What holds for every test. Imported before torch is, which reads the thread settings once."""
-
-import os
+"""What holds for every test."""
 
 import gristmill
 
-assert os.environ["OMP_WAIT_POLICY"] == "passive", gristmill.__version__
+# Imported here, before any test imports torch, which reads the thread settings that it makes.
+__all__ = ["gristmill"]
