@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure, Samples, Table
 from gristmill.stages.stage import Inputs, Output, StageConfig, content_of, stage
 
@@ -70,6 +71,13 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
         reject(output, rejected)
         bar.advance(1, f"{writer.documents:,} documents")
     bar.close()
+    if not writer.documents and any(problems.values()):
+        reason, count = problems.most_common(1)[0]
+        raise GristmillError(
+            f"no record could be imported; {count} for this reason: {reason}",
+            where=config.path,
+            mend="name the key or column that holds the text with text_key, or mend the files",
+        )
     if writer.pending or not writer.parts:
         writer.end_part()
     output.counts.update(

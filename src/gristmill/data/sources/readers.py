@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from gristmill.core.errors import GristmillError
 from gristmill.data.sources.record import MAX_BYTES, Record, SourceFile, checked, record_from
 
 Reader = Callable[[SourceFile, str], Iterator[Record]]
@@ -70,7 +69,7 @@ def read_jsonl(file: SourceFile, text_key: str) -> Iterator[Record]:
 
 
 def read_parquet(file: SourceFile, text_key: str) -> Iterator[Record]:
-    """One document a row. Raises GristmillError where the file has no column of that name."""
+    """One document a row; a file that has no column of that name is one problem."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,11 +79,9 @@ def read_parquet(file: SourceFile, text_key: str) -> Iterator[Record]:
         with pq.ParquetFile(file.path) as table:
             names = table.schema_arrow.names
             if text_key not in names:
-                raise GristmillError(
-                    f"there is no column '{text_key}'",
-                    where=file.path,
-                    mend=f"name the column with text_key; it has {', '.join(names[:20])}",
-                )
+                columns = f"it has {', '.join(names[:20])}"
+                yield Record(None, problem=f"no column '{text_key}'", sample=columns)
+                return
             known = {text_key, "url", "source", "language", "lang", "license", *FIELDS}
             row = 0
             for batch in table.iter_batches(_ROWS, columns=[n for n in names if n in known]):
