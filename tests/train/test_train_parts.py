@@ -237,7 +237,7 @@ def source_of(folder: Path, **changes: object) -> TextSource:
 
 
 def moment(step: int, share: Share | None = None) -> Moment:
-    return Moment(step, 0, share or Share(), {})
+    return Moment(step, 0, share or Share(), {}, lambda function: function({}))
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4, 6])

@@ -250,7 +250,7 @@ def test_accumulation_4_by_2_equals_a_batch_of_8_with_ragged_masks(
             tmp_path / str(micro), model=model, source=Ragged(), micro_batch=micro,
             precision="fp32",
         )  # fmt: skip
-        batch = Ragged().next(Moment(0, 11, one._processes.share, one._models))
+        batch = Ragged().next(Moment(0, 11, one._processes.share, one._models, one._computing.look))
         loss, norm, _ = one._gradients(batch)
         grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         found.append((loss, norm, grads))
@@ -262,7 +262,7 @@ def test_accumulation_4_by_2_equals_a_batch_of_8_with_ragged_masks(
 
 def test_the_loss_is_a_mean_over_loss_tokens_not_over_rows(trainer: Make, tmp_path: Path) -> None:
     one = trainer(tmp_path / "run", source=Ragged(), micro_batch=3, precision="fp32")
-    batch = Ragged().next(Moment(0, 11, one._processes.share, one._models))
+    batch = Ragged().next(Moment(0, 11, one._processes.share, one._models, one._computing.look))
     loss, _, _ = one._gradients(batch)
     model = one._models["policy"]
     assert isinstance(model, Transformer)
@@ -276,7 +276,7 @@ def test_the_loss_is_a_mean_over_loss_tokens_not_over_rows(trainer: Make, tmp_pa
 
 def test_gradients_are_clipped_to_the_norm(trainer: Make, tmp_path: Path) -> None:
     one = trainer(tmp_path / "run", clip=0.05)
-    batch = one._source.next(Moment(0, 1, one._processes.share, one._models))
+    batch = one._source.next(Moment(0, 1, one._processes.share, one._models, one._computing.look))
     _, norm, _ = one._gradients(batch)
     grads = [p.grad for p in one._trained if p.grad is not None]
     assert norm > 0.05
@@ -339,7 +339,7 @@ def test_the_precision_is_measured_once_and_pinned(trainer: Make, tmp_path: Path
 
 def test_gradients_reach_float32_weights_in_float32(trainer: Make, tmp_path: Path) -> None:
     one = trainer(tmp_path / "run", precision="bf16")
-    batch = one._source.next(Moment(0, 1, one._processes.share, one._models))
+    batch = one._source.next(Moment(0, 1, one._processes.share, one._models, one._computing.look))
     one._gradients(batch)
     assert {p.grad.dtype for p in one._trained if p.grad is not None} == {torch.float32}
     assert {p.dtype for p in one._trained} == {torch.float32}

@@ -15,8 +15,8 @@ from gristmill.model.transformer import TransformerConfig
 class ParameterCount:
     """total: everything, a tied embedding once. embedding: the looked-up matrix. head: the matrix
     that makes logits (the same one where tied). blocks: everything else that multiplies.
-    norms: gain vectors. `without_embedding` is Kaplan et al.'s N (2020), `matrix` is the N for
-    which 6 N D counts a step's matrix products (blocks and head).
+    norms: vectors, which are gains and biases. `without_embedding` is Kaplan et al.'s N (2020),
+    `matrix` is the N for which 6 N D counts a step's matrix products (blocks and head).
     """
 
     total: int
@@ -41,7 +41,9 @@ def count_parameters(config: TransformerConfig) -> ParameterCount:
     q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
     attention = config.width * (2 * q_width + 2 * kv_width)
     block = attention + 3 * config.width * config.mlp_width
-    norms = config.layers * 2 * (config.width + config.head_dim) + config.width
+    heads = 2 * config.head_dim if config.qk_norm else 0
+    biases = q_width + 2 * kv_width if config.qkv_bias else 0
+    norms = config.layers * (2 * config.width + heads + biases) + config.width
     embedding = config.vocab_size * config.width
     blocks = config.layers * block
     total = blocks + norms + embedding * (1 if config.tied else 2)

@@ -1,9 +1,11 @@
 """The transformer in the shape of Qwen3, so that everything which loads that loads this.
 
 Pre-RMSNorm with weights, RMSNorm on each query and key head, rotary positions, grouped key-value
-heads, SwiGLU, no biases, tied or untied head (Qwen3 technical report, 2025, section 2). Parameter
-names are those of Hugging Face's Qwen3ForCausalLM: weights need no mapping. The file knows nothing
-of devices, training or parallelism.
+heads, SwiGLU, no biases, tied or untied head (Qwen3 technical report, 2025, section 2). Two
+switches make the older shapes of it: without the head norms it is Llama, and with biases on
+queries, keys and values Qwen2. Parameter names are those of Hugging Face's Qwen3ForCausalLM,
+LlamaForCausalLM and Qwen2ForCausalLM: weights need no mapping. The file knows nothing of devices,
+training or parallelism.
 """
 
 from __future__ import annotations
@@ -22,8 +24,31 @@ from gristmill.model.cache import KVCache, LayerCache
 
 
 @dataclass(frozen=True)
+class RopeScaling:
+    """Llama 3.1's stretching of rotary positions, for a model trained at `original_context`.
+
+    Frequencies that turn less than `low_frequency` times in that context are divided by `factor`,
+    those that turn more than `high_frequency` times stay, and those between are blended (Llama 3
+    herd, 2024, section 3.4.2; constants of its release).
+    """
+
+    factor: float
+    low_frequency: float
+    high_frequency: float
+    original_context: int
+
+    def __post_init__(self) -> None:
+        ordered = 0 < self.low_frequency < self.high_frequency
+        if not ordered or self.factor < 1 or self.original_context < 1:
+            raise GristmillError(f"{self} is no scaling of rotary positions")
+
+
+@dataclass(frozen=True)
 class TransformerConfig:
-    """The shape. `context` is the length that it is trained for; rotary positions go beyond."""
+    """The shape. `context` is the length that it is trained for; rotary positions go beyond.
+
+    qk_norm: RMSNorm on each query and key head. qkv_bias: biases on queries, keys and values.
+    """
 
     vocab_size: int
     width: int
@@ -36,6 +61,9 @@ class TransformerConfig:
     rope_theta: float = 10_000.0
     tied: bool = True
     norm_eps: float = 1e-6
+    qk_norm: bool = True
+    qkv_bias: bool = False
+    rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
         sizes = (
@@ -72,22 +100,25 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped causal attention with normalised queries and keys and rotary positions."""
+    """Grouped causal attention with rotary positions, its queries and keys normalised or not."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.head_dim = config.head_dim
         q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
-        self.q_proj = nn.Linear(config.width, q_width, bias=False)
-        self.k_proj = nn.Linear(config.width, kv_width, bias=False)
-        self.v_proj = nn.Linear(config.width, kv_width, bias=False)
+        self.q_proj = nn.Linear(config.width, q_width, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(config.width, kv_width, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(config.width, kv_width, bias=config.qkv_bias)
         self.o_proj = nn.Linear(q_width, config.width, bias=False)
-        self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
-        self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
 
     def forward(self, x_BTD: Tensor, step: Step, cache: LayerCache | None = None) -> Tensor:
-        q_BHTD = self.q_norm(self._heads(self.q_proj(x_BTD))).transpose(1, 2)
-        k_BKTD = self.k_norm(self._heads(self.k_proj(x_BTD))).transpose(1, 2)
+        q_BTHD = self._heads(self.q_proj(x_BTD))
+        k_BTKD = self._heads(self.k_proj(x_BTD))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
+        q_BHTD, k_BKTD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2)
         v_BKTD = self._heads(self.v_proj(x_BTD)).transpose(1, 2)
         q_BHTD, k_BKTD = rotate(q_BHTD, step.rotary), rotate(k_BKTD, step.rotary)
         if cache is not None:
@@ -135,9 +166,27 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
+        self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.width)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
+
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments_BT: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Final-normed hidden states, hidden_BTD; the arguments are `Transformer.forward`'s."""
+        dtype = compute_dtype(self.embed_tokens.weight)
+        step = _plan(self.config, dtype, tokens_BT, segments_BT, positions_BT, cache)
+        x_BTD = self.embed_tokens(tokens_BT)
+        for index, block in enumerate(self.layers):
+            x_BTD = block(x_BTD, step, None if cache is None else cache.layer(index))
+        hidden_BTD: Tensor = self.norm(x_BTD)
+        return hidden_BTD
 
 
 class Transformer(nn.Module):
@@ -168,13 +217,9 @@ class Transformer(nn.Module):
         must be such that every earlier slot of the row has been written.
         Raises GristmillError where segments and a cache are both given or the cache is full.
         """
-        step = _plan(
-            self.config, self._compute_dtype(), tokens_BT, segments_BT, positions_BT, cache
+        hidden_BTD: Tensor = self.model(
+            tokens_BT, segments_BT=segments_BT, positions_BT=positions_BT, cache=cache
         )
-        x_BTD = self.model.embed_tokens(tokens_BT)
-        for index, block in enumerate(self.model.layers):
-            x_BTD = block(x_BTD, step, None if cache is None else cache.layer(index))
-        hidden_BTD: Tensor = self.model.norm(x_BTD)
         return hidden_BTD
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
@@ -220,12 +265,12 @@ class Transformer(nn.Module):
 
         Embedding and head N(0, 0.02). Matrices N(0, 1 / (3 fan-in)): the variance of torch's own
         uniform default. The two that write into the residual stream start at 0, so that every
-        block starts as the identity.
+        block starts as the identity. Biases start at 0.
         """
         for name, parameter in self.named_parameters():
             if name.endswith("norm.weight"):
                 parameter.fill_(1.0)
-            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+            elif name.endswith(("o_proj.weight", "down_proj.weight", ".bias")):
                 parameter.zero_()
             else:
                 outer = name.endswith(("embed_tokens.weight", "lm_head.weight"))
@@ -268,13 +313,27 @@ def positions_of_segments(segments_BT: Tensor) -> Tensor:
 
 
 def rotary_angles(
-    positions_BT: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+    positions_BT: Tensor,
+    head_dim: int,
+    theta: float,
+    dtype: torch.dtype,
+    scaling: RopeScaling | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cosine and sine for `rotate`, (B, 1, T, head_dim / 2); angles in float32 (Su et al. 2021)."""
     exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device)
     frequency = 1.0 / (theta ** (exponent / head_dim))
+    if scaling is not None:
+        frequency = stretched(frequency, scaling)
     angle = positions_BT[:, None, :, None].float() * frequency
     return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def stretched(frequency: Tensor, scaling: RopeScaling) -> Tensor:
+    """The frequencies, radians a token, that a scaled model rotates by."""
+    turns = scaling.original_context * frequency / (2 * math.pi)
+    span = scaling.high_frequency - scaling.low_frequency
+    kept = ((turns - scaling.low_frequency) / span).clamp(0, 1)
+    return kept * frequency + (1 - kept) * frequency / scaling.factor
 
 
 def rotate(x_BHTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -308,7 +367,9 @@ def _plan(
         end = int(positions_BT.max()) + 1 if start is None else start + length
         cache.reserve(end)
         visibility = _visible_in_cache(positions_BT, cache.length, start)
-    rotary = rotary_angles(positions_BT, config.head_dim, config.rope_theta, dtype)
+    rotary = rotary_angles(
+        positions_BT, config.head_dim, config.rope_theta, dtype, config.rope_scaling
+    )
     return Step(positions_BT, rotary, visibility, start)
 
 

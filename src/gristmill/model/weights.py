@@ -1,14 +1,15 @@
 """Weights in and out: safetensors and a `config.json` that transformers loads with no custom code.
 
-No pickle in either direction. Shapes are checked against the configuration before anything is
-copied, so that a wrong file is refused by name rather than half loaded.
+The architectures are Llama's, Qwen2's and Qwen3's. No pickle in either direction. Shapes are
+checked against the configuration before anything is copied, so that a wrong file is refused by
+name rather than half loaded.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,17 @@ from torch import Tensor
 
 from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
-from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-_ARCHITECTURE = "Qwen3ForCausalLM"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat.json")
+
+# model_type: (class of transformers, qk_norm, qkv_bias, its head_dim where the file gives none)
+_SHAPES = {
+    "qwen3": ("Qwen3ForCausalLM", True, False, 128),
+    "qwen2": ("Qwen2ForCausalLM", False, True, None),
+    "llama": ("LlamaForCausalLM", False, False, None),
+}
 
 
 def save_model(
@@ -31,33 +38,52 @@ def save_model(
     model: Transformer,
     tokenizer_folder: Path | str | None = None,
     *,
-    eos_id: int | None = None,
+    eos_id: int | Sequence[int] | None = None,
     pad_id: int | None = None,
 ) -> None:
     """Writes weights, configuration and the tokenizer's files into `folder`, made if missing.
 
-    eos_id, pad_id: what generation stops at and pads with; where eos_id is None it is the
-    `eos_token` (else `<|endoftext|>`) of the tokenizer's files, where they name one.
+    eos_id, pad_id: what generation stops at (one or several) and pads with; where eos_id is None
+    it is the `eos_token` (else `<|endoftext|>`) of the tokenizer's files, where they name one.
     """
+    tensors = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    save_folder(folder, model.config, tensors, tokenizer_folder, eos_id=eos_id, pad_id=pad_id)
+
+
+def save_folder(
+    folder: Path | str,
+    config: TransformerConfig,
+    tensors: Mapping[str, Tensor],
+    tokenizer_folder: Path | str | None = None,
+    *,
+    eos_id: int | Sequence[int] | None = None,
+    pad_id: int | None = None,
+    bos_id: int | None = None,
+) -> None:
+    """`save_model` from the parts: a configuration and tensors by name."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer_folder is not None:
-        for name in _TOKENIZER_FILES:
+        for name in TOKENIZER_FILES:
             source = Path(tokenizer_folder) / name
-            if source.is_file():
+            if source.is_file() and source.resolve() != (folder / name).resolve():
                 shutil.copyfile(source, folder / name)
         eos_id = _eos_id(folder) if eos_id is None else eos_id
-    config = config_to_hf(model.config, model.model.embed_tokens.weight.dtype)
-    stops = {"bos_token_id": None, "eos_token_id": eos_id, "pad_token_id": pad_id}
-    write_json(folder / CONFIG, {**config, **stops})
+    if isinstance(eos_id, Sequence):
+        eos_id = eos_id[0] if len(eos_id) == 1 else list(eos_id) or None
+    described = config_to_hf(config, tensors["model.embed_tokens.weight"].dtype)
+    stops = {"bos_token_id": bos_id, "eos_token_id": eos_id, "pad_token_id": pad_id}
+    write_json(folder / CONFIG, {**described, **stops})
     write_json(
         folder / GENERATION, {key: value for key, value in stops.items() if value is not None}
     )
     save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
         folder / WEIGHTS,
         metadata={"format": "pt"},
     )
+    # safetensors makes a file for its owner alone; a model is as readable as its config.json.
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
 
 
 def load_model(
@@ -72,14 +98,13 @@ def load_model(
     """
     folder = Path(folder)
     config = load_config(folder)
-    tensors = _read_tensors(folder, device)
+    tensors = read_tensors(folder, device)
     if config.tied:
         # Some writers store the shared matrix under both names.
         tensors.pop("lm_head.weight", None)
+    check_tensors(tensors, expected_shapes(config), folder / WEIGHTS)
     with torch.device("meta"):
         model = Transformer(config)
-    expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
-    _check(tensors, expected, folder / WEIGHTS)
     if dtype is not None:
         tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     model.load_state_dict(tensors, assign=True)
@@ -102,10 +127,22 @@ def load_config(folder: Path | str) -> TransformerConfig:
 
 
 def config_to_hf(config: TransformerConfig, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    """What transformers 5 reads: `head_dim` stands alone, `rope_theta` in `rope_parameters`."""
-    return {
-        "architectures": [_ARCHITECTURE],
-        "model_type": "qwen3",
+    """What transformers 5 reads: `head_dim` stands alone, `rope_theta` in `rope_parameters`.
+
+    Raises GristmillError for a shape that no class of transformers computes.
+    """
+    switches = (config.qk_norm, config.qkv_bias)
+    name = next((name for name, shape in _SHAPES.items() if shape[1:3] == switches), None)
+    if name is None:
+        raise GristmillError(
+            "no model of transformers has both head norms and biases",
+            where="model.qkv_bias",
+            mend="take one of qk_norm and qkv_bias",
+        )
+    rope = _rope_to_hf(config)
+    described = {
+        "architectures": [_SHAPES[name][0]],
+        "model_type": name,
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,
         "intermediate_size": config.mlp_width,
@@ -116,7 +153,7 @@ def config_to_hf(config: TransformerConfig, dtype: torch.dtype = torch.float32) 
         "hidden_act": "silu",
         "max_position_embeddings": config.context,
         "rms_norm_eps": config.norm_eps,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rope_parameters": rope,
         # Loaders older than transformers 5 (and llama.cpp's converter) look here.
         "rope_theta": config.rope_theta,
         "attention_bias": False,
@@ -126,48 +163,96 @@ def config_to_hf(config: TransformerConfig, dtype: torch.dtype = torch.float32) 
         "dtype": str(dtype).removeprefix("torch."),
         "use_cache": True,
     }
+    if config.rope_scaling is not None:
+        described["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"}
+    return described
 
 
 def config_from_hf(config: dict[str, Any], where: Path) -> TransformerConfig:
     """The inverse of `config_to_hf`; refuses what the transformer here does not compute."""
-    if config.get("model_type") != "qwen3":
+    shape = _SHAPES.get(str(config.get("model_type")))
+    if shape is None:
         raise GristmillError(
             f"a model of type '{config.get('model_type')}' cannot be loaded",
             where=where,
-            mend="give a Qwen3-shaped model",
+            mend=f"give one of type {', '.join(sorted(_SHAPES))}",
         )
-    rope = config.get("rope_parameters") or {}
-    rope_type = rope.get("rope_type", "default")
+    # Files of transformers 4 have `rope_theta` and `rope_scaling` instead of `rope_parameters`.
+    rope = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    layer_types = set(config.get("layer_types") or ())
     for key, value, only in (
-        ("rope_parameters.rope_type", rope_type, "default"),
-        ("hidden_act", config.get("hidden_act", "silu"), "silu"),
-        ("attention_bias", config.get("attention_bias", False), False),
-        ("use_sliding_window", config.get("use_sliding_window", False), False),
+        ("rope_parameters.rope_type", rope_type, ("default", "llama3")),
+        ("partial_rotary_factor", _partial(config, rope), (1,)),
+        ("hidden_act", config.get("hidden_act", "silu"), ("silu",)),
+        ("attention_bias", config.get("attention_bias", False), (False,)),
+        ("mlp_bias", config.get("mlp_bias", False), (False,)),
+        ("use_sliding_window", config.get("use_sliding_window", False), (False,)),
+        ("layer_types", ", ".join(sorted(layer_types)), ("", "full_attention")),
+        ("quantization_config", config.get("quantization_config"), (None,)),
     ):
-        if value != only:
-            raise GristmillError(f"{key} must be {only!r}, not {value!r}", where=where)
+        if value not in only:
+            wanted = " or ".join(repr(one) for one in only if one != "")
+            raise GristmillError(
+                f"{key} must be {wanted}, not {value!r}",
+                where=where,
+                mend="nothing else is computed here: choose another model",
+            )
     try:
         heads = int(config["num_attention_heads"])
+        width = int(config["hidden_size"])
         return TransformerConfig(
             vocab_size=int(config["vocab_size"]),
-            width=int(config["hidden_size"]),
+            width=width,
             layers=int(config["num_hidden_layers"]),
             heads=heads,
             kv_heads=int(config.get("num_key_value_heads") or heads),
-            head_dim=int(config.get("head_dim") or 128),
+            head_dim=int(config.get("head_dim") or shape[3] or width // heads),
             mlp_width=int(config["intermediate_size"]),
             context=int(config["max_position_embeddings"]),
             rope_theta=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
             tied=bool(config.get("tie_word_embeddings", False)),
             norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+            qk_norm=shape[1],
+            qkv_bias=shape[2],
+            rope_scaling=_scaling_from_hf(rope) if rope_type == "llama3" else None,
         )
     except KeyError as error:
         raise GristmillError(f"{error.args[0]} is missing", where=where) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise GristmillError(f"a value has the wrong type: {error}", where=where) from error
 
 
-def _read_tensors(folder: Path, device: torch.device | str) -> dict[str, Tensor]:
+def _rope_to_hf(config: TransformerConfig) -> dict[str, Any]:
+    scaling = config.rope_scaling
+    if scaling is None:
+        return {"rope_type": "default", "rope_theta": config.rope_theta}
+    return {
+        "rope_type": "llama3",
+        "rope_theta": config.rope_theta,
+        "factor": scaling.factor,
+        "low_freq_factor": scaling.low_frequency,
+        "high_freq_factor": scaling.high_frequency,
+        "original_max_position_embeddings": scaling.original_context,
+    }
+
+
+def _scaling_from_hf(rope: Mapping[str, Any]) -> RopeScaling:
+    return RopeScaling(
+        factor=float(rope["factor"]),
+        low_frequency=float(rope["low_freq_factor"]),
+        high_frequency=float(rope["high_freq_factor"]),
+        original_context=int(rope["original_max_position_embeddings"]),
+    )
+
+
+def _partial(config: Mapping[str, Any], rope: Mapping[str, Any]) -> Any:
+    found = rope.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+    return 1 if found is None else found
+
+
+def read_tensors(folder: Path, device: torch.device | str) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint by name; a sharded one too. Raises GristmillError."""
     files: Iterable[Path] = [folder / WEIGHTS]
     index = folder / f"{WEIGHTS}.index.json"
     if not (folder / WEIGHTS).is_file() and index.is_file():
@@ -177,17 +262,33 @@ def _read_tensors(folder: Path, device: torch.device | str) -> dict[str, Tensor]
     tensors: dict[str, Tensor] = {}
     for file in files:
         if not file.is_file():
-            raise GristmillError("no such weights", where=file)
+            raise GristmillError(
+                "no such weights",
+                where=file,
+                mend="give a folder with safetensors; pickled weights (.bin, .pt) are never read",
+            )
         try:
             with safe_open(file, framework="pt", device=str(device)) as opened:
                 names = list(opened.keys())
-                tensors |= {name: opened.get_tensor(name) for name in names}
+                # Old Llama files hold a table of rotary frequencies that config.json gives too.
+                kept = [name for name in names if not name.endswith("rotary_emb.inv_freq")]
+                tensors |= {name: opened.get_tensor(name) for name in kept}
         except SafetensorError as error:
             raise GristmillError(f"not a safetensors file: {error}", where=file) from error
     return tensors
 
 
-def _check(tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], where: Path) -> None:
+def expected_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a language model, by name."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def check_tensors(
+    tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], where: Path
+) -> None:
+    """Raises GristmillError that names missing, surplus and misshapen tensors."""
     missing = sorted(expected.keys() - tensors.keys())
     surplus = sorted(tensors.keys() - expected.keys())
     wrong = [

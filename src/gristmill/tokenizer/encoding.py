@@ -8,7 +8,7 @@ a megabyte without a blank costs n log n.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -36,15 +36,25 @@ _BATCH_BYTES = 4 << 20
 class Encoder:
     """Encodes with one vocabulary; may be used from several threads, which then run in parallel.
 
-    byte_ids: int32 (256,), the id of each byte. merges: int32 (n, 2), pairs of ids in order.
-    merged_ids: int32 (n,), the id that each merge makes.
+    byte_ids: int32 (256,), the id of each byte; a byte with -1 is left out of what is encoded.
+    merges: int32 (n, 2), pairs of ids in order. merged_ids: int32 (n,), the id that each merge
+    makes. whole: bytes of tokens with their ids; a pretoken that is one of them becomes it,
+    whatever the merges would make of it.
     """
 
-    def __init__(self, byte_ids: Ids, merges: Ids, merged_ids: Ids, pattern: str):
+    def __init__(
+        self,
+        byte_ids: Ids,
+        merges: Ids,
+        merged_ids: Ids,
+        pattern: str,
+        whole: Mapping[bytes, int] | None = None,
+    ):
         self._byte_ids = np.ascontiguousarray(byte_ids, dtype=np.int32)
         self._merged_ids = np.ascontiguousarray(merged_ids, dtype=np.int32)
         self._pattern = pattern_code(pattern)
         self._pair_keys, self._pair_ranks = _pair_table(merges)
+        self._whole = _whole_table(whole or {})
         self._local = threading.local()
 
     def encode(self, text: bytes) -> Ids:
@@ -73,6 +83,7 @@ class Encoder:
         _encode(
             text, ends, class_table(), self._pattern,
             self._byte_ids, self._pair_keys, self._pair_ranks, self._merged_ids,
+            self._whole[0], self._whole[1], self._whole[2], self._whole[3],
             cache[0], cache[1], cache[2], cache[3], out, id_ends,
         )  # fmt: skip
         starts = [0, *id_ends.tolist()]
@@ -117,6 +128,53 @@ def _fill_pair_table(pairs: Any, keys: Any, ranks: Any) -> None:
             ranks[slot] = rank
 
 
+def _whole_table(tokens: Mapping[bytes, int]) -> tuple[Any, Any, Any, Ids]:
+    """Open addressing from a token's bytes to its place; the bytes, where each ends, the ids.
+
+    Without tokens there are no slots, and nothing is looked up.
+    """
+    size = 0 if not tokens else 1 << (2 * len(tokens)).bit_length()
+    slots = np.full(size, -1, dtype=np.int32)
+    text = np.frombuffer(b"".join(tokens), dtype=np.uint8)
+    ends = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    _fill_whole_table(text, ends, slots)
+    return slots, text, ends, np.array(list(tokens.values()), dtype=np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _fill_whole_table(text: Any, ends: Any, slots: Any) -> None:
+    for place in range(ends.size - 1):
+        slot = _fnv(text, ends[place], ends[place + 1]) & (slots.size - 1)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (slots.size - 1)
+        slots[slot] = place
+
+
+@njit(cache=True, nogil=True)
+def _fnv(text: Any, start: int, stop: int) -> Any:
+    value = np.int64(_FNV_OFFSET)
+    for i in range(start, stop):
+        value = (value ^ np.int64(text[i])) * _FNV_PRIME
+    return value ^ (value >> 29)
+
+
+@njit(cache=True, nogil=True)
+def _whole_place(text: Any, start: int, stop: int, slots: Any, tokens: Any, ends: Any) -> Any:
+    """The place of the token that the piece is, or -1."""
+    slot = _fnv(text, start, stop) & (slots.size - 1)
+    while slots[slot] >= 0:
+        place = slots[slot]
+        first = ends[place]
+        if ends[place + 1] - first == stop - start:
+            i = 0
+            while start + i < stop and tokens[first + i] == text[start + i]:
+                i += 1
+            if start + i == stop:
+                return place
+        slot = (slot + 1) & (slots.size - 1)
+    return -1
+
+
 @njit(cache=True, nogil=True)
 def _rank(keys: Any, ranks: Any, left: int, right: int) -> Any:
     mask = keys.size - 1
@@ -139,6 +197,10 @@ def _encode(
     keys: Any,
     ranks: Any,
     merged_ids: Any,
+    whole_slots: Any,
+    whole_text: Any,
+    whole_ends: Any,
+    whole_ids: Any,
     cache_hash: Any,
     cache_size: Any,
     cache_text: Any,
@@ -155,8 +217,9 @@ def _encode(
             stop = piece_end(text, at, end, classes, pattern)
             length = stop - at
             if length == 1:
-                out[count] = byte_ids[text[at]]
-                count += 1
+                if byte_ids[text[at]] >= 0:
+                    out[count] = byte_ids[text[at]]
+                    count += 1
                 at = stop
                 continue
             slot, value = np.int64(0), np.int64(0)
@@ -175,12 +238,22 @@ def _encode(
                         count += cache_size[slot, 1]
                         at = stop
                         continue
-            for i in range(length):
-                out[count + i] = byte_ids[text[at + i]]
-            if length <= _SHORT:
-                n = _merge_short(out, count, length, pair_rank, keys, ranks, merged_ids)
+            place = -1
+            if whole_slots.size > 0:
+                place = _whole_place(text, at, stop, whole_slots, whole_text, whole_ends)
+            n = 0
+            if place >= 0:
+                out[count] = whole_ids[place]
+                n = 1
             else:
-                n = _merge_long(out, count, length, keys, ranks, merged_ids)
+                for i in range(length):
+                    if byte_ids[text[at + i]] >= 0:
+                        out[count + n] = byte_ids[text[at + i]]
+                        n += 1
+                if n <= _SHORT:
+                    n = _merge_short(out, count, n, pair_rank, keys, ranks, merged_ids)
+                else:
+                    n = _merge_long(out, count, n, keys, ranks, merged_ids)
             if length <= _CACHE_BYTES and n <= _CACHE_IDS:
                 cache_hash[slot] = value
                 cache_size[slot, 0] = length

@@ -1,42 +1,53 @@
 """Tokenizers as files: `tokenizer.json`, `ranks.tiktoken` and `tokenizer_config.json`.
 
-`tokenizer.json` is the one that is read back; the `tokenizers` library loads it and gives the
-same ids. One difference is that library's design: it turns text that spells a special token into
-that token, unless `encode_special_tokens` is set (`split_special_tokens=True` in transformers).
-Here text is always text.
+`tokenizer.json` is the one that is read back (foreign.py knows those of other makers); the
+`tokenizers` library loads it and gives the same ids. One difference is that library's design: it
+turns text that spells a special token into that token, unless `encode_special_tokens` is set
+(`split_special_tokens=True` in transformers). Here text is always text.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gristmill.core.canonical import write_json, write_text_atomic
 from gristmill.core.errors import GristmillError
+from gristmill.tokenizer.foreign import OTHER_MODEL, SENTENCEPIECE, Beside, foreign_vocabulary
+from gristmill.tokenizer.letters import spell
 from gristmill.tokenizer.patterns import REGEXES
-from gristmill.tokenizer.vocabulary import END_OF_TEXT, PADDING, Vocabulary
+from gristmill.tokenizer.vocabulary import Vocabulary
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 RANKS = "ranks.tiktoken"
+_SENTENCEPIECE = "tokenizer.model"
 
 
 def write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:
-    """Writes the three files into an existing folder."""
+    """Writes the three files into an existing folder.
+
+    A foreign vocabulary whose ids do not follow its merges gets no `ranks.tiktoken`.
+    """
     text = json.dumps(tokenizer_json(vocabulary), ensure_ascii=False, indent=1)
     write_text_atomic(folder / TOKENIZER_JSON, text + "\n")
-    write_text_atomic(folder / RANKS, tiktoken_ranks(vocabulary))
+    if _ranks_are_ids(vocabulary):
+        write_text_atomic(folder / RANKS, tiktoken_ranks(vocabulary))
     write_json(folder / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
 
 
 def read_tokenizer(path: Path) -> Vocabulary:
     """The vocabulary in a `tokenizer.json`, given the file or its folder.
 
+    Which special tokens begin, end and pad comes from the files beside it, where there are any.
     Raises GristmillError for what is not byte-level BPE with a pre-tokenizer known here.
     """
     file = path / TOKENIZER_JSON if path.is_dir() else path
+    if not file.exists() and (file.parent / _SENTENCEPIECE).exists():
+        raise GristmillError(SENTENCEPIECE, where=file.parent, mend=OTHER_MODEL)
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -46,7 +57,7 @@ def read_tokenizer(path: Path) -> Vocabulary:
     except ValueError as error:
         raise GristmillError(f"not readable as JSON: {error}", where=file) from None
     try:
-        return _vocabulary(value)
+        return foreign_vocabulary(value, _beside(file))
     except GristmillError as error:
         raise GristmillError(error.what, where=file, mend=error.mend) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -56,7 +67,13 @@ def read_tokenizer(path: Path) -> Vocabulary:
 def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
     """The content of `tokenizer.json`, in the layout of `tokenizers` 0.20 and later."""
     spelled = [spell(token) for token in vocabulary.tokens]
-    special = set(vocabulary.special_tokens.values())
+    named = {**vocabulary.special_tokens, **vocabulary.added_tokens}
+    apart = set(named.values()) - set(vocabulary.merged_ids)
+    words = {word: i for i, word in enumerate(spelled) if vocabulary.tokens[i] and i not in apart}
+    if words and apart and min(apart) < max(words.values()):
+        # Added tokens get the ids behind the vocabulary, unless they stand in it.
+        words |= {name: i for name, i in named.items() if i in apart}
+        words = dict(sorted(words.items(), key=lambda item: item[1]))
     return {
         "version": "1.0",
         "truncation": None,
@@ -69,11 +86,11 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
                 "lstrip": False,
                 "rstrip": False,
                 "normalized": False,
-                "special": True,
+                "special": name in vocabulary.special_tokens,
             }
-            for name, token_id in sorted(vocabulary.special_tokens.items(), key=lambda i: i[1])
+            for name, token_id in sorted(named.items(), key=lambda i: i[1])
         ],
-        "normalizer": None,
+        "normalizer": vocabulary.normalizer and {"type": vocabulary.normalizer},
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [
@@ -91,7 +108,7 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
                 },
             ],
         },
-        "post_processor": None,
+        "post_processor": _bos_template(vocabulary),
         "decoder": {
             "type": "ByteLevel",
             "add_prefix_space": True,
@@ -106,8 +123,8 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {word: i for i, word in enumerate(spelled) if i not in special},
+            "ignore_merges": vocabulary.ignore_merges,
+            "vocab": words,
             "merges": [[spelled[left], spelled[right]] for left, right in vocabulary.merges],
         },
     }
@@ -119,7 +136,7 @@ def tiktoken_ranks(vocabulary: Vocabulary) -> str:
     lines = [
         f"{base64.b64encode(token).decode()} {rank}\n"
         for rank, token in enumerate(vocabulary.tokens)
-        if rank not in special
+        if token and rank not in special
     ]
     return "".join(lines)
 
@@ -127,85 +144,63 @@ def tiktoken_ranks(vocabulary: Vocabulary) -> str:
 def tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
     """What transformers wants beside `tokenizer.json`. Documents end with `<|endoftext|>`."""
     names = list(vocabulary.special_tokens)
-    end = END_OF_TEXT if END_OF_TEXT in names else None
-    padding = PADDING if PADDING in names else None
+    end = vocabulary.eos or vocabulary.end_of_text
+    padding = vocabulary.padding if vocabulary.padding != vocabulary.end_of_text else None
+    begin = vocabulary.bos or vocabulary.end_of_text
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": end,
+        "bos_token": begin,
         "eos_token": end,
         "pad_token": padding,
         "unk_token": None,
-        "add_bos_token": False,
+        "add_bos_token": vocabulary.add_bos,
         "add_eos_token": False,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
-        "extra_special_tokens": [name for name in names if name not in (end, padding)],
+        "extra_special_tokens": [name for name in names if name not in (begin, end, padding)],
     }
 
 
-def spell(token: bytes) -> str:
-    """A token in the printable alphabet of GPT-2: one character for each byte."""
-    return "".join(_BYTE_LETTERS[byte] for byte in token)
+def _ranks_are_ids(vocabulary: Vocabulary) -> bool:
+    made = vocabulary.merged_ids
+    in_order = all(a < b for a, b in pairwise(made))
+    return in_order and not vocabulary.missing_bytes and not vocabulary.added_tokens
 
 
-def unspell(word: str) -> bytes:
-    """The inverse of `spell`."""
-    return bytes(_LETTER_BYTES[letter] for letter in word)
+def _bos_template(vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """Puts the beginning before a text, as the model behind a foreign vocabulary expects."""
+    name = vocabulary.bos
+    if not vocabulary.add_bos or name is None:
+        return None
+    begin = {"SpecialToken": {"id": name, "type_id": 0}}
+    first = {"Sequence": {"id": "A", "type_id": 0}}
+    second = {"Sequence": {"id": "B", "type_id": 1}}
+    token = {"id": name, "ids": [vocabulary.special_tokens[name]], "tokens": [name]}
+    return {
+        "type": "TemplateProcessing",
+        "single": [begin, first],
+        "pair": [begin, first, {"SpecialToken": {"id": name, "type_id": 1}}, second],
+        "special_tokens": {name: token},
+    }
 
 
-def _byte_letters() -> list[str]:
-    """Printable Latin-1 stands for itself, the other bytes for the characters from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = (byte for byte in range(256) if byte not in printable)
-    letters = {byte: chr(byte) for byte in printable}
-    letters.update((byte, chr(0x100 + n)) for n, byte in enumerate(others))
-    return [letters[byte] for byte in range(256)]
-
-
-_BYTE_LETTERS = _byte_letters()
-_LETTER_BYTES = {letter: byte for byte, letter in enumerate(_BYTE_LETTERS)}
-
-
-def _vocabulary(value: dict[str, Any]) -> Vocabulary:
-    model = value["model"]
-    if model["type"] != "BPE" or model.get("byte_fallback") or model.get("ignore_merges"):
-        raise GristmillError(
-            "not byte-level BPE in merge order", mend="convert it with the tool that made it"
-        )
-    if value.get("normalizer"):
-        raise GristmillError("it normalises text, so that decoding would not give the text back")
-    special = {t["content"]: t["id"] for t in value["added_tokens"]}
-    words: dict[str, int] = model["vocab"]
-    size = 1 + max([*words.values(), *special.values()])
-    tokens = [b""] * size
-    for word, token_id in words.items():
-        if word not in special:
-            tokens[token_id] = unspell(word)
-    for name, token_id in special.items():
-        tokens[token_id] = name.encode()
-    if not all(tokens):
-        raise GristmillError(f"id {tokens.index(b'')} has no token")
-    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    return Vocabulary(
-        tokens=tuple(tokens),
-        merges=tuple((words[left], words[right]) for left, right in pairs),
-        merged_ids=tuple(words[left + right] for left, right in pairs),
-        special_tokens=special,
-        pattern=_pattern(value["pre_tokenizer"]),
-    )
-
-
-def _pattern(pre_tokenizer: dict[str, Any]) -> str:
-    """The name of the pre-tokenizer; only what is exactly known is taken."""
-    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    last = steps[-1]
-    if last["type"] == "ByteLevel" and not last["add_prefix_space"]:
-        if len(steps) == 1 and last.get("use_regex", True):
-            return "gpt2"
-        if len(steps) == 2 and steps[0]["type"] == "Split" and not last.get("use_regex", True):
-            for name, regex in REGEXES.items():
-                if steps[0]["pattern"] == {"Regex": regex} and steps[0]["behavior"] == "Isolated":
-                    return name
-    raise GristmillError(
-        "its pre-tokenizer is not known here", mend=f"known are {', '.join(REGEXES)}"
+def _beside(file: Path) -> Beside:
+    """What the files beside a `tokenizer.json` say; nothing where they cannot be read."""
+    found: list[dict[str, Any]] = []
+    for name in (TOKENIZER_CONFIG, "special_tokens_map.json", "config.json"):
+        try:
+            value = json.loads((file.parent / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            value = {}
+        found.append(value if isinstance(value, dict) else {})
+    config, special, model = found
+    rows = model.get("vocab_size")
+    roles: dict[str, Any] = {}
+    for role in ("bos", "eos", "pad"):
+        named = config.get(f"{role}_token", special.get(f"{role}_token"))
+        roles[role] = named.get("content") if isinstance(named, dict) else named
+    return Beside(
+        **roles,
+        add_bos=config.get("add_bos_token") is True,
+        rows=rows if isinstance(rows, int) else 0,
     )

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from gristmill.core.errors import GristmillError
 
-Pattern = Literal["gpt4", "gpt2", "qwen", "characters"]
+Pattern = Literal["gpt4", "gpt2", "qwen", "characters", "smollm"]
 
 # bpe: merges inside the pieces of a pattern. characters: merges only inside characters, the most
 # frequent first; a character without a token falls back to its bytes. bytes: no merges.
@@ -14,6 +14,8 @@ Kind = Literal["bpe", "characters", "bytes"]
 
 # gpt4: cl100k and Llama 3, digits by threes. qwen: the same with digits one by one.
 # characters: every character alone, for vocabularies of characters and of bytes.
+# smollm: gpt2 inside the stretches between digits, each of which stands alone; white space before
+# a digit is the end of a stretch, so nothing of it is left to the digit.
 _GPT4_LIKE = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -23,6 +25,10 @@ REGEXES: dict[str, str] = {
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     "qwen": _GPT4_LIKE.replace("DIGITS", ""),
     "characters": r"[\s\S]",
+    "smollm": (
+        r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+"
+        r"|\s+(?=\p{N})|\s+(?!\S)|\s+"
+    ),
 }
 
 

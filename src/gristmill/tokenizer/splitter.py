@@ -27,7 +27,7 @@ from gristmill.tokenizer.unicode_classes import (
     class_table,
 )
 
-_GPT2, _QWEN, _CHARACTERS = map(pattern_code, ("gpt2", "qwen", "characters"))
+_GPT2, _QWEN, _CHARACTERS, _SMOLLM = map(pattern_code, ("gpt2", "qwen", "characters", "smollm"))
 _APOSTROPHE, _BLANK = 0x27, 0x20
 
 
@@ -66,17 +66,24 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     after = start + width
     if pattern == _CHARACTERS:
         return after
+    like_gpt2 = pattern in (_GPT2, _SMOLLM)
+    if pattern == _SMOLLM and kind == NUMBER:
+        return after
     first = text[start]
     if first == _APOSTROPHE:
-        contraction = _contraction(text, after, end, pattern != _GPT2)
+        contraction = _contraction(text, after, end, not like_gpt2)
         if contraction > 0:
             return after + contraction
     following = NEWLINE
     if after < end:
         following, _ = _character(text, after, end, classes)
 
-    if pattern == _GPT2:
-        if first == _BLANK and following < SPACE:
+    if like_gpt2:
+        if (
+            first == _BLANK
+            and following < SPACE
+            and not (pattern == _SMOLLM and following == NUMBER)
+        ):
             kind = following
         if kind < SPACE:
             return _run_end(text, after, end, classes, kind)
@@ -104,12 +111,14 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     while at < end:
         kind, width = _character(text, at, end, classes)
         if kind < SPACE:
+            if pattern == _SMOLLM and kind == NUMBER:
+                return at
             break
         last = at
         at += width
         if kind == NEWLINE:
             newline = at
-    if pattern != _GPT2 and newline > 0:
+    if not like_gpt2 and newline > 0:
         return newline
     if at == end or last == start:
         return at

@@ -7,6 +7,8 @@ come from `special_tokens` by name, as ids.
 from __future__ import annotations
 
 import codecs
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,7 +33,11 @@ class Tokenizer:
             np.array(vocabulary.merges, dtype=np.int32).reshape(-1, 2),
             np.array(vocabulary.merged_ids, dtype=np.int32),
             vocabulary.pattern,
+            vocabulary.whole_tokens,
         )
+        self._added_ids = {name.encode(): i for name, i in vocabulary.added_tokens.items()}
+        self._added = _added_pattern(self._added_ids)
+        self._plain = self._added is None and vocabulary.normalizer is None
 
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:
@@ -49,7 +55,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """All ids, special tokens included: the rows of a model's embedding."""
+        """All ids, special ones and those that stand for nothing included: a model's rows."""
         return len(self._tokens)
 
     @property
@@ -60,12 +66,28 @@ class Tokenizer:
     @property
     def eot_id(self) -> int:
         """The id that ends every document."""
-        return self._special_id(END_OF_TEXT)
+        return self._special_id(self.vocabulary.end_of_text, END_OF_TEXT)
+
+    @property
+    def eos_id(self) -> int:
+        """The id that the tokenizer's files name as the end: of a turn, in a model that chats."""
+        return self._special_id(self.vocabulary.eos or self.vocabulary.end_of_text, END_OF_TEXT)
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that every text of a foreign model begins with; None where it has none."""
+        name = self.vocabulary.bos
+        return self.special_tokens[name] if name and self.vocabulary.add_bos else None
 
     @property
     def pad_id(self) -> int:
-        """The id that fills a batch; never the same as `eot_id`."""
-        return self._special_id(PADDING)
+        """The id that fills a batch; `eot_id` only where there is no other special token."""
+        return self._special_id(self.vocabulary.padding, PADDING)
+
+    @property
+    def pad_token(self) -> str:
+        """The name of `pad_id`; not always the one that a foreign tokenizer's files give."""
+        return self.vocabulary.tokens[self.pad_id].decode()
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one id; a special token's are its name."""
@@ -73,18 +95,21 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""
-        return self._encoder.encode(utf8(text)).tolist()
+        return self.encode_bytes(utf8(text)).tolist()
 
     def encode_bytes(self, data: bytes) -> Ids:
         """The ids, int32, of any bytes, valid UTF-8 or not."""
-        return self._encoder.encode(data)
+        return self._encode([data])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
         """The ids, int32, of each text."""
-        return self._encoder.encode_batch([utf8(text) for text in texts])
+        return self._encode([utf8(text) for text in texts])
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
-        """Exactly the bytes that were encoded. Raises GristmillError for an id out of range."""
+        """Exactly the bytes that were encoded. Raises GristmillError for an id out of range.
+
+        A foreign vocabulary may have normalised them, or lack some (`missing_bytes`).
+        """
         special = self._special if skip_special else frozenset[int]()
         tokens, checked = self._tokens, self._checked
         return b"".join([tokens[checked(i)] for i in as_list(ids) if i not in special])
@@ -105,11 +130,44 @@ class Tokenizer:
             )
         return token_id
 
-    def _special_id(self, name: str) -> int:
-        try:
-            return self.vocabulary.special_tokens[name]
-        except KeyError:
-            raise GristmillError(f"this tokenizer has no special token {name}") from None
+    def _special_id(self, name: str | None, wanted: str) -> int:
+        if name is None:
+            raise GristmillError(f"this tokenizer has no special token {wanted}")
+        return self.vocabulary.special_tokens[name]
+
+    def _encode(self, texts: list[bytes]) -> list[Ids]:
+        if self._plain:
+            return self._encoder.encode_batch(texts)
+        # Stretches of text between added tokens, all encoded at once, then joined again.
+        stretches: list[bytes] = []
+        plans: list[list[int | bytes]] = []
+        for text in texts:
+            plan = self._cut(text)
+            plans.append(plan)
+            stretches += [part for part in plan if isinstance(part, bytes)]
+        encoded = iter(self._encoder.encode_batch(stretches))
+        return [
+            np.concatenate(
+                [
+                    np.empty(0, dtype=np.int32),
+                    *(
+                        next(encoded) if isinstance(part, bytes) else np.array([part], np.int32)
+                        for part in plan
+                    ),
+                ]
+            )
+            for plan in plans
+        ]
+
+    def _cut(self, text: bytes) -> list[int | bytes]:
+        """Normalised stretches of text, and the ids of the added tokens between them."""
+        parts: list[int | bytes] = []
+        for part in [text] if self._added is None else self._added.split(text):
+            if part in self._added_ids:
+                parts.append(self._added_ids[part])
+            elif part:
+                parts.append(part if self.vocabulary.normalizer is None else _nfc(part))
+        return parts
 
 
 class StreamDecoder:
@@ -136,6 +194,22 @@ def utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _added_pattern(names: Iterable[bytes]) -> re.Pattern[bytes] | None:
+    """Finds added tokens, the longest first: a plain alternation, which never goes back."""
+    longest = sorted(names, key=lambda name: (-len(name), name))
+    if not longest:
+        return None
+    return re.compile(b"(" + b"|".join(map(re.escape, longest)) + b")")
+
+
+def _nfc(text: bytes) -> bytes:
+    """Unicode's composed form; bytes that are not UTF-8 stay."""
+    if text.isascii():
+        return text
+    composed = unicodedata.normalize("NFC", text.decode("utf-8", "surrogateescape"))
+    return composed.encode("utf-8", "surrogateescape")
 
 
 def as_list(ids: Iterable[int] | npt.NDArray[np.integer]) -> list[int]:

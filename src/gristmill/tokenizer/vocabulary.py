@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.patterns import pattern_code
@@ -26,12 +27,27 @@ SPECIAL_TOKENS: tuple[str, ...] = (
 )
 
 
+# Names for the end of a document, ours first, then Llama 3's.
+_ENDS = (END_OF_TEXT, "<|end_of_text|>")
+# What a chat needs: none of them may fill a batch.
+_TURNS = ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
+          "<|eom_id|>", "<|python_tag|>", "<|begin_of_text|>")  # fmt: skip
+# Without these no text of any language could be read; other bytes may lack a token.
+_NEEDED = frozenset([0x0A, *range(0x20, 0x7F)])
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Tokens by id, merges in order, special tokens by name.
 
-    tokens: the bytes of each id; a special token's are its name. merges: (left id, right id),
-    first merged first. merged_ids: the id that each merge makes. special_tokens: name to id.
+    tokens: the bytes of each id; a special token's are its name, and an id that stands for nothing
+    (a row that only fills an embedding) has none. merges: (left id, right id), first merged first.
+    merged_ids: the id that each merge makes. special_tokens: name to id; never made from text.
+
+    What only vocabularies made elsewhere have: added_tokens: names that are cut out of text before
+    anything else, the longest first. normalizer: the Unicode form that text is brought to.
+    ignore_merges: a pretoken that is a token becomes it, whatever the merges would make of it.
+    bos, eos, pad: the special tokens that its files name so; add_bos: every text begins with bos.
     Raises GristmillError where these do not fit together.
     """
 
@@ -40,17 +56,24 @@ class Vocabulary:
     merged_ids: tuple[int, ...]
     special_tokens: dict[str, int]
     pattern: str
+    added_tokens: dict[str, int] = field(default_factory=dict)
+    normalizer: Literal["NFC"] | None = None
+    ignore_merges: bool = False
+    bos: str | None = None
+    eos: str | None = None
+    pad: str | None = None
+    add_bos: bool = False
 
     def __post_init__(self) -> None:
         pattern_code(self.pattern)
         special = set(self.special_tokens.values())
-        ordinary = [t for i, t in enumerate(self.tokens) if i not in special]
+        ordinary = [t for t, _ in self._ordinary()]
         if len(set(ordinary)) != len(ordinary):
             raise GristmillError("the vocabulary holds one token twice")
-        missing = 256 - sum(len(token) == 1 for token in ordinary)
-        if missing:
+        missing = self.missing_bytes
+        if not _NEEDED.isdisjoint(missing):
             raise GristmillError(
-                f"the vocabulary lacks {missing} of the 256 bytes, so some text has no ids",
+                f"the vocabulary lacks {len(missing)} of the 256 bytes, so some text has no ids",
                 mend="use a byte-level BPE tokenizer",
             )
         for (left, right), merged in zip(self.merges, self.merged_ids, strict=True):
@@ -58,13 +81,58 @@ class Vocabulary:
                 raise GristmillError(f"merging {left} and {right} does not spell {merged}")
             if left in special or right in special or merged in special:
                 raise GristmillError(f"the merge of {left} and {right} touches a special token")
+        for name in (self.bos, self.eos, self.pad):
+            if name is not None and name not in self.special_tokens:
+                raise GristmillError(f"{name} is not among the special tokens")
 
     @property
     def byte_ids(self) -> list[int]:
-        """The id of each byte."""
-        special = set(self.special_tokens.values())
-        by_token = {t: i for i, t in enumerate(self.tokens) if i not in special}
-        return [by_token[bytes([byte])] for byte in range(256)]
+        """The id of each byte; -1 for one that has none."""
+        by_token = dict(self._ordinary())
+        return [by_token.get(bytes([byte]), -1) for byte in range(256)]
+
+    @property
+    def missing_bytes(self) -> list[int]:
+        """The bytes without an id, which encoding leaves out."""
+        return [byte for byte, token_id in enumerate(self.byte_ids) if token_id < 0]
+
+    @property
+    def whole_tokens(self) -> dict[bytes, int]:
+        """What a pretoken is looked up in before it is merged: nothing where merges count."""
+        return dict(self._ordinary()) if self.ignore_merges else {}
+
+    @property
+    def end_of_text(self) -> str | None:
+        """The special token that ends a document: by its name, else what the files call eos."""
+        return next((name for name in _ENDS if name in self.special_tokens), self.eos)
+
+    @property
+    def padding(self) -> str | None:
+        """The special token that fills a batch.
+
+        Its own, unless that also ends a text or a turn: masked as padding, the end would never be
+        learnt. Then one that is called a padding or reserved, else the last that has no such use,
+        and the end of text only where there is no other.
+        """
+        ends = {self.end_of_text, self.eos, *_TURNS}
+        own = PADDING if PADDING in self.special_tokens else self.pad
+        if own is not None and own not in ends:
+            return own
+        free = [
+            name
+            for name, _ in sorted(self.special_tokens.items(), key=lambda item: item[1])
+            if name not in ends and name != self.bos
+        ]
+        for word in ("pad", "reserved"):
+            named = [name for name in free if word in name]
+            if named:
+                return named[-1]
+        return free[-1] if free else self.end_of_text
+
+    def _ordinary(self) -> list[tuple[bytes, int]]:
+        apart = {*self.special_tokens.values(), *self.added_tokens.values()}
+        apart -= set(self.merged_ids)
+        return [(t, i) for i, t in enumerate(self.tokens) if t and i not in apart]
 
 
 def from_merges(
@@ -81,10 +149,14 @@ def from_merges(
             mend="choose a name that text does not hold as one word, such as <|name|>",
         )
     tokens.extend(name.encode() for name in special_tokens)
+    end = END_OF_TEXT if END_OF_TEXT in special_tokens else None
     return Vocabulary(
         tokens=tuple(tokens),
         merges=tuple(merges),
         merged_ids=tuple(range(256, first_special)),
         special_tokens={name: first_special + i for i, name in enumerate(special_tokens)},
         pattern=pattern,
+        bos=end,
+        eos=end,
+        pad=PADDING if PADDING in special_tokens else None,
     )

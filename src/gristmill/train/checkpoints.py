@@ -173,11 +173,15 @@ def _damaged(folder: Path, what: str) -> DamagedArtifact:
 
 
 def model_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A model's parameters and persistent buffers by name; a shared one once."""
+    """A model's trained parameters and its persistent buffers by name; a shared one once.
+
+    Frozen parameters (the base under an adapter) are not state: they are as they were at the start.
+    """
     found: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
+        frozen = isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad
+        if id(tensor) not in seen and not frozen:
             seen.add(id(tensor))
             found[name] = tensor
     return found

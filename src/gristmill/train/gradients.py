@@ -32,7 +32,7 @@ class Gradients:
 
     micro_batch: rows at a time; None: the whole batch. clip: largest norm over all parameters
     together; 0: no limit. fall_back: what to do about an error in the loss; True asks for another
-    try (compilation failed and is off now).
+    try (compilation failed and is off now). check: sees each micro-batch with its loss first.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Gradients:
         self._micro_batch, self._clip = micro_batch, clip
         self._device = trained[0].device
         self.fall_back: Callable[[Exception], bool] = lambda error: False
+        self.check: Callable[[Mapping[str, Tensor], Loss], None] = lambda tensors, loss: None
 
     def __call__(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
         """Leaves the clipped gradient of the mean loss in `grad`.
@@ -61,12 +62,12 @@ class Gradients:
         # The loss itself goes under the empty name, which no metric has.
         sums: dict[str, list[float]] = {"": [0.0, 0.0]}
         for start in range(0, batch.rows, rows):
-            found = self._loss(
-                {
-                    name: tensor.to(self._device, non_blocking=True)
-                    for name, tensor in batch.slice(start, start + rows).items()
-                }
-            )
+            tensors = {
+                name: tensor.to(self._device, non_blocking=True)
+                for name, tensor in batch.slice(start, start + rows).items()
+            }
+            found = self._loss(tensors)
+            self.check(tensors, found)
             found.total.backward()  # type: ignore[no-untyped-call]
             parts = {"": (found.total.detach(), found.count), **found.metrics}
             for name, (value, number) in parts.items():

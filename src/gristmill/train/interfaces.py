@@ -12,9 +12,9 @@ Pre-training, SFT, the reward model, DPO and PPO differ only in these four parts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -22,6 +22,17 @@ Models = Mapping[str, nn.Module]
 """Modules by role. In an objective, a module's weights are in the run's compute precision."""
 
 Json = dict[str, Any]
+
+T = TypeVar("T")
+
+
+class Compute(Protocol):
+    """Runs a function of the models as an objective sees them: in the run's compute precision,
+    but in eval mode and without gradients. What a source recomputes with it equals, bit for bit
+    where rows are batched alike, what the objective computes before the next update."""
+
+    def __call__(self, function: Callable[[Models], T]) -> T:
+        """The function's value."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +54,15 @@ class Batch:
     tensors: each with the rows as its first axis, so that a slice of all of them is a micro-batch.
     A row is what an objective cannot split: a packed window, a prompt with its answers, a pair.
     tokens: tokens that the models read, for the speed. bytes: UTF-8 bytes of the text under the
-    loss, where known; it gives bits per byte. info: anything for the log, JSON.
+    loss, where known; it gives bits per byte. info: anything for the log, JSON. metrics: numbers
+    that the source knows of this step (roll-out scores, KL), logged beside the objective's.
     """
 
     tensors: Mapping[str, Tensor]
     tokens: int
     bytes: float | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -74,13 +87,15 @@ class Moment:
     """Where the training is when it asks its source for a batch.
 
     models: as they are before this step, for sources that sample from them (PPO); to be read only.
-    seed: of this step, the same for every attempt and every number of processes.
+    seed: of this step, the same for every attempt and every number of processes. compute: for
+    sources that score what they drew, see Compute.
     """
 
     step: int
     seed: int
     share: Share
     models: Models
+    compute: Compute
 
 
 class Source(Protocol):
@@ -145,3 +160,18 @@ class Probe(Protocol):
 
     def __call__(self, view: View) -> Mapping[str, Any]:
         """JSON values, written into the metrics as `NAME.key`."""
+
+
+class Check(Protocol):
+    """What must be true at the first step of a real training, tested there each time.
+
+    Called once for each micro-batch of the first step, before the weights move. What it returns
+    is what is wrong; the run then stops with the check's name.
+    """
+
+    @property
+    def name(self) -> str:
+        """What must be true, in a few words."""
+
+    def __call__(self, tensors: Mapping[str, Tensor], loss: Loss, models: Models) -> str | None:
+        """None where all is well."""

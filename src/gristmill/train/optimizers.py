@@ -16,7 +16,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.train.muon import Muon
 from gristmill.train.schedules import ramp
 
-Role = Literal["matrix", "embedding", "head", "other"]
+Role = Literal["matrix", "embedding", "head", "other", "adapter"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class OptimizerSettings:
     `momentum_start` to `momentum` over `momentum_steps` (Muon only).
     The defaults are those of the dial's demo (scaling/dial.py). Decay applies to matrices and head;
     never to norms, and to the embedding only where it is also the head.
+    adapter_lr: of low-rank adapters (model/lora.py), always moved by AdamW: Muon makes every
+    direction of a matrix equally large, and a factor of few rows has no spectrum to even out.
     """
 
     matrix_optimizer: Literal["muon", "adamw"] = "muon"
@@ -34,6 +36,7 @@ class OptimizerSettings:
     embedding_lr: float = 0.1
     head_lr: float = 0.02
     other_lr: float = 0.003
+    adapter_lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.85
     momentum_start: float = 0.85
@@ -45,6 +48,8 @@ class OptimizerSettings:
 
 def role_of(name: str, parameter: Tensor) -> Role:
     """What a parameter is, from its name and shape, in the names of Hugging Face models."""
+    if ".lora_" in name:
+        return "adapter"
     if "embed" in name:
         return "embedding"
     if "lm_head" in name:
@@ -82,6 +87,7 @@ class Optimizer:
             ("embedding", settings.embedding_lr, settings.weight_decay if tied else 0.0),
             ("head", settings.head_lr, settings.weight_decay),
             ("other", settings.other_lr, 0.0),
+            ("adapter", settings.adapter_lr, 0.0),
         ]
         if not muon:
             plan.append(("matrix", settings.matrix_lr, settings.weight_decay))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gristmill.train.interfaces import Loss, Models, Objective
+from gristmill.train.interfaces import Loss, Models, Objective, T
 
 Precision = Literal["fp32", "bf16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -107,20 +107,34 @@ class Computing(nn.Module):
         self._objective = objective
         self._dtype = DTYPES[precision]
 
-    def forward(self, tensors: Mapping[str, Tensor]) -> Loss:
-        """The loss, computed as the weights are now."""
+    def forward(self, function: Callable[[Models], T]) -> T:
+        """The function's value with the weights as they are now."""
         models: Models = dict(self.models.items())
-        return self._objective(tensors, models)
+        return function(models)
 
     def loss(self, tensors: Mapping[str, Tensor]) -> Loss:
-        """The loss in the compute precision."""
+        """The objective's loss in the compute precision."""
+        return self._run(lambda models: self._objective(tensors, models))
+
+    def look(self, function: Callable[[Models], T]) -> T:
+        """Any function of the models in the compute precision: eval mode, no gradients."""
+        training = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            with torch.no_grad():
+                return self._run(function)
+        finally:
+            for module, was in training.items():
+                module.training = was
+
+    def _run(self, function: Callable[[Models], T]) -> T:
         if self._dtype == torch.float32:
-            found: Loss = self(tensors)
+            found: T = self(function)
             return found
         cast = {
             name: parameter.to(self._dtype)
             for name, parameter in self.named_parameters()
             if parameter.is_floating_point()
         }
-        found = torch.func.functional_call(self, cast, (tensors,))
+        found = torch.func.functional_call(self, cast, (function,))
         return found

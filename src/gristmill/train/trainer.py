@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,7 +25,16 @@ from gristmill.core.seeds import derive_seed
 from gristmill.train import checkpoints
 from gristmill.train.compiling import compile_regions, eagerly, failure, uncompile_regions
 from gristmill.train.gradients import Gradients, Processes
-from gristmill.train.interfaces import Moment, Objective, Probe, Source, State, View
+from gristmill.train.interfaces import (
+    Check,
+    Loss,
+    Moment,
+    Objective,
+    Probe,
+    Source,
+    State,
+    View,
+)
 from gristmill.train.metrics import METRICS, MetricsLog
 from gristmill.train.optimizers import Optimizer
 from gristmill.train.precision import Choice, Computing, Precision, choose_precision
@@ -88,7 +98,8 @@ class Trainer:
     run: the folder that survives a kill; it holds checkpoints/, metrics.jsonl and pinned.json.
     models: by role. optimizers: by the role that each trains. flops_per_token: of a step's forward
     and backward pass, for MFU; None leaves it out. say: where a sentence to the user goes
-    (default: standard error).
+    (default: standard error). checks: what must hold at the first step; one that does not stops
+    the run with its name.
     """
 
     def __init__(
@@ -102,6 +113,7 @@ class Trainer:
         schedule: Schedule,
         settings: Settings | None = None,
         probes: Sequence[Probe] = (),
+        checks: Sequence[Check] = (),
         flops_per_token: float | None = None,
         processes: Processes | None = None,
         say: Callable[[str], None] = _say,
@@ -109,6 +121,7 @@ class Trainer:
     ):
         self._run, self._models, self._optimizers = run, dict(models), dict(optimizers)
         self._source, self._schedule, self._probes = source, schedule, probes
+        self._checks = checks
         self._settings = settings or Settings()
         self._flops_per_token, self._say, self._title = flops_per_token, say, title
         self._processes = processes or Processes()
@@ -125,8 +138,9 @@ class Trainer:
         ]
         self._device = self._trained[0].device
         self._choice = self._pinned_precision()
+        self._computing = Computing(objective, self._models, self._choice.precision)
         self._gradients = Gradients(
-            Computing(objective, self._models, self._choice.precision),
+            self._computing,
             self._trained,
             self._processes,
             micro_batch=self._settings.micro_batch,
@@ -188,9 +202,14 @@ class Trainer:
         start, step = time.perf_counter(), self._at.step
         seed = derive_seed(self._settings.seed, "step", step)
         torch.manual_seed(seed)
-        moment = Moment(step, seed, self._processes.share, self._models)
-        batch = self._source.next(moment)
+        look = self._computing.look
+        moment = Moment(step, seed, self._processes.share, self._models, look)
+        with eagerly(self._models.values()):
+            batch = self._source.next(moment)
+        if step == 0:
+            self._gradients.check = self._check
         loss, norm, metrics = self._gradients(batch)
+        self._gradients.check = lambda tensors, loss: None
         factor = self._schedule.factor(step)
         if math.isfinite(loss) and math.isfinite(norm):
             for optimizer in self._optimizers.values():
@@ -205,6 +224,7 @@ class Trainer:
         self._at.tokens += tokens
         seconds = time.perf_counter() - start
         record: dict[str, Any] = {"step": self._at.step, "loss": loss, **metrics}
+        record |= dict(batch.metrics)
         record |= {"lr": factor, "grad_norm": norm, "tokens": self._at.tokens}
         if self._schedule.annealing(step):
             record["annealing"] = True
@@ -213,6 +233,17 @@ class Trainer:
         record |= {"position": dict(batch.info), "seconds": seconds}
         record |= self._speed(tokens / seconds)
         return record
+
+    def _check(self, tensors: Mapping[str, Tensor], loss: Loss) -> None:
+        """Raises GristmillError with the name of the first check that fails."""
+        for check in self._checks:
+            wrong = self._computing.look(partial(check, tensors, loss))
+            if wrong is not None:
+                raise GristmillError(
+                    f"the check '{check.name}' failed before the first update: {wrong}",
+                    where=self._run.path,
+                    mend="nothing was trained; this is a defect of the data or of the program",
+                )
 
     def _probe(self, last: bool) -> list[dict[str, Any]]:
         found = []
