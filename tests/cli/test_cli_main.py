@@ -15,6 +15,10 @@ from gristmill.core.errors import GristmillError
 from gristmill.stages.registry import STAGES, stage_by_verb
 
 TREE = """
+align best-of-n
+align rank
+align sample
+align synthesize
 chat
 config schema
 config show
@@ -34,7 +38,9 @@ data why
 doctor
 evaluate perplexity
 evaluate tasks
+export hf
 generate
+import
 lineage
 ls
 quickstart
@@ -42,11 +48,17 @@ report
 run
 score
 show
+study ablate
+study alignment
 tokenizer compare
 tokenizer encode
 tokenizer train
+train dpo
 train lm
+train ppo
 train pretrain
+train reward
+train sft
 """
 
 

@@ -209,3 +209,17 @@ def test_completions_depend_on_the_prompt_not_on_its_neighbours(chain: Chain) ->
     assert many[("", 0)]["finish"] in ("stop", "length")
     with pytest.raises(GristmillError, match="no prompts"):
         generate.run(GenerateConfig(prompts=()), {"model": chain.model}, chain.workspace)
+
+
+def test_perplexity_on_a_mixtures_text_is_that_of_its_tokens(chain: Chain) -> None:
+    config = PerplexityConfig(resamples=100)
+    given = {"model": chain.model, "tokens": chain.tokens}
+    mixtures = {"text": chain.mixture, "trained": [chain.mixture]}
+    alone = evaluate_perplexity.run(config, given, chain.workspace)
+    shared = evaluate_perplexity.run(config, {**given, **mixtures}, chain.workspace)
+    assert presented(shared)["figures"] == presented(alone)["figures"]
+    assert shared.manifest.counts["left_out"] == 0
+    with pytest.raises(GristmillError, match="not 'train'"):
+        evaluate_perplexity.run(
+            PerplexityConfig(split="train"), {**given, **mixtures}, chain.workspace
+        )

@@ -1,147 +1,186 @@
-"""`chat`: a conversation with a model in the terminal. A base model goes on from what you type."""
+"""`chat`: a conversation with a model in the terminal.
+
+An assistant answers and remembers; a base model goes on from what you type.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.talk import Continuation, Conversation, Speaker, printable
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
 from gristmill.stages.settings import check_config
 from gristmill.stages.stage import StageConfig
 from gristmill.stages.workspace import Workspace
 
-if TYPE_CHECKING:
-    from gristmill.infer.engine import Engine
-    from gristmill.tokenizer.tokenizer import Tokenizer
+_HELP = """gristmill chat [--workspace DIR [--node NAME] | --model FOLDER] [flags]
 
-_HELP = """gristmill chat [--workspace DIR | --model FOLDER] [flags]
-
-Loads a model and goes on from each line that you type: a base model has learnt
-to continue text, not to answer. An empty line or Ctrl-D ends it.
+Loads a model and talks with you. An assistant answers and remembers the
+conversation; when that fills the context, the oldest turns are forgotten. A
+base model has learnt to continue text, not to answer: it goes on from each
+line that you type. Ctrl-C stops an answer; at the prompt it ends the program,
+as Ctrl-D does.
 
   --workspace DIR     takes its newest model (runs/demo)
+  --node NAME         takes the model of that step, such as train.dpo
   --model FOLDER      a model artifact, or a Hugging Face folder of that shape
-  --max_tokens N      longest continuation (80)
+  --system TEXT       the system message, for an assistant
+  --raw               an assistant too goes on from text
+  --max_tokens N      longest answer (256, for a base model 80; at most half the
+                      context)
   --temperature X     0 always takes the most probable token (0.7)
   --top_k N           only among the N most probable, 0 for all (0)
   --top_p X           only among the fewest that reach this probability (0.95)
   --device NAME       auto, cpu, cuda or mps (auto)
-  --seed N            of the first answer; each answer after it takes the next (0)
+  --seed N            of the first answer; each after it takes the next (0)
+
+In a conversation, /reset forgets what was said, /help lists the commands.
 
 example
   gristmill chat --workspace runs/demo
-  echo "The cat is" | gristmill chat --temperature 0"""
+  gristmill chat --workspace runs/demo --node train.dpo --temperature 0
+  echo "The cat is" | gristmill chat --raw --temperature 0"""
+
+_COMMANDS = """  /reset   forget the conversation
+  /help    this list
+  /quit    end, as Ctrl-D does"""
+
+_ASSISTANT_TOKENS, _BASE_TOKENS = 256, 80
 
 
 class ChatConfig(StageConfig):
     """Settings of `chat`."""
 
-    max_tokens: int = 80
+    max_tokens: int | None = None
+    """Longest answer; default: 256, of a base model 80, at most half the context."""
     temperature: float = 0.7
     top_k: int = 0
     top_p: float = 0.95
 
 
-@dataclass
-class Talk:
-    """A loaded model and how it is sampled."""
-
-    engine: Engine
-    tokenizer: Tokenizer
-    config: ChatConfig
-
-    def answer(self, text: str, seed: int) -> str:
-        """Streams the continuation of `text` to the terminal and returns it."""
-        from gristmill.infer.generator import Request, Sampling
-
-        eot = self.tokenizer.eot_id
-        prompt = [eot, *self.tokenizer.encode(text)]
-        room = self.engine.context - self.config.max_tokens
-        if room < 2:
-            raise GristmillError(
-                f"max_tokens leaves no room in the context of {self.engine.context} tokens",
-                where="--max_tokens",
-            )
-        sampling = Sampling(
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
-            top_k=self.config.top_k,
-            top_p=self.config.top_p,
-            stop_ids=(eot,),
-        )
-        stream = self.tokenizer.stream(skip_special=True)
-        said = ""
-        for emitted in self.engine.stream([Request(prompt[-room:], sampling, seed)]):
-            said += _print_piece(stream.push(emitted.token))
-        said += _print_piece(stream.finish())
-        print(flush=True)
-        return said
-
-
 def chat(arguments: list[str]) -> int:
-    """Reads lines and prints what the model makes of them."""
+    """Reads lines and prints what the model says to them."""
     flags = parse_flags(
-        arguments, options=("workspace", "model", "seed", "device"), switches=("help",)
+        arguments,
+        options=("workspace", "node", "model", "system", "seed", "device"),
+        switches=("help", "raw"),
     )
     if flags.on("help") or "-h" in flags.words:
         print(_HELP)
         return 0
     config = check_config(ChatConfig, flags.settings, "--")
-    talk = _load(_model_folder(flags), flags.text("device", "auto"), config)
-    seed = flags.number("seed", 0)
     interactive = sys.stdin.isatty()
+    seed = flags.number("seed", 0)
+    talk = _load(_model_folder(flags), flags, config, interactive)
     if interactive:
-        print("The model goes on from what you type. An empty line ends it.", file=sys.stderr)
+        _greet(talk)
     while True:
         try:
             line = input("> " if interactive else "")
-        except EOFError:
-            return 0
-        if not line.strip():
+        except (EOFError, KeyboardInterrupt) as end:
+            if isinstance(end, KeyboardInterrupt) and not interactive:
+                raise
             if interactive:
-                return 0
-            continue
+                print(file=sys.stderr)
+            return 0
         line = printable(line)
-        print(line, end="", flush=True)
-        talk.answer(line, seed)
-        seed += 1
+        if not line.strip():
+            if interactive and isinstance(talk, Continuation):
+                return 0
+        elif isinstance(talk, Conversation) and line.strip() in ("/reset", "/help", "/quit"):
+            if line.strip() == "/quit":
+                return 0
+            if line.strip() == "/reset":
+                talk.reset()
+            print("forgotten" if line.strip() == "/reset" else _COMMANDS, file=sys.stderr)
+        else:
+            try:
+                talk.answer(line, seed)
+            except GristmillError as error:
+                if not interactive:
+                    raise
+                print(f"gristmill: {error.one_line()}", file=sys.stderr)
+            seed += 1
 
 
-def printable(text: str) -> str:
-    """`text` without control characters, so that no model output can drive the terminal."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
-
-
-def _print_piece(piece: str) -> str:
-    piece = printable(piece)
-    print(piece, end="", flush=True)
-    return piece
+def _greet(talk: Continuation | Conversation) -> None:
+    with contextlib.suppress(ImportError):
+        # Importing it is what gives `input` the arrow keys.
+        import readline  # noqa: F401
+    if isinstance(talk, Conversation):
+        print("An assistant. /help lists the commands, Ctrl-D ends it.", file=sys.stderr)
+    else:
+        print("The model goes on from what you type. An empty line ends it.", file=sys.stderr)
 
 
 def _model_folder(flags: Flags) -> Path:
     if "model" in flags.options:
-        return Path(flags.text("model", ""))
+        for other in ("workspace", "node"):
+            if other in flags.options:
+                raise GristmillError("cannot be given beside --model", where=f"--{other}")
+        path = Path(flags.text("model", ""))
+        if not path.is_dir():
+            raise GristmillError("no such folder", where=path)
+        return path
     path = Path(flags.text("workspace", "runs/demo"))
-    artifact: Artifact | None = Workspace.at(path).latest("model") if path.is_dir() else None
-    if artifact is None:
+    workspace = Workspace.at(path, create=False)
+    nodes = {n: a for n, a in workspace.nodes().items() if a.kind == "model"}
+    if not nodes:
         raise GristmillError(
             "no model here yet", where=path, mend="make one with gristmill run demo, or --model"
         )
+    name = flags.text("node", next(reversed(nodes)))
+    if name not in nodes:
+        raise GristmillError(
+            f"no model of '{name}' in {path}", where="--node", mend=did_you_mean(name, nodes)
+        )
+    artifact: Artifact = nodes[name]
     artifact.verify()
     return artifact.path
 
 
-def _load(folder: Path, device: str, config: ChatConfig) -> Talk:
+def _load(
+    folder: Path, flags: Flags, config: ChatConfig, interactive: bool
+) -> Continuation | Conversation:
     from gristmill.infer.engine import Engine
+    from gristmill.infer.generator import Sampling
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
+    from gristmill.tokenizer.chat import ChatFormat
+    from gristmill.tokenizer.chat_layouts import read_layout
     from gristmill.tokenizer.tokenizer import Tokenizer
 
-    model = load_model(folder, device=choose_device(device))
-    model.eval()
-    return Talk(Engine(model, max_rows=1), Tokenizer.load(folder), config)
+    tokenizer = Tokenizer.load(folder)
+    chat_format = None
+    if not flags.on("raw"):
+        try:
+            layout = read_layout(folder)
+            chat_format = None if layout is None else ChatFormat(layout, tokenizer)
+        except GristmillError as error:
+            raise GristmillError(
+                error.what, where=error.where or folder, mend="--raw goes on from text instead"
+            ) from None
+    if chat_format is None and "system" in flags.options:
+        raise GristmillError("only an assistant takes a system message", where="--system")
+    model = load_model(folder, device=choose_device(flags.text("device", "auto")))
+    engine = Engine(model, max_rows=1)
+    longest = config.max_tokens
+    if longest is None:
+        most = _BASE_TOKENS if chat_format is None else _ASSISTANT_TOKENS
+        longest = max(1, min(most, engine.context // 2))
+    sampling = Sampling(
+        max_tokens=longest,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+    )
+    speaker = Speaker(engine, tokenizer, sampling, interruptible=interactive)
+    if chat_format is None:
+        return Continuation(speaker)
+    system = flags.text("system", "") if "system" in flags.options else None
+    return Conversation(speaker, chat_format, system)

@@ -68,15 +68,20 @@ def filled_settings(recipe: Recipe) -> dict[str, Any]:
         "workspace": recipe.workspace.as_posix(),
         "seed": recipe.seed,
     }
-    for node in recipe.nodes:
-        place = filled
-        *nouns, last = node.name.split(".", 1)
-        for noun in nouns:
-            place = place.setdefault(noun, {})
+    # What a study asks for follows from the study's own settings.
+    for node in (node for node in recipe.nodes if node.asked_by is None):
+        place, last = filled, node.name
+        noun, dot, verb = node.name.partition(".")
+        # A noun that stood earlier is not opened again: the order would be another.
+        if dot and (noun not in filled or next(reversed(filled)) == noun):
+            place, last = filled.setdefault(noun, {}), verb
         block: dict[str, Any] = {}
         wires = {s: names[0] if len(names) == 1 else list(names) for s, names in node.wires.items()}
-        if any(node.wires.values()):
-            block["inputs"] = {slot: wire for slot, wire in wires.items() if wire}
+        own = {slot: wire for slot, wire in wires.items() if wire and slot not in node.expanded}
+        if own:
+            block["inputs"] = own
+        if node.seed is not None:
+            block["seed"] = node.seed
         block.update(node.config.model_dump(mode="json"))
         place[last] = block
     return filled
@@ -89,12 +94,14 @@ def recipe_schema() -> dict[str, Any]:
         "about": {"type": "string"},
         "workspace": {"type": "string"},
         "seed": {"type": "integer"},
+        "extends": {"type": "string"},
     }
     definitions: dict[str, Any] = {}
     for verb in STAGES:
         own = stage_by_verb(verb).config.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(own.pop("$defs", {}))
-        own["properties"] = {"inputs": {"type": "object"}, **own.get("properties", {})}
+        frame = {"inputs": {"type": "object"}, "seed": {"type": "integer"}}
+        own["properties"] = {**frame, **own.get("properties", {})}
         noun, _, name = verb.partition(" ")
         if name:
             group = properties.setdefault(
@@ -102,6 +109,7 @@ def recipe_schema() -> dict[str, Any]:
             )
             group["properties"][name] = own
             group["patternProperties"][f"^{name}@.+$"] = own
+            properties[f"{noun}.{name}"] = own
         else:
             properties[noun] = own
     return {

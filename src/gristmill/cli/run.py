@@ -7,7 +7,6 @@ import shutil
 import sys
 import textwrap
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from gristmill.cli.present import console, print_table
 from gristmill.cli.stage import derived_settings, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
-from gristmill.stages.graph import Step, is_cached, resolve_inputs, run_recipe
+from gristmill.stages.graph import Step, plan_recipe, run_recipe
 from gristmill.stages.recipe import Node, Recipe, load_recipe, shipped_recipes
 from gristmill.stages.workspace import Workspace
 
@@ -57,7 +56,10 @@ def run(arguments: list[str]) -> int:
         raise GristmillError(
             "one recipe is wanted", mend=f"give a file, or one of: {', '.join(shipped_recipes())}"
         )
-    return _run(load_recipe(flags.words[0], flags.settings), flags)
+    settings = dict(flags.settings)
+    if "seed" in flags.options:
+        settings["seed"] = flags.number("seed", 0)
+    return run_loaded(load_recipe(flags.words[0], settings), flags)
 
 
 def quickstart(arguments: list[str]) -> int:
@@ -65,9 +67,8 @@ def quickstart(arguments: list[str]) -> int:
     return run(["demo", *arguments])
 
 
-def _run(recipe: Recipe, flags: Flags) -> int:
-    if "seed" in flags.options:
-        recipe = replace(recipe, seed=flags.number("seed", 0))
+def run_loaded(recipe: Recipe, flags: Flags) -> int:
+    """Runs a recipe that was read and checked, as the flags say."""
     workspace = Workspace.at(
         flags.text("workspace", recipe.workspace.as_posix()), create=not flags.on("dry-run")
     )
@@ -82,8 +83,8 @@ def _run(recipe: Recipe, flags: Flags) -> int:
         workspace,
         execution=execution,
         until=until,
-        before=None if quiet else _announce,
-        after=None if quiet else _tell,
+        before=None if quiet else announce,
+        after=None if quiet else tell,
     )
     if quiet:
         print(json.dumps(_result_json(recipe, workspace, steps), ensure_ascii=False))
@@ -98,14 +99,16 @@ def _run(recipe: Recipe, flags: Flags) -> int:
     return 0
 
 
-def _announce(node: Node, position: int, total: int) -> None:
+def announce(node: Node, position: int, total: int) -> None:
+    """Tells which stage begins."""
     console().print(
         f"[dim]{position:>2}/{total}[/dim] [bold]{escape(node.name)}[/bold]"
         f"  [dim]{escape(textwrap.shorten(node.stage.summary, 50, placeholder=' ...'))}[/dim]"
     )
 
 
-def _tell(step: Step) -> None:
+def tell(step: Step) -> None:
+    """Tells what a stage made, and whether it was there."""
     first = list(step.artifact.manifest.counts.items())[:4]
     counts = ", ".join(f"{n:,} {name}" for name, n in first)
     how = "from the cache" if step.cached else f"{step.seconds:.1f} s"
@@ -193,24 +196,11 @@ def _result_json(recipe: Recipe, workspace: Workspace, steps: list[Step]) -> dic
 
 def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json: bool) -> int:
     """What would run: a node is known to be cached only while all before it are."""
-    made: dict[str, Any] = {}
     rows = []
-    if until is not None:
-        recipe.node(until)
-    for node in recipe.nodes:
+    for node, found in plan_recipe(recipe, workspace, until):
         wired = [name for names in node.wires.values() for name in names]
-        state = "would run"
-        if all(name in made or Path(name).is_dir() for name in wired):
-            inputs = resolve_inputs(node, made)
-            if is_cached(node, inputs, workspace, recipe.seed):
-                key, _ = node.stage.key(node.config, inputs, recipe.seed)
-                found = workspace.find(node.stage.name, key)
-                assert found is not None
-                made[node.name] = found
-                state = "cached"
+        state = "would run" if found is None else "cached"
         rows.append((node.name, ", ".join(dict.fromkeys(wired)), state))
-        if node.name == until:
-            break
     sizes = [
         f"{node.name}: {line}" for node in recipe.nodes for line in derived_settings(node.config)
     ]

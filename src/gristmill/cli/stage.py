@@ -39,6 +39,8 @@ def run_stage(verb: str, arguments: list[str]) -> int:
         flags.text("workspace", DEFAULT_WORKSPACE), create=not flags.on("dry-run")
     )
     inputs = _inputs(stage, flags, workspace)
+    if stage.expand is not None:
+        return _run_study(stage, config, inputs, flags)
     stage.check_inputs(inputs)
     seed = flags.number("seed", 0)
     key, _ = stage.key(config, inputs, seed)
@@ -142,7 +144,8 @@ def _own_block(settings: dict[str, Any], stage: Stage[Any]) -> dict[str, Any]:
             return settings
         place = place[part]
     block = dict(place or {})
-    block.pop("inputs", None)
+    for key in ("inputs", "seed"):
+        block.pop(key, None)
     return block
 
 
@@ -153,6 +156,8 @@ def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, 
         if isinstance(given, str):
             paths = given.split(",") if slot.many else [given]
             inputs[name] = [Artifact.open(Path(path)) for path in paths]
+        elif slot.named:
+            inputs[name] = []
         elif slot.many:
             inputs[name] = [
                 artifact
@@ -163,6 +168,25 @@ def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, 
             newest = workspace.latest(*slot.kinds)
             inputs[name] = [newest] if newest is not None else []
     return inputs
+
+
+def _run_study(
+    stage: Stage[Any], config: StageConfig, inputs: Mapping[str, list[Artifact]], flags: Flags
+) -> int:
+    """A stage that asks for others is a recipe of one stage, its inputs folders."""
+    from gristmill.cli.run import run_loaded
+    from gristmill.stages.recipe import check_recipe
+
+    block = config.model_dump(mode="json")
+    block["inputs"] = {slot: [str(a.path) for a in found] for slot, found in inputs.items()}
+    for part in reversed(stage.name.split(".")):
+        block = {part: block}
+    head = {
+        "recipe": stage.name,
+        "workspace": flags.text("workspace", DEFAULT_WORKSPACE),
+        "seed": flags.number("seed", 0),
+    }
+    return run_loaded(check_recipe({**head, **block}, f"gristmill {stage.verb}"), flags)
 
 
 def _plan(

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("gristmill.cli.look:show", "one artifact: counts, figures, files, times"),
     "lineage": ("gristmill.cli.look:lineage", "what an artifact was made from, to the first page"),
     "data why": ("gristmill.cli.look:why", "what happened to one page, step by step"),
+    "study ablate": ("gristmill.cli.study:ablate", "a recipe at several settings, compared"),
     "config show": ("gristmill.cli.config:show", "a recipe with every default filled in"),
     "config validate": ("gristmill.cli.config:validate", "check a recipe without running it"),
     "config schema": ("gristmill.cli.config:schema", "the JSON schema of a stage or recipe"),

@@ -44,18 +44,27 @@ def _short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: y over x; `low` and `high` are an optional band of the same length."""
+    """One curve: y over x; `low` and `high` are an optional band of the same length.
+
+    labels: a name for each point. panel: series of one panel share a y axis of that name; panels
+    stand above each other over one x axis.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    labels: Sequence[str] = ()
+    panel: str = ""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves or bars that share their axes. `style` is 'line', 'bar' or 'scatter'."""
+    """Curves or bars that share their axes.
+
+    `style` is 'line', 'bar', 'scatter', or 'points': marks with bars for their intervals, joined.
+    """
 
     title: str
     x_label: str
@@ -111,8 +120,13 @@ def figures_from_json(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Fig
 
 @dataclass(frozen=True)
 class Samples:
-    """Examples to read: each row maps a label (`url`, `reason`, `text`, ...) to text."""
+    """Examples to read: each row maps a label (`url`, `reason`, `text`, ...) to text.
+
+    layout: 'cards', or 'columns': the first label's text is a heading and the others stand side by
+    side below it, one column for each label (what several models answered).
+    """
 
     title: str
     rows: Sequence[Mapping[str, str]]
     note: str = ""
+    layout: str = "cards"

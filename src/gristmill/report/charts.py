@@ -30,6 +30,8 @@ def chart_svg(chart: Mapping[str, Any]) -> str:
     with matplotlib.rc_context(settings):
         if chart["style"] == "bar":
             canvas = _bars(chart, Canvas)
+        elif chart["style"] == "points":
+            canvas = _points(chart, Canvas)
         else:
             canvas = _curves(chart, Canvas)
         buffer = io.StringIO()
@@ -68,6 +70,59 @@ def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
     return canvas
 
 
+def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
+    """Marks with bars for their intervals and names beside them; panels share the x axis.
+
+    A series of one name has one colour in every panel.
+    """
+    series = chart["series"]
+    panels = list(dict.fromkeys(str(one.get("panel") or "") for one in series)) or [""]
+    names = list(dict.fromkeys(one["name"] for one in series))
+    canvas = canvas_type(figsize=(7.2, 1.1 + 2.5 * len(panels)), layout="constrained")
+    rows = canvas.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    legend: dict[str, Any] = {}
+    for axes, panel in zip(rows, panels, strict=True):
+        for one in series:
+            if str(one.get("panel") or "") != panel:
+                continue
+            colour = COLOURS[names.index(one["name"]) % len(COLOURS)]
+            x, y = _numbers(one["x"]), _numbers(one["y"])
+            low, high = one.get("low"), one.get("high")
+            error = None
+            if low is not None and high is not None:
+                error = [
+                    [max(0.0, v - a) for v, a in zip(y, _numbers(low), strict=True)],
+                    [max(0.0, b - v) for v, b in zip(y, _numbers(high), strict=True)],
+                ]
+            legend[one["name"]] = axes.errorbar(
+                x, y, yerr=error, color=colour, fmt="o-", markersize=5, linewidth=1.2,
+                elinewidth=1.0, capsize=2.5,
+            )  # fmt: skip
+            for place, value, label in zip(x, y, one.get("labels") or (), strict=False):
+                # A pair of dollars in a label would be read as a formula.
+                axes.annotate(
+                    str(label).replace("$", r"\$"), (place, value), xytext=(5, 5),
+                    textcoords="offset points", fontsize=8, color=colour,
+                )  # fmt: skip
+        if chart.get("log_x"):
+            axes.set_xscale("log")
+        if chart.get("log_y"):
+            axes.set_yscale("log")
+        axes.set_ylabel(panel or chart["y_label"])
+        axes.margins(x=0.08, y=0.12)
+        axes.grid(color=_GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    rows[-1].set_xlabel(chart["x_label"])
+    if len(names) > 1:
+        canvas.legend(
+            list(legend.values()), list(legend), loc="outside upper center",
+            ncols=min(4, len(names)), frameon=False, fontsize=9.5,
+        )  # fmt: skip
+    return canvas
+
+
 def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
     """Horizontal bars, first category on top; several series stand beside each other.
 
@@ -80,7 +135,15 @@ def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
         figsize=(7.2, 0.7 + 0.34 * len(names) * max(1.0, 0.6 * len(series))), layout="constrained"
     )
     axes = canvas.add_subplot()
-    largest = max((v for one in series for v in _numbers(one["y"])), default=1.0) or 1.0
+    ends = [
+        v
+        for one in series
+        for key in ("y", "low", "high")
+        for v in _numbers(one.get(key) or ())
+        if v == v
+    ]
+    left, right = min(0.0, *ends, 0.0), max(0.0, *ends, 0.0)
+    span = (right - left) or 1.0
     for index, one in enumerate(series):
         values = _numbers(one["y"])
         offset = (index - (len(series) - 1) / 2) * thickness
@@ -101,9 +164,14 @@ def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
             xerr=error,
             ecolor=_INK,
         )
-        for place, value in zip(places, values, strict=True):
+        beyond = (
+            values
+            if high is None
+            else [max(v, h) for v, h in zip(values, _numbers(high), strict=True)]
+        )
+        for place, value, end in zip(places, values, beyond, strict=True):
             axes.text(
-                value + largest * 0.01,
+                max(0.0, end) + span * 0.01,
                 place,
                 _short(value),
                 va="center",
@@ -112,7 +180,7 @@ def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
             )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlim(right=largest * 1.14)
+    axes.set_xlim(left - (0.05 * span if left < 0 else 0.0), right + 0.14 * span)
     axes.set_xlabel(chart["y_label"])
     axes.tick_params(left=False)
     for side in ("top", "right", "left"):

@@ -10,6 +10,8 @@ from gristmill.core.figure import Figure
 from gristmill.report.charts import chart_svg
 
 _OPEN_SAMPLES = 2
+# Answers side by side are there to be compared over several questions.
+_OPEN_COLUMNS = 10
 _LONG_TABLE, _OPEN_ROWS = 16, 12
 _LONGEST_TEXT = 1_200
 
@@ -69,14 +71,16 @@ def chart(shown: Mapping[str, Any]) -> str:
 
 
 def samples(shown: Mapping[str, Any]) -> str:
-    """Cards of examples; all but the first few are folded."""
-    cards = [_card(row) for row in shown["rows"]]
+    """Examples as cards, or as columns side by side; all but the first few are folded."""
+    columns = shown.get("layout", "cards") == "columns"
+    draw, opened = (_columns, _OPEN_COLUMNS) if columns else (_card, _OPEN_SAMPLES)
+    cards = [draw(row) for row in shown["rows"]]
     head = f"<h4>{text(shown['title'])}</h4>"
     if shown.get("note"):
         head += f'<p class="soft">{text(shown["note"])}</p>'
-    rest = cards[_OPEN_SAMPLES:]
+    rest = cards[opened:]
     more = f"<details><summary>{len(rest)} more</summary>{''.join(rest)}</details>" if rest else ""
-    return head + "".join(cards[:_OPEN_SAMPLES]) + more
+    return head + "".join(cards[:opened]) + more
 
 
 def tiles(items: Sequence[tuple[str, str, str]]) -> str:
@@ -89,13 +93,25 @@ def tiles(items: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _card(row: Mapping[str, Any]) -> str:
-    inner = ""
-    for label, value in row.items():
-        shown = str(value)
-        if len(shown) > _LONGEST_TEXT:
-            shown = shown[:_LONGEST_TEXT] + f" [... {len(shown) - _LONGEST_TEXT:,} more letters]"
-        inner += f"<dt>{text(label)}</dt><dd>{text(shown)}</dd>"
+    inner = "".join(f"<dt>{text(k)}</dt><dd>{text(_cut(v))}</dd>" for k, v in row.items())
     return f'<div class="card"><dl>{inner}</dl></div>'
+
+
+def _columns(row: Mapping[str, Any]) -> str:
+    """The first entry as a heading, the others beside each other below it."""
+    (_, asked), *answers = list(row.items()) or [("", "")]
+    inner = "".join(
+        f"<div><dt>{text(name)}</dt><dd>{text(_cut(answer))}</dd></div>" for name, answer in answers
+    )
+    heading = f'<p class="asked">{text(_cut(asked))}</p>'
+    return f'<div class="card">{heading}<dl class="side">{inner}</dl></div>'
+
+
+def _cut(value: object) -> str:
+    shown = str(value)
+    if len(shown) <= _LONGEST_TEXT:
+        return shown
+    return shown[:_LONGEST_TEXT] + f" [... {len(shown) - _LONGEST_TEXT:,} more letters]"
 
 
 def _is_number(cell: Any) -> bool:

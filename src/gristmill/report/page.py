@@ -36,19 +36,29 @@ _GROUPS = (
     ("From pages to documents", "data.sample-web data.import data.crawl data.extract data.filter "
      "data.dedup data.quality data.domains data.decontaminate data.mix"),
     ("Tokenizer", "tokenizer."),
-    ("Training", "train."),
+    ("Training", "import train."),
     ("Evaluation", "evaluate. score"),
     ("Sample texts", "generate"),
+    ("Alignment", "align. train.sft train.reward train.dpo train.ppo study.alignment"),
+    ("Comparisons", "study."),
 )  # fmt: skip
+"""Sections with the verbs that they hold; one that is named whole goes before a prefix."""
 
 _TILES = (
     ("base.bits_per_byte", "bits per byte, held out", "lower is better; the model"),
     ("ngram5.bits_per_byte", "bits per byte, 5-gram", "interpolated modified Kneser-Ney"),
     ("choices.accuracy", "of choices right", "which description is whose; chance is a quarter"),
+    ("sft.stops", "of answers end by themselves", "SFT, held-out questions"),
+    ("reward.accuracy", "of preferences right", "reward model; chance is a half"),
+    ("alignment.dpo.win_rate", "of questions won by DPO", "against SFT; a half is even"),
+    ("alignment.ppo.win_rate", "of questions won by PPO", "against SFT; a half is even"),
     ("extract.f1", "F1 of the main text", "4-word shingles against the truth"),
     ("quality.auc", "AUC of quality", "good pages against poor ones"),
     ("crawl.forbidden_fetched", "forbidden pages fetched", "that robots.txt keeps out"),
 )
+
+_SHARES = {"choices.accuracy", "sft.stops", "reward.accuracy", "alignment.dpo.win_rate",
+           "alignment.ppo.win_rate"}  # fmt: skip
 
 
 def render_report(
@@ -94,7 +104,7 @@ def _tiles(figures: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str
     for name, label, note in _TILES:
         if name in figures:
             value = figures[name]["value"]
-            shown = f"{100 * value:.1f}%" if name == "choices.accuracy" else f"{value:.4g}"
+            shown = f"{100 * value:.1f}%" if name in _SHARES else f"{value:.4g}"
             found.append((shown, label, note))
     found.append((_duration(figures["seconds.total"]["value"]), "for everything", "sum of stages"))
     return found
@@ -107,8 +117,8 @@ def _sections(stages: Sequence[StageRecord]) -> list[tuple[str, str]]:
         inner = "".join(_shown(stage, with_figures=False) for stage in inspections)
         sections.append(("What was kept, and what was right", inner))
     grouped = set(inspections_names(inspections))
-    for name, prefixes in _GROUPS:
-        members = [s for s in stages if _belongs(s.name, prefixes) and s.name not in grouped]
+    for name, _ in _GROUPS:
+        members = [s for s in stages if s.name not in grouped and _section_of(s.name) == name]
         inner = "".join(_stage(stage) for stage in members)
         if members:
             grouped.update(stage.name for stage in members)
@@ -129,9 +139,16 @@ def inspections_names(inspections: Sequence[StageRecord]) -> list[str]:
     return [stage.name for stage in inspections]
 
 
-def _belongs(name: str, prefixes: str) -> bool:
+def _section_of(name: str) -> str | None:
+    """The section of a node: that which names its verb, else that which names its prefix."""
     verb = name.split("@")[0]
-    return any(verb == p or (p.endswith(".") and verb.startswith(p)) for p in prefixes.split())
+    for section, verbs in _GROUPS:
+        if verb in verbs.split():
+            return section
+    for section, verbs in _GROUPS:
+        if any(one.endswith(".") and verb.startswith(one) for one in verbs.split()):
+            return section
+    return None
 
 
 def _stage(stage: StageRecord) -> str:

@@ -45,6 +45,19 @@ class PerplexityConfig(StageConfig):
             "tokens", help="the splits that the n-gram models count and all are scored on"
         ),
         "others": Slot("model", optional=True, many=True, help="more models of the same tokenizer"),
+        "text": Slot(
+            "mixture",
+            optional=True,
+            named=True,
+            help="score the held-out documents of this mixture, in place of the tokens' split",
+        ),
+        "trained": Slot(
+            "mixture",
+            optional=True,
+            many=True,
+            named=True,
+            help="leave out of that text what these mixtures train on",
+        ),
     },
     summary="held-out bits per byte beside n-gram models",
     example="gristmill evaluate perplexity --model FOLDER --tokens FOLDER",
@@ -68,7 +81,9 @@ def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output
     from gristmill.model.weights import load_model
 
     tokens = inputs["tokens"]
-    data = read_documents(tokens.path, config.split).first(config.max_documents)
+    shared = _shared_text(config, inputs, output)
+    data = shared or read_documents(tokens.path, config.split)
+    data = data.first(config.max_documents)
     counted = read_documents(tokens.path, "train", unique=True)
     ngram_name = f"{config.ngram_order}-gram"
     bar = progress("evaluate perplexity", None, "tokens")
@@ -112,6 +127,31 @@ def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output
         documents=len(data.documents), tokens=data.tokens, bytes=int(data.bytes_N.sum())
     )
     write_json(output.path / RESULTS, _results(config, data, found, ngram.sizes))
+
+
+def _shared_text(config: PerplexityConfig, inputs: Inputs, output: Output) -> DocumentTokens | None:
+    """The documents of the slot `text` in the tokens' vocabulary; None where it is empty."""
+    from gristmill.core.errors import GristmillError
+    from gristmill.evaluate.shared_text import SharedText
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    text = inputs.get("text")
+    if text is None:
+        if inputs.many("trained"):
+            raise GristmillError("'trained' is of use only with 'text'", mend="give --text FOLDER")
+        return None
+    if config.split != "heldout":
+        raise GristmillError(
+            f"the text of a mixture is its held-out split, not '{config.split}'",
+            mend="leave out either the setting 'split' or the input 'text'",
+        )
+    found = SharedText.read(text.path, [artifact.path for artifact in inputs.many("trained")])
+    output.counts["left_out"] = found.left_out
+    output.notes.append(
+        f"Scored on the held-out documents of {text.stage} {text.manifest.key[:12]}; "
+        f"{found.left_out} that a compared mixture trains on are left out."
+    )
+    return found.encoded(Tokenizer.load(inputs["tokens"].path))
 
 
 def models_by_name(inputs: Inputs) -> dict[str, Artifact]:

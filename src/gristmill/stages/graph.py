@@ -48,13 +48,20 @@ def run_recipe(
         inputs = resolve_inputs(node, made)
         if before is not None:
             before(node, position, len(recipe.nodes))
-        cached = is_cached(node, inputs, workspace, recipe.seed)
+        cached = find_cached(node, inputs, workspace, recipe.seed) is not None
         start = time.monotonic()
         artifact = node.stage.run(
-            node.config, inputs, workspace, seed=recipe.seed, execution=execution
+            node.config,
+            inputs,
+            workspace,
+            seed=seed_of(node, recipe.seed),
+            execution=execution,
         )
         made[node.name] = artifact
-        workspace.name_node(node.name, artifact)
+        if node.asked_by is None:
+            # What a study asked for is found through the study: the newest model of a workspace is
+            # the recipe's own.
+            workspace.name_node(node.name, artifact)
         steps.append(Step(node, artifact, cached, time.monotonic() - start))
         if after is not None:
             after(steps[-1])
@@ -72,9 +79,40 @@ def resolve_inputs(node: Node, made: Mapping[str, Artifact]) -> dict[str, list[A
     }
 
 
-def is_cached(node: Node, inputs: Mapping[str, Any], workspace: Workspace, seed: int) -> bool:
-    """Whether the workspace holds the node's artifact already."""
+def seed_of(node: Node, seed: int) -> int:
+    """The node's own seed, or the recipe's."""
+    return seed if node.seed is None else node.seed
+
+
+def find_cached(
+    node: Node, inputs: Mapping[str, Any], workspace: Workspace, seed: int
+) -> Artifact | None:
+    """The node's artifact, where the workspace holds it already. seed: the recipe's."""
     if node.stage.uncached:
-        return False
-    key, _ = node.stage.key(node.config, inputs, seed)
-    return workspace.find(node.stage.name, key) is not None
+        return None
+    key, _ = node.stage.key(node.config, inputs, seed_of(node, seed))
+    return workspace.find(node.stage.name, key)
+
+
+def plan_recipe(
+    recipe: Recipe, workspace: Workspace, until: str | None = None
+) -> list[tuple[Node, Artifact | None]]:
+    """Each node up to `until`, with its artifact where that is known to be in the workspace.
+
+    What a node that has yet to run will make is not known, so nothing after it is either.
+    """
+    made: dict[str, Artifact] = {}
+    planned: list[tuple[Node, Artifact | None]] = []
+    if until is not None:
+        recipe.node(until)
+    for node in recipe.nodes:
+        wired = [name for names in node.wires.values() for name in names]
+        found = None
+        if all(name in made or Path(name).is_dir() for name in wired):
+            found = find_cached(node, resolve_inputs(node, made), workspace, recipe.seed)
+        if found is not None:
+            made[node.name] = found
+        planned.append((node, found))
+        if node.name == until:
+            break
+    return planned

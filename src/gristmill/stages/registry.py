@@ -9,7 +9,8 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
 from gristmill.stages.stage import Stage
 
-# verb: (module, one line of help). The help stands here so that listing imports nothing.
+# verb: (module, one line of help). The help stands here so that listing imports nothing. A module
+# of another room stands with its whole path: it is imported by name, so that no arrow is turned.
 STAGES: dict[str, tuple[str, str]] = {
     "data sample-web": ("data_sample_web", "write a small web of real texts, to try everything on"),
     "data import": ("data_import", "read txt, Markdown, JSONL or Parquet as documents"),
@@ -25,11 +26,25 @@ STAGES: dict[str, tuple[str, str]] = {
     "tokenizer train": ("tokenizer_train", "train a byte-level BPE vocabulary"),
     "tokenizer encode": ("tokenizer_encode", "turn documents into token shards"),
     "tokenizer compare": ("tokenizer_compare", "tokenizers side by side on the same text"),
+    "import": ("import_model", "a Llama or Qwen model of someone else's, to go on from"),
     "train lm": ("train_lm", "pre-train a language model"),
+    "train sft": ("train_sft", "teach a model to answer, from chats; loss on answers only"),
+    "train reward": ("train_reward", "a reward model from preferences"),
+    "train dpo": ("train_dpo", "direct preference optimisation, one model in memory"),
+    "train ppo": ("train_ppo", "PPO against a reward model, near the reference"),
+    "align synthesize": ("align_synthesize", "questions and answers from articles"),
+    "align sample": ("align_sample", "several answers of a model to each prompt"),
+    "align rank": ("align_rank", "preferences from answers: by rule, reward model or hand"),
+    "align best-of-n": ("align_best_of_n", "expected best of n answers, against KL"),
     "evaluate perplexity": ("evaluate_perplexity", "held-out bits per byte beside n-gram models"),
     "evaluate tasks": ("evaluate_tasks", "multiple choice by likelihood"),
     "score": ("score", "log-probability of sentences, pair by pair"),
+    "export hf": ("export_hf", "a model as a folder for transformers, with a card"),
     "generate": ("generate", "continue prompts"),
+    "study alignment": (
+        "gristmill.study.alignment",
+        "SFT, DPO, PPO and best-of-n from one base, side by side",
+    ),
     "report": ("report", "the figures and the one-file HTML report of a workspace"),
 }
 
@@ -41,7 +56,8 @@ def stage_by_verb(verb: str) -> Stage[Any]:
     verb = ALIASES.get(verb, verb)
     if verb not in STAGES:
         raise GristmillError(f"no stage '{verb}'", mend=did_you_mean(verb, STAGES))
-    module = importlib.import_module(f"gristmill.stages.{STAGES[verb][0]}")
-    found = getattr(module, STAGES[verb][0])
+    path = STAGES[verb][0]
+    module = importlib.import_module(path if "." in path else f"gristmill.stages.{path}")
+    found = getattr(module, path.rpartition(".")[2])
     assert isinstance(found, Stage) and found.verb == verb, verb
     return found

@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,9 @@ from gristmill.core.extension import extension_hash
 from gristmill.core.figure import Chart, Figure, Samples, Table, figures_to_json
 from gristmill.core.run import Run
 from gristmill.core.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from gristmill.stages.expansion import Expansion, Place
 
 PRESENTATION = "presentation.json"
 
@@ -60,12 +63,22 @@ class Slot:
     kinds: tuple[str, ...]
     optional: bool = False
     many: bool = False
+    named: bool = False
+    """Filled only where a recipe or a flag names what fills it."""
     help: str = ""
 
-    def __init__(self, *kinds: str, optional: bool = False, many: bool = False, help: str = ""):
+    def __init__(
+        self,
+        *kinds: str,
+        optional: bool = False,
+        many: bool = False,
+        named: bool = False,
+        help: str = "",
+    ):
         object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "optional", optional)
         object.__setattr__(self, "many", many)
+        object.__setattr__(self, "named", named)
         object.__setattr__(self, "help", help)
 
 
@@ -171,6 +184,8 @@ class Stage(Generic[C]):
     """Runs each time: cheap, and depends on more than the contents of its inputs (the report)."""
     publishes: tuple[str, ...] = ()
     """Files of the artifact that are copied to the workspace's own folder."""
+    expand: Callable[[C, Place], Expansion] | None = None
+    """For a study: the stages that are to run before it (`stages/expansion.py`)."""
 
     @property
     def name(self) -> str:
@@ -245,6 +260,7 @@ def stage(
     seeded: bool = False,
     uncached: bool = False,
     publishes: tuple[str, ...] = (),
+    expand: Callable[[C, Place], Expansion] | None = None,
 ) -> Callable[[Body[C]], Stage[C]]:
     """Makes a Stage of the function that follows."""
 
@@ -261,6 +277,7 @@ def stage(
             seeded=seeded,
             uncached=uncached,
             publishes=publishes,
+            expand=expand,
         )
 
     return wrap

@@ -1,0 +1,137 @@
+"""What an assistant answers to questions whose answers are known.
+
+Greedy answers are right, wrong or "I do not know"; what is wrong and does not say so is invented.
+A base model asked the same goes on with another question: `counts_questions` counts that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gristmill.align.chats import Answer, Chat
+from gristmill.align.rules import correct, score
+from gristmill.align.sampling import HowSampled, mean, sample_answers
+from gristmill.core.figure import Figure, Samples, Table, proportion
+from gristmill.core.progress import Progress
+from gristmill.infer.generator import Generator
+from gristmill.tokenizer.chat import ChatFormat
+
+Outcome = Literal["right", "wrong", "unknown"]
+_STATEMENT_ENDS = re.compile(r"[.!](?=\s|$)|\n")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question with its greedy answer."""
+
+    chat: Chat
+    answer: Answer
+    outcome: Outcome
+    score: float
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The answers to a set of questions, and what they come to."""
+
+    answered: list[Answered]
+
+    def figures(self, kinds: Sequence[str] | None = None) -> dict[str, Figure]:
+        """stops, right, invented (wrong, and not said to be unknown) and unknown: shares with 95%
+        intervals; score: the mean by the gold rule; tokens: the mean length. Of `kinds` only."""
+        kept = [a for a in self.answered if kinds is None or a.chat.kind in kinds]
+
+        def share(holds: Callable[[Answered], bool]) -> Figure:
+            return proportion(sum(map(holds, kept)), len(kept))
+
+        return {
+            "stops": share(lambda a: a.answer.stopped),
+            "right": share(lambda a: a.outcome == "right"),
+            "invented": share(lambda a: a.outcome == "wrong"),
+            "unknown": share(lambda a: a.outcome == "unknown"),
+            "score": mean([a.score for a in kept]),
+            "tokens": mean([float(a.answer.tokens or 0) for a in kept]),
+        }
+
+    def table(self, title: str) -> Table:
+        """One row for each kind of question, and one for all."""
+        kinds = sorted({a.chat.kind for a in self.answered})
+        rows = []
+        for name, chosen in [*((kind, [kind]) for kind in kinds), ("all", kinds)]:
+            found = self.figures(chosen)
+            count = found["stops"].n or 0
+            cells = [found[key] for key in ("stops", "right", "invented", "unknown", "score")]
+            rows.append([name, count, *cells])
+        columns = ["kind", "questions", "stops", "right", "invented", "I do not know", "score"]
+        return Table(title, columns, rows)
+
+    def samples(self, title: str, most: int = 12) -> Samples:
+        """Questions, answers and truths to read, spread over all of them."""
+        step = max(1, len(self.answered) // most)
+        rows = [
+            {
+                "question": a.chat.prompt[-1].content,
+                "answer": a.answer.content + ("" if a.answer.stopped else " [not ended]"),
+                "truth": a.chat.truth.get("answer", ""),
+                "verdict": "I do not know" if a.outcome == "unknown" else a.outcome,
+            }
+            for a in self.answered[::step][:most]
+        ]
+        return Samples(title, rows)
+
+
+def evaluate_answers(
+    generator: Generator,
+    chat_format: ChatFormat,
+    chats: Sequence[Chat],
+    *,
+    context: int,
+    max_tokens: int = 80,
+    progress: Progress | None = None,
+) -> Answering:
+    """The greedy answers to the chats' prompts; prompts that fill the context are left out.
+
+    A chat's own last answer is not shown to the model; it is the truth.
+    """
+    how = HowSampled(samples=0, max_tokens=max_tokens)
+    answers = sample_answers(
+        generator, chat_format, chats, how, seed=0, context=context, progress=progress
+    )
+    # Prompts that do not fit are not answered; the rest keeps its order, copies too.
+    left = list(chats)
+    answered = []
+    for found in answers:
+        while left[0].id != found.id:
+            left.pop(0)
+        chat = left.pop(0)
+        answer = found.answers[0]
+        answered.append(Answered(chat, answer, correct(answer, chat), score(answer, chat).total))
+    return Answering(answered)
+
+
+def counts_questions(texts: Sequence[str]) -> Figure:
+    """The share of continuations of a plain question that go on with another question: a question
+    mark comes before any statement ends."""
+    return proportion(sum(map(goes_on_asking, texts)), len(texts))
+
+
+def goes_on_asking(text: str) -> bool:
+    """Whether the first sentence that ends in a continuation is a question."""
+    mark = text.find("?")
+    ends = _STATEMENT_ENDS.search(text.strip())
+    lead = len(text) - len(text.lstrip())
+    return mark >= 0 and (ends is None or mark < ends.start() + lead)
+
+
+def invented_by_set(found: Mapping[str, Answering]) -> Table:
+    """Sets of questions side by side: of read articles, of unread ones."""
+    rows = []
+    for name, answering in found.items():
+        figures = answering.figures()
+        cells = [figures[key] for key in ("stops", "right", "invented", "unknown")]
+        rows.append([name, len(answering.answered), *cells])
+    columns = ["articles", "questions", "stops", "right", "invented", "I do not know"]
+    return Table("Answers to questions held out from training", columns, rows)

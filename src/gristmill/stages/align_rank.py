@@ -1,0 +1,201 @@
+"""`align rank`: preferences from sampled answers, by a rule, a reward model or by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from gristmill.core.artifact import Artifact
+from gristmill.core.figure import Chart, Figure, Series
+from gristmill.core.progress import progress
+from gristmill.stages.stage import (
+    Inputs,
+    Output,
+    Slot,
+    StageConfig,
+    content_of,
+    function_name,
+    local,
+    stage,
+)
+
+if TYPE_CHECKING:
+    from gristmill.align.chats import Answers
+    from gristmill.align.ranking import HowPaired, Ranked, Scorer
+
+SPLITS = ("train", "heldout")
+_BINS = 20
+
+
+class RankConfig(StageConfig):
+    """Who ranks, and which pairs are made."""
+
+    rule: str | None = function_name(None)
+    """A function of one's own, package.module:function, in place of the gold rule. It takes an
+    answer and what was asked, and returns a number."""
+    by_hand: tuple[str, ...] = content_of(())
+    """Rankings by people, JSON Lines: {"id", "ranking": [2, 0, 1]} or {"id", "chosen",
+    "rejected"}; in place of a rule."""
+    pairs: Literal["extremes", "all"] = "all"
+    """extremes: the best answer against the worst; all: every two that differ by the margin."""
+    margin: float = Field(0.05, ge=0)
+    """A smaller difference of scores is a tie and makes no pair."""
+    per_prompt: int = Field(3, ge=1)
+    """At most so many pairs of drawn answers, the widest first."""
+    baseline: bool = True
+    """Also pair each drawn answer with the baseline, for a direct reward."""
+    noise: float = Field(0.0, ge=0, lt=0.5)
+    """Share of the training labels that is turned round, as raters err."""
+    batch_tokens: int = local(4096, ge=1)
+    """Tokens that a reward model reads at once."""
+
+
+@stage(
+    "align rank",
+    version=1,
+    kind="preferences",
+    config=RankConfig,
+    inputs={
+        "answers": Slot("answers"),
+        "reward": Slot("reward", optional=True, named=True, help="ranks in place of the rule"),
+    },
+    summary="preferences from sampled answers",
+    example="gristmill align rank --answers ANSWERS --pairs extremes",
+    seeded=True,
+)
+def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
+    """train.jsonl and heldout.jsonl: pairs; scored/: all answers with their scores. Figures:
+    `preferences.pairs`, `preferences.chosen_longer`, `preferences.ties` and more."""
+    from gristmill.align.chats import read_answers, write_records
+    from gristmill.align.ranking import (
+        preference_figures,
+        preference_samples,
+        rank,
+        score_by_rule,
+        with_scores,
+    )
+    from gristmill.align.rules import load_rule
+    from gristmill.core.errors import GristmillError
+
+    answers, reward = inputs["answers"], inputs.get("reward")
+    chosen = [reward is not None, config.rule is not None, bool(config.by_hand)]
+    if sum(chosen) > 1:
+        raise GristmillError(
+            "two rankers at once", mend="give one of --reward, --rule and --by_hand"
+        )
+    scorer: Scorer = score_by_rule(load_rule(config.rule))
+    if reward is not None:
+        scorer = _by_reward(reward, config, output)
+    ranked: dict[str, Ranked] = {}
+    for split in SPLITS:
+        file = answers.path / f"{split}.jsonl"
+        found, rejects = read_answers(file) if file.is_file() else ([], [])
+        output.counts[f"{split}_rejected"] = output.reject(split, rejects)
+        scored = found if config.by_hand else with_scores(found, scorer)
+        write_records(output.path / "scored" / f"{split}.jsonl", scored)
+        # Raters err where they teach; what is measured against is not blurred.
+        how = _how(config, config.noise if split == "train" else 0.0)
+        if config.by_hand:
+            ranked[split] = _hand(scored, config, how)
+        else:
+            ranked[split] = rank(
+                scored, how, "reward" if reward is not None else "rule", output.seed
+            )
+        _count(output, split, ranked[split])
+        write_records(output.path / f"{split}.jsonl", ranked[split].preferences)
+        if scored and split == "train" and not config.by_hand:
+            output.charts.append(_spread(scored))
+    if config.by_hand:
+        output.counts["by_hand_rejected"] = output.reject("by_hand", _unfit_everywhere(ranked))
+    train = ranked["train"].preferences
+    if not train:
+        raise GristmillError(
+            "no preference came out",
+            where=answers.path / "train.jsonl",
+            mend="sample more answers, lower the margin, or see rejects",
+        )
+    for name, figure in preference_figures(train).items():
+        output.figures[f"preferences.{name}"] = figure
+    output.figures["preferences.ties"] = Figure(ranked["train"].counts["ties"])
+    output.figures["preferences.heldout"] = Figure(len(ranked["heldout"].preferences))
+    output.samples.append(preference_samples(train, "Preferences"))
+
+
+def _how(config: RankConfig, noise: float) -> HowPaired:
+    from gristmill.align.ranking import HowPaired
+
+    return HowPaired(config.pairs, config.margin, config.per_prompt, config.baseline, noise)
+
+
+def _by_reward(reward: Artifact, config: RankConfig, output: Output) -> Scorer:
+    from gristmill.align.ranking import score_by_reward
+    from gristmill.align.reward import RewardModel
+    from gristmill.model.device import choose_device
+    from gristmill.tokenizer.chat import ChatFormat
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    model = RewardModel.load(reward.path, choose_device(output.execution.device))
+    chat_format = ChatFormat.load(reward.path, Tokenizer.load(reward.path))
+    # +1 and -1 would make ties of most pairs: a direct reward ranks by the number behind them.
+    read = model.raw if model.form == "direct" else model.score
+
+    def score(conversations: list[list[int]]) -> list[float]:
+        bar = progress("align rank", float(len(conversations)), "answers")
+        try:
+            found = read(conversations, batch_tokens=config.batch_tokens, progress=bar)
+            return [float(value) for value in found]
+        finally:
+            bar.close()
+
+    return score_by_reward(score, chat_format)
+
+
+def _hand(scored: list[Answers], config: RankConfig, how: HowPaired) -> Ranked:
+    from gristmill.align.ranking import Ranked, rank_by_hand
+
+    whole = Ranked()
+    for path in config.by_hand:
+        found = rank_by_hand(scored, Path(path), how)
+        whole.preferences += found.preferences
+        whole.rejects += found.rejects
+        whole.counts.update(found.counts)
+    return whole
+
+
+def _unfit_everywhere(ranked: dict[str, Ranked]) -> list[dict[str, str]]:
+    """The lines of rankings by hand that fit neither split; a line is tried on both."""
+    from gristmill.align.ranking import NO_PROMPT
+
+    train, heldout = ({r["where"]: r for r in ranked[split].rejects} for split in SPLITS)
+    return [
+        heldout[where] if reject["reason"] == NO_PROMPT else reject
+        for where, reject in train.items()
+        if where in heldout
+    ]
+
+
+def _count(output: Output, split: str, ranked: Ranked) -> None:
+    output.counts[split] = len(ranked.preferences)
+    for name, count in sorted(ranked.counts.items()):
+        output.counts[f"{split}_{name}"] = count
+
+
+def _spread(scored: list[Answers]) -> Chart:
+    """How many answers have which score: baselines and draws."""
+    sets = {
+        "greedy": [one.answers[0].score or 0.0 for one in scored],
+        "drawn": [a.score or 0.0 for one in scored for a in one.answers[1:]],
+    }
+    everything = [value for values in sets.values() for value in values]
+    low, high = min(everything), max(everything)
+    width = (high - low) / _BINS or 1.0
+    series = []
+    for name, values in sets.items():
+        counts = [0] * _BINS
+        for value in values:
+            counts[min(_BINS - 1, int((value - low) / width))] += 1
+        shares = [count / max(1, len(values)) for count in counts]
+        series.append(Series(name, [low + (i + 0.5) * width for i in range(_BINS)], shares))
+    return Chart("Scores of sampled answers", "score", "share of answers", series)

@@ -1,0 +1,140 @@
+"""`align synthesize`: questions and answers from the articles of a mixture, and a user's chats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from gristmill.core.figure import Figure, Samples, Table
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, stage
+
+if TYPE_CHECKING:
+    from gristmill.align.chats import Chat
+
+SPLITS = ("train", "prompts", "heldout", "unseen")
+
+
+class KindsConfig(StageConfig):
+    """How often each kind of question is asked, relative to the others; 0 for never."""
+
+    description: float = Field(4.0, ge=0)
+    """Who or what is X?"""
+    topic: float = Field(2.0, ge=0)
+    """Which field does X belong to?"""
+    summary: float = Field(2.0, ge=0)
+    """Tell me about X."""
+    title: float = Field(1.0, ge=0)
+    """Give a title for this text."""
+    field: float = Field(1.0, ge=0)
+    """Which field is this text about?"""
+
+
+class SynthesizeConfig(StageConfig):
+    """Which questions, how many, and how they are split."""
+
+    kinds: KindsConfig = KindsConfig()
+    per_article: int = Field(2, ge=1, le=5)
+    """Kinds drawn for each article; those that it cannot answer fall away."""
+    heldout: int = Field(300, ge=0)
+    """Questions about articles that pre-training read and nothing is trained on; at most a fifth
+    of the articles."""
+    prompts: float = Field(0.25, ge=0, lt=1)
+    """Share of the other articles that is kept for preferences and PPO."""
+    unknown: float = Field(0.06, ge=0, lt=0.5)
+    """Share of questions that are answered with "I do not know X.": about articles that were never
+    read, and names that nobody bears."""
+    most_train: int | None = Field(None, ge=1)
+    """At most so many training chats from read articles."""
+    most_prompts: int | None = Field(None, ge=1)
+    """At most so many prompts from read articles."""
+    ignore_topics: tuple[str, ...] = ("Uncategorized", "Uncategorised", "Other", "Misc")
+    """Topics that say nothing: nobody asks for them."""
+    people: tuple[str, ...] = ("People",)
+    """Topics (or domains) of articles about people: who, not what."""
+    characters: int = Field(240, ge=20)
+    """Longest answer."""
+    read_characters: int = Field(400, ge=60)
+    """Longest text in a question; it must leave room in the model's context."""
+    style: Literal["sentence", "short"] = "sentence"
+    """`sentence`: "Troy was an ancient city."; `short`: "Ancient city.", for models too small
+    to copy the name that they are asked about."""
+    files: tuple[str, ...] = content_of(())
+    """Chats of one's own, JSON Lines: {"messages": [{"role": "user", "content": ...}, ...]}."""
+
+
+@stage(
+    "align synthesize",
+    version=1,
+    kind="chats",
+    config=SynthesizeConfig,
+    inputs={
+        "mixture": Slot("mixture", optional=True, help="the articles; not needed with --files")
+    },
+    summary="questions and answers from articles",
+    example="gristmill align synthesize --mixture FOLDER --heldout 300",
+    seeded=True,
+)
+def align_synthesize(config: SynthesizeConfig, inputs: Inputs, output: Output) -> None:
+    """train.jsonl (SFT), prompts.jsonl (preferences, PPO), heldout.jsonl (read in pre-training, in
+    neither), unseen.jsonl (never read). Figures: `chats.SPLIT`."""
+    from gristmill.align.chats import read_chats, write_records
+    from gristmill.align.synthesize import Choices, add_own, synthesize
+    from gristmill.core.errors import GristmillError
+
+    mixture = inputs.get("mixture")
+    if mixture is None and not config.files:
+        raise GristmillError(
+            "nothing to make chats from", mend="give --mixture FOLDER, or --files [CHATS.jsonl]"
+        )
+    choices = Choices(
+        kinds=config.kinds.model_dump(),
+        **{
+            name: getattr(config, name)
+            for name in SynthesizeConfig.model_fields
+            if name not in ("kinds", "files")
+        },
+    )
+    splits: dict[str, list[Chat]] = {name: [] for name in SPLITS}
+    if mixture is not None:
+        made = synthesize(mixture.path, choices, output.seed)
+        splits = made.splits
+        output.reject("articles", made.rejects)
+        output.counts["left_out"] = made.left_out.total()
+        for reason, count in sorted(made.left_out.items()):
+            output.notes.append(f"Left out: {count} times {reason}.")
+    for path in config.files:
+        own, rejects = read_chats(path)
+        output.counts["own"] = output.counts.get("own", 0) + len(own)
+        output.counts["own_rejected"] = output.counts.get("own_rejected", 0) + len(rejects)
+        output.reject("files", rejects)
+        add_own(splits, own, choices, output.seed)
+    if not splits["train"]:
+        raise GristmillError("no chat to train on", mend="see rejects, or give more chats")
+    for name in SPLITS:
+        output.counts[name] = write_records(output.path / f"{name}.jsonl", splits[name])
+        output.figures[f"chats.{name}"] = Figure(len(splits[name]))
+    output.tables.append(_table(splits))
+    output.samples.append(_samples(splits["train"]))
+
+
+def _table(splits: dict[str, list[Chat]]) -> Table:
+    counts = {name: Counter(chat.kind or "own" for chat in splits[name]) for name in SPLITS}
+    kinds = sorted({kind for found in counts.values() for kind in found})
+    rows = [[kind, *(counts[name][kind] for name in SPLITS)] for kind in kinds]
+    rows.append(["all", *(len(splits[name]) for name in SPLITS)])
+    note = (
+        "train: SFT. prompts: preferences and PPO. heldout: articles that pre-training read, in "
+        "neither. unseen: articles that it never read."
+    )
+    return Table("Chats by kind and split", ["kind", *SPLITS], rows, note)
+
+
+def _samples(chats: list[Chat], each: int = 4) -> Samples:
+    rows = []
+    for kind in sorted({chat.kind for chat in chats}):
+        for chat in [c for c in chats if c.kind == kind][:each]:
+            question, answer = chat.prompt[-1].content, chat.messages[-1].content
+            rows.append({"kind": kind or "own", "question": question, "answer": answer})
+    return Samples("Chats to learn from", rows)

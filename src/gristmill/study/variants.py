@@ -1,0 +1,318 @@
+"""A recipe at several settings and seeds as one graph, in which what is equal stands once.
+
+Every run is the recipe with other settings. Stages of two runs that would do the same (same stage,
+settings, seed and inputs) are one node, so a change runs again only what comes after it.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
+from gristmill.stages.recipe import (
+    Node,
+    Recipe,
+    check_recipe,
+    find_recipe,
+    known_spelling,
+    recipe_settings,
+    set_setting,
+    stage_place,
+)
+
+_PERPLEXITY = "evaluate.perplexity"
+RESEED_ALL = "all"
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A key and the values that it takes. Values of a whole stage: off, on, or a mapping."""
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run: a setting of every varied key, and the number of its seed from 0."""
+
+    setting: str
+    changes: tuple[tuple[str, Any], ...]
+    seed_number: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """How the run is called on the terminal."""
+        return f"{self.setting}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A variant in the graph. nodes: name in the recipe -> name in the graph."""
+
+    variant: Variant
+    recipe: Recipe
+    nodes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All runs. nodes: in an order in which they can run. owner: the run that brought each in."""
+
+    nodes: tuple[Node, ...]
+    runs: tuple[Run, ...]
+    owner: Mapping[str, Run]
+
+
+def parse_variation(text: str) -> Variation:
+    """`data.filter.min_words=10,20`: values as YAML, apart by commas.
+
+    Raises GristmillError where that is not what it says.
+    """
+    key, equals, values = text.partition("=")
+    try:
+        found = yaml.safe_load(f"[{values}]") if equals else None
+    except yaml.YAMLError:
+        found = None
+    if not key or not isinstance(found, list) or not found:
+        raise GristmillError(
+            f"'{text}' does not say what to vary",
+            where="--vary",
+            mend="give KEY=A,B such as data.quality.keep_share=0.9,0.5 or data.quality=on,off",
+        )
+    return Variation(key.strip(), tuple(found))
+
+
+def variants(variations: Sequence[Variation], seeds: int, first_seed: int) -> tuple[Variant, ...]:
+    """Every combination of the values at each seed; all settings of a seed before the next seed.
+
+    Raises GristmillError where fewer than two settings are left to compare.
+    """
+    grid = list(itertools.product(*(variation.values for variation in variations)))
+    keys = [variation.key for variation in variations]
+    labels = [
+        " ".join(f"{key}={_shown(value)}" for key, value in zip(keys, values, strict=True))
+        for values in grid
+    ]
+    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
+        raise GristmillError(
+            "a comparison needs two different settings or more",
+            where="--vary",
+            mend=f"there is {', '.join(labels)}",
+        )
+    return tuple(
+        Variant(label, tuple(zip(keys, values, strict=True)), number, first_seed + number)
+        for number in range(seeds)
+        for label, values in zip(labels, grid, strict=True)
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def build_graph(
+    name: str,
+    overrides: Mapping[str, Any],
+    variations: Sequence[Variation],
+    *,
+    seeds: int,
+    reseed: str,
+    until: str | None,
+    wanted: str | None = "evaluation",
+) -> tuple[Graph, Recipe]:
+    """The graph of all runs of a recipe, and the recipe as it stands.
+
+    reseed: `all`, or the beginning of the names of the stages that each seed draws anew. until:
+    the last stage of a run. wanted: the kind of artifact that is compared; only what leads to it
+    is in the graph (None: everything that is cached).
+    """
+    settings = recipe_settings(name, overrides)
+    where = str(find_recipe(name))
+    base = check_recipe(settings, where, default_name=find_recipe(name).stem)
+    _check_reseed(base, reseed)
+    builder = _Builder(base, reseed)
+    found: list[Run] = []
+    everyone = variants(variations, seeds, base.seed)
+    for _, group in itertools.groupby(everyone, key=lambda variant: variant.seed_number):
+        runs = []
+        for variant in group:
+            changed = copy.deepcopy(settings)
+            for key, value in variant.changes:
+                change(changed, base, key, value)
+            if reseed == RESEED_ALL:
+                changed["seed"] = variant.seed
+            recipe = check_recipe(changed, where, default_name=base.name)
+            runs.append(Run(variant, _needed(recipe, until, wanted), {}))
+        found += builder.add(runs)
+    return Graph(tuple(builder.nodes), tuple(found), builder.owner), base
+
+
+def change(settings: dict[str, Any], recipe: Recipe, key: str, value: Any) -> None:
+    """Sets a key of a recipe's settings, or takes out, leaves in or changes a whole stage.
+
+    Raises GristmillError for a key of no stage of the recipe.
+    """
+    key = known_spelling(settings, key)
+    names = [node.name for node in recipe.nodes if node.asked_by is None]
+    stage = next((name for name in names if key == name or key.startswith(name + ".")), None)
+    if stage is None:
+        raise GristmillError(
+            f"'{key}' is no key of a stage of this recipe",
+            where="--vary",
+            mend=did_you_mean(".".join(key.split(".")[:2]), names),
+        )
+    if key != stage:
+        set_setting(settings, key, value)
+        return
+    place, inside = stage_place(settings, key)
+    verb = inside[0] if inside else key
+    if not inside and "." in key:
+        noun, verb = key.split(".", 1)
+        place = settings[noun]
+    if value is False or value is None:
+        del place[verb]
+    elif isinstance(value, Mapping):
+        for inner, given in value.items():
+            set_setting(settings, f"{key}.{inner}", given)
+    elif value is not True:
+        raise GristmillError(
+            f"a whole stage is on, off or a mapping, not {value!r}", where=f"--vary {key}"
+        )
+
+
+def _check_reseed(recipe: Recipe, reseed: str) -> None:
+    if reseed == RESEED_ALL:
+        return
+    seeded = [node.name for node in recipe.nodes if node.stage.seeded]
+    if not any(name.startswith(reseed) for name in seeded):
+        raise GristmillError(
+            f"no stage with a seed is called '{reseed}...'",
+            where="--reseed",
+            mend=f"give all, or the beginning of one of {', '.join(seeded)}",
+        )
+
+
+def _needed(recipe: Recipe, until: str | None, wanted: str | None) -> Recipe:
+    """The recipe up to `until`, without what leads to nothing that is compared."""
+    nodes = list(recipe.nodes)
+    if until is not None:
+        nodes = nodes[: nodes.index(recipe.node(until)) + 1]
+    nodes = [node for node in nodes if not node.stage.uncached]
+    if wanted is None:
+        return replace(recipe, nodes=tuple(nodes))
+    needed = {n.name for n in nodes if n.stage.kind == wanted and n.asked_by is None}
+    if not needed:
+        raise GristmillError(
+            f"the recipe makes no {wanted} to compare",
+            mend="name what to compare: --figure NAME",
+        )
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(name for names in node.wires.values() for name in names)
+    return replace(recipe, nodes=tuple(node for node in nodes if node.name in needed))
+
+
+class _Builder:
+    """The graph as runs come in. All of a seed come together: they share their held-out text."""
+
+    def __init__(self, base: Recipe, reseed: str):
+        self.base, self.reseed = base, reseed
+        self.nodes: list[Node] = []
+        self.owner: dict[str, Run] = {}
+
+    def add(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs with the names of their nodes in the graph."""
+        names: list[dict[str, str]] = [{} for _ in runs]
+        waiting: list[list[Node]] = [[] for _ in runs]
+        for run, known, later in zip(runs, names, waiting, strict=True):
+            after: set[str] = set()
+            for node in run.recipe.nodes:
+                below = {name for wired in node.wires.values() for name in wired}
+                if node.stage.name == _PERPLEXITY or below & after:
+                    after.add(node.name)
+                    later.append(node)
+                else:
+                    known[node.name] = self._put(node, run, known)
+        for run, known, later in zip(runs, names, waiting, strict=True):
+            for node in later:
+                text = self._one_text(node, runs, names) if node.stage.name == _PERPLEXITY else {}
+                known[node.name] = self._put(node, run, known, text)
+        return [
+            replace(run, nodes={node.name: known[node.name] for node in run.recipe.nodes})
+            for run, known in zip(runs, names, strict=True)
+        ]
+
+    def _put(
+        self,
+        node: Node,
+        run: Run,
+        known: Mapping[str, str],
+        shared: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> str:
+        """The name of the node in the graph: of one that does the same, or a new one.
+
+        shared: wires by the graph's names, over those of the recipe.
+        """
+        wires = {s: tuple(known.get(n, n) for n in wired) for s, wired in node.wires.items()}
+        wires |= shared or {}
+        node = replace(node, wires=wires, seed=self._seed(node, run), asked_by="study.ablate")
+        for standing in self.nodes:
+            if node.does_what(standing, self.base.seed):
+                return standing.name
+        if node.name in self.owner:
+            node = replace(node, name=f"{node.name}@{run.variant.setting} seed {run.variant.seed}")
+        self.nodes.append(node)
+        self.owner[node.name] = run
+        return node.name
+
+    def _seed(self, node: Node, run: Run) -> int | None:
+        if not node.stage.seeded or run.variant.seed_number == 0:
+            return node.seed
+        if self.reseed == RESEED_ALL and node.asked_by is not None and node.seed is not None:
+            # The study took it from the recipe's seed, which is that of this run already.
+            return node.seed
+        if self.reseed == RESEED_ALL or node.name.startswith(self.reseed):
+            own = self.base.seed if node.seed is None else node.seed
+            return own + run.variant.seed_number
+        return node.seed
+
+    def _one_text(
+        self, node: Node, runs: Sequence[Run], names: Sequence[Mapping[str, str]]
+    ) -> dict[str, tuple[str, ...]]:
+        """Where the settings have different mixtures: all are scored on the first one's held-out
+        documents, less those that any of them trains on."""
+        if node.wires.get("text"):
+            return {}
+        mixtures = []
+        for run, known in zip(runs, names, strict=True):
+            mixtures += [known[name] for name in _mixtures(run.recipe, node.name)]
+        different = tuple(dict.fromkeys(mixtures))
+        return {"text": different[:1], "trained": different} if len(different) > 1 else {}
+
+
+def _mixtures(recipe: Recipe, name: str) -> list[str]:
+    """The mixtures that a node's tokens come from."""
+    by_name = {node.name: node for node in recipe.nodes}
+    found: list[str] = []
+    open_ = list(by_name[name].wires.get("tokens", ())) if name in by_name else []
+    while open_:
+        node = by_name.get(open_.pop())
+        if node is None:
+            continue
+        if node.stage.kind == "mixture":
+            found.append(node.name)
+        else:
+            open_ += [n for wired in node.wires.values() for n in wired]
+    return found

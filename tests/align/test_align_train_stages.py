@@ -1,0 +1,205 @@
+"""`train reward` and `train dpo` from artifacts to folders that load, again and stopped between."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gristmill.align.chats import Answer, Preference, write_records
+from gristmill.align.dpo import DpoSource
+from gristmill.align.reward import RewardModel
+from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
+from gristmill.core.canonical import hash_file, hash_json
+from gristmill.core.errors import GristmillError, Retryable
+from gristmill.model.lora import load_adapter
+from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.model.weights import load_model, save_model
+from gristmill.stages.train_dpo import TrainDpoConfig, train_dpo
+from gristmill.stages.train_reward import TrainRewardConfig, train_reward
+from gristmill.stages.tuning import LoraConfig
+from gristmill.stages.workspace import Workspace
+from gristmill.tokenizer.chat import ChatFormat, Message
+from gristmill.tokenizer.tokenizer import Tokenizer
+from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
+from gristmill.train.metrics import read_metrics
+
+DPO = TrainDpoConfig(lr=2e-3, batch=8, micro_batch=3, precision="fp32")
+REWARD = TrainRewardConfig(lr=3e-3, batch=8, micro_batch=4, precision="fp32")
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRISTMILL_PROGRESS", "off")
+    torch.set_num_threads(1)
+
+
+def sealed(folder: Path, kind: str) -> Artifact:
+    files = hash_files(folder, frozenset())
+    manifest: dict[str, Any] = {
+        "kind": kind, "stage": f"test.{kind}", "stage_version": 1, "code_version": "0",
+        "key": hash_json(kind), "content": content_hash(files), "config": {}, "files": files,
+        "created": "", "seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0,
+    }  # fmt: skip
+    write_manifest(folder, Manifest(**manifest))
+    return Artifact.open(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("assistant")
+    tokenizer = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
+    made = Transformer(
+        TransformerConfig(
+            tokenizer.vocab_size, width=32, layers=2, heads=2, kv_heads=1, head_dim=16,
+            mlp_width=64, context=48,
+        )
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if not name.endswith("norm.weight"):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    tokenizer.save(folder)
+    save_model(folder, made, folder)
+    ChatFormat.native(tokenizer).save(folder)
+    return sealed(folder, "model")
+
+
+def records(count: int, seed: int) -> list[Preference]:
+    rng = random.Random(seed)
+    return [
+        Preference(
+            f"{seed}-{number}", (Message("user", "".join(rng.choices("bcd", k=3))),),
+            Answer("a" * rng.randint(1, 12)), Answer("z" * rng.randint(1, 12)),
+            group=str(number % 20), baseline=rng.choice(["chosen", "rejected"]),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def preferences(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("preferences")
+    write_records(folder / "train.jsonl", records(160, 0))
+    with open(folder / "train.jsonl", "a", encoding="utf-8") as file:
+        file.write("no record\n")
+        long = {"messages": [{"role": "user", "content": "q" * 60}]}
+        file.write(json.dumps({**long, "chosen": "a", "rejected": "b"}) + "\n")
+    write_records(folder / "heldout.jsonl", records(40, 1))
+    return sealed(folder, "preferences")
+
+
+def figures(artifact: Artifact) -> dict[str, Any]:
+    found: dict[str, Any] = artifact.read_json("presentation.json")["figures"]
+    return found
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_dpo_makes_a_model_that_prefers(
+    model: Artifact, preferences: Artifact, tmp_path: Path, rank: int
+) -> None:
+    config = DPO.model_copy(update={"lora": LoraConfig(rank=rank), "lr": 1e-2 if rank else 2e-3})
+    made = train_dpo.run(
+        config, {"model": model, "preferences": preferences}, Workspace.at(tmp_path)
+    )
+    found = figures(made)
+    assert found["dpo.margin.before"]["value"] == 0.0
+    assert found["dpo.margin.after"]["low"] > 0.0
+    assert found["dpo.accuracy"]["value"] > 0.8 and found["dpo.accuracy"]["n"] == 40
+    assert "dpo.chosen_log_probability" in found and "dpo.rejected_log_probability" in found
+    steps = read_metrics(made.file("metrics.jsonl"))
+    assert steps[0]["margin"] == 0.0 and len(steps) == 20
+    training = made.read_json("training.json")
+    assert training["method"] == "dpo" and training["models_held"] == 1
+    assert training["strength"] == {"beta": DPO.beta} and training["base_content"] == model.content
+    assert made.manifest.kind == "model" and made.manifest.counts["rejected"] == 2
+    assert (made.path / "rejects/preferences.jsonl").is_file()
+    assert made.file("chat.json").is_file() and made.manifest.files["metrics.jsonl"].volatile
+    # What was saved is what was judged: plain weights, with the tokenizer and the chat format.
+    policy = load_model(made.path)
+    assert ChatFormat.load(made.path, Tokenizer.load(made.path)).end_id
+    if rank:
+        adapted = load_model(model.path)
+        load_adapter(made.path / "adapter", adapted)
+        tokens_BT = torch.arange(20).view(1, 20)
+        with torch.no_grad():
+            assert torch.allclose(policy(tokens_BT), adapted(tokens_BT), atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["bradley_terry", "direct"])
+def test_a_reward_model_is_made_and_judged(
+    model: Artifact, preferences: Artifact, tmp_path: Path, loss: str
+) -> None:
+    config = REWARD.model_copy(update={"loss": loss})
+    made = train_reward.run(
+        config, {"model": model, "preferences": preferences}, Workspace.at(tmp_path)
+    )
+    found = figures(made)
+    assert found["reward.accuracy"]["low"] > 0.6
+    assert {"reward.ece", "reward.spread", "reward.accuracy.longer"} <= set(found)
+    said = made.read_json("reward.json")
+    assert said["form"] == loss and said["deviation"] > 0 and said["n"] > 100
+    assert made.read_json("training.json")["method"] == "reward"
+    titles = [chart["title"] for chart in made.read_json("presentation.json")["charts"]]
+    assert titles == ["Loss of the reward model", "Reliability of the reward model"]
+    chat = ChatFormat.load(made.path, Tokenizer.load(made.path))
+    scores = RewardModel.load(made.path).score(
+        [[*chat.prompt([Message("user", "bcd")]), *chat.answer(text)] for text in ("aaaa", "zzzz")]
+    )
+    assert scores[0] > scores[1]
+
+
+def test_a_reward_model_by_adapters(model: Artifact, preferences: Artifact, tmp_path: Path) -> None:
+    config = REWARD.model_copy(update={"lora": LoraConfig(rank=4), "lr": 1e-2})
+    made = train_reward.run(
+        config, {"model": model, "preferences": preferences}, Workspace.at(tmp_path)
+    )
+    assert figures(made)["reward.accuracy"]["value"] > 0.6
+    assert (made.path / "adapter/adapter_config.json").is_file()
+    assert RewardModel.load(made.path).form == "bradley_terry"
+
+
+def test_a_stopped_dpo_goes_on_to_the_same_weights(
+    model: Artifact, preferences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {"model": model, "preferences": preferences}
+    straight = train_dpo.run(DPO, inputs, Workspace.at(tmp_path / "straight"))
+    real = DpoSource.next
+    drawn = 0
+
+    def interrupted(source: DpoSource, moment: Any) -> Any:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 9:
+            signal.raise_signal(signal.SIGINT)
+        return real(source, moment)
+
+    monkeypatch.setattr(DpoSource, "next", interrupted)
+    workspace = Workspace.at(tmp_path / "cut")
+    with pytest.raises(Retryable, match="SIGINT stopped the training after step 9 of 20"):
+        train_dpo.run(DPO, inputs, workspace)
+    resumed = train_dpo.run(DPO, inputs, workspace)
+    assert drawn == 20
+    name = "model.safetensors"
+    assert hash_file(straight.file(name)) == hash_file(resumed.file(name))
+    assert figures(straight) == figures(resumed) and straight.content == resumed.content
+
+
+def test_without_a_held_out_file_groups_are_held_out(model: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    write_records(tmp_path / "mine/train.jsonl", records(100, 0))
+    mine = sealed(tmp_path / "mine", "preferences")
+    config = REWARD.model_copy(update={"heldout_share": 0.2})
+    made = train_reward.run(config, {"model": model, "preferences": mine}, Workspace.at(tmp_path))
+    assert made.manifest.counts["heldout"] == 20 and made.manifest.counts["pairs"] == 80
+    (tmp_path / "few").mkdir()
+    write_records(tmp_path / "few/train.jsonl", records(1, 0))
+    few = sealed(tmp_path / "few", "preferences")
+    with pytest.raises(GristmillError, match="no pair is left to hold out"):
+        train_reward.run(REWARD, {"model": model, "preferences": few}, Workspace.at(tmp_path))
