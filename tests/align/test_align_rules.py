@@ -83,7 +83,8 @@ def test_what_says_nothing_earns_nothing(chat: Chat, stopped: bool) -> None:
 def test_a_refusal_is_right_only_where_nothing_is_known() -> None:
     for chat in ALL[:-1]:
         refusal = Answer("I do not know Hector Berlioz.")
-        assert score(refusal, chat).total == 0.0
+        # Better than an invention, far worse than the answer.
+        assert score(refusal, chat).total == pytest.approx(0.2)
         assert correct(refusal, chat) == "unknown"
     assert score(Answer("I don't know."), UNKNOWN).total == pytest.approx(0.5)
     invented = Answer("Hector Berlioz was a French composer (1803–1869).")

@@ -20,6 +20,11 @@ dedup.exact.recall dedup.near.precision dedup.near.recall personal_data.precisio
 personal_data.recall boilerplate.precision boilerplate.recall spam.precision spam.recall
 adult.precision adult.recall quality.auc domains.accuracy base.bits_per_byte
 unigram.bits_per_byte ngram5.bits_per_byte choices.accuracy choices.chance seconds.total
+sft.stops sft.answers.seen sft.answers.unseen sft.invented.unseen reward.accuracy
+dpo.margin.before dpo.margin.after ppo.reward.before ppo.reward.after ppo.kl
+best_of_n.reward.1 best_of_n.reward.2 best_of_n.reward.4 best_of_n.reward.8 best_of_n.reward.16
+alignment.sft.gold alignment.dpo.win_rate alignment.ppo.kl alignment.ppo_direct.proxy
+alignment.chosen.bits_per_byte alignment.best_of_n.n_16.gold alignment.base.asks_on
 """.split()
 
 
@@ -52,7 +57,8 @@ def test_every_promised_figure_is_there(finished: Any) -> None:
 def test_the_report_is_complete(finished: Any) -> None:
     page = (finished.recipe.workspace / "report.html").read_text(encoding="utf-8")
     for expected in ("Tokenizer", "Training", "Evaluation", "Sample texts", "Lineage",
-                     "CC BY-SA", "Why documents were dropped"):  # fmt: skip
+                     "CC BY-SA", "Why documents were dropped", "Methods of alignment side by side",
+                     "The same questions, answered by each model"):  # fmt: skip
         assert expected in page, expected
     assert page.count("<svg") >= 3
 
@@ -72,8 +78,46 @@ def test_a_changed_value_in_the_middle_runs_exactly_what_depends_on_it(
     assert ran(result) == [
         "data.quality", "data.domains", "data.mix", "data.inspect", "tokenizer.train",
         "tokenizer.encode", "train.lm", "evaluate.perplexity", "evaluate.tasks", "score",
-        "generate", "report",
+        "generate", "align.synthesize", "train.sft", "align.sample", "align.rank", "train.reward",
+        "train.ppo", "train.dpo", "align.best-of-n", "train.reward@direct", "train.sft@chosen",
+        "train.ppo@ppo_direct", "study.alignment", "report",
     ]  # fmt: skip
+
+
+def test_a_changed_strength_runs_its_method_and_what_compares_it(
+    finished: Any, make_recipe: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    shutil.copytree(finished.recipe.workspace, tmp_path / "w")
+    result = make_recipe(tmp_path / "w").run("--train.dpo.beta", "0.5")
+    assert ran(result) == ["train.dpo", "study.alignment", "report"]
+
+
+def test_the_assistant_loads_in_transformers_and_answers_the_same(finished: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gristmill.infer.engine import Engine
+    from gristmill.infer.generator import Request, Sampling
+    from gristmill.model.weights import load_model
+    from gristmill.tokenizer.chat import ChatFormat, Message
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    folder = artifact(finished.result, "train.dpo")
+    chat = ChatFormat.load(folder, Tokenizer.load(folder))
+    prompt = chat.prompt([Message("user", "What is Troy?")])
+    auto = AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": "What is Troy?"}]
+    rendered = auto.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert list(rendered) == prompt
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    assert set(theirs.generation_config.eos_token_id) == set(chat.stop_ids)
+    ours = load_model(folder)
+    ids = torch.tensor([prompt])
+    with torch.no_grad():
+        assert (ours.head(ours(ids)) - theirs(ids).logits).abs().max() < 1e-4
+        generated = theirs.generate(ids, max_new_tokens=12, do_sample=False)[0, len(prompt) :]
+    [mine] = Engine(ours).generate([Request(prompt, Sampling(12, 0.0, stop_ids=chat.stop_ids))])
+    assert mine.tokens == generated.tolist()
 
 
 def test_exports_load_in_tokenizers_and_transformers(finished: Any) -> None:
@@ -110,7 +154,7 @@ def test_kill_at_20_random_points_changes_nothing(
     while kills < 20:
         process = recipe.start()
         try:
-            process.communicate(timeout=chance.uniform(0.6, 4.0))
+            process.communicate(timeout=chance.uniform(0.6, 8.0))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()

@@ -184,3 +184,50 @@ def test_refuses_sequences_beyond_the_context(model: Transformer) -> None:
 def test_refuses_sampling_that_means_nothing(wrong: dict[str, float]) -> None:
     with pytest.raises(GristmillError, match=next(iter(wrong))):
         dataclasses.replace(Sampling(), **wrong)  # type: ignore[arg-type]
+
+
+def test_a_prompt_that_several_share_is_read_once(model: Transformer) -> None:
+    class Counting(Engine):
+        read = 0
+
+        def _forward(self, tokens_BT, positions_BT, cache):  # type: ignore[no-untyped-def]
+            if tokens_BT.shape[1] > 1:
+                self.read += tokens_BT.numel()
+            return super()._forward(tokens_BT, positions_BT, cache)
+
+    one, other = prompts()[3], prompts()[4]
+    requests = [
+        Request(prompt, Sampling(4 + i % 5, stop_ids=(4, 9)), seed=i)
+        for i, prompt in enumerate([one, other, one, one, other, one])
+    ]
+    engine = Counting(model)
+    together = engine.generate(requests)
+    assert engine.read == 2 * len(one)  # two different ones, padded to the longer
+    alone = [Engine(model).generate([request])[0] for request in requests]
+    assert [c.tokens for c in together] == [c.tokens for c in alone]
+    for a, b in zip(together, alone, strict=True):
+        assert a.log_probabilities == pytest.approx(b.log_probabilities, abs=1e-5)
+
+
+def test_equal_sequences_are_scored_once_and_all_get_their_scores(model: Transformer) -> None:
+    first, second = prompts()[3], prompts()[6]
+    read = []
+    inner = model.forward
+
+    def counting(tokens_BT, **rest):  # type: ignore[no-untyped-def]
+        read.append(tokens_BT.numel())
+        return inner(tokens_BT, **rest)
+
+    model.forward = counting  # type: ignore[method-assign]
+    try:
+        found = Engine(model).score_tokens([first, second, first, first])
+        together = sum(read)
+        read.clear()
+        Engine(model).score_tokens([first, second])
+    finally:
+        del model.forward
+    assert together == sum(read)
+    assert [len(scores) for scores in found] == [19, 39, 19, 19]
+    assert found[0].tolist() == found[2].tolist() == found[3].tolist()
+    found[0][:] = 0
+    assert found[2].tolist() != found[0].tolist()

@@ -225,3 +225,52 @@ def test_what_cannot_be_extended(tmp_path: Path, settings: dict[str, object], me
     write(tmp_path / "other.yaml", {"extends": "one.yaml"})
     with pytest.raises(GristmillError, match=message):
         load_recipe(str(path))
+
+
+def test_a_stage_stands_alone_under_its_dotted_name(texts: Path, tmp_path: Path) -> None:
+    settings = {
+        "data": {"import": {"path": str(texts)}},
+        "tokenizer": {"train": {"vocab_size": 300}},
+        "data.mix": {"heldout_share": 0.3},
+    }
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    with pytest.raises(GristmillError, match="nothing before it makes"):
+        load_recipe(str(file))  # the order is that of the file: no mixture before the tokenizer
+    settings = {key: settings[key] for key in ("data", "data.mix", "tokenizer")}
+    file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    recipe = load_recipe(
+        str(file), {"data.mix.heldout_share": 0.4, "tokenizer.train.vocab_size": 301}
+    )
+    assert [node.name for node in recipe.nodes] == ["data.import", "data.mix", "tokenizer.train"]
+    assert recipe.node("data.mix").config.heldout_share == 0.4  # type: ignore[attr-defined]
+    # What `config show` prints is the same recipe again.
+    again = check_recipe(filled_settings(recipe), "shown")
+    assert [(n.name, n.config, n.wires) for n in again.nodes] == [
+        (n.name, n.config, n.wires) for n in recipe.nodes
+    ]
+    with pytest.raises(GristmillError, match=r"own.yaml:data.mix.heldout_shore: unknown key"):
+        load_recipe(str(file), {"data.mix.heldout_shore": 0.4})
+
+
+def test_a_dotted_stage_is_laid_over_and_taken_out(texts: Path, tmp_path: Path) -> None:
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    settings = {"data": {"import": {"path": str(texts)}}, "data.mix": {"heldout_share": 0.3}}
+    below.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+    def nodes(over: dict[str, object]) -> dict[str, object]:
+        above.write_text(yaml.safe_dump({"extends": "below.yaml", **over}), encoding="utf-8")
+        return {
+            n.name: getattr(n.config, "heldout_share", None) for n in load_recipe(str(above)).nodes
+        }
+
+    assert nodes({"data": {"mix": {"heldout_share": 0.5}}}) == {
+        "data.import": None,
+        "data.mix": 0.5,
+    }
+    assert nodes({"data.mix": {"heldout_share": 0.6}}) == {"data.import": None, "data.mix": 0.6}
+    assert nodes({"data.mix": None}) == {"data.import": None}
+    assert nodes({"data": {"mix": None}}) == {"data.import": None}
+    assert list(nodes({"tokenizer.train": {"vocab_size": 300}})) == [
+        "data.import", "data.mix", "tokenizer.train",
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ reward (a KL penalty) has to know its size.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ def judged(pairs: Sequence[Pair]) -> list[tuple[Pair, Side, int]]:
 class PairSource:
     """Batches of pairs; with the form `direct`, of single answers with their labels.
 
-    A batch holds `tokens_PST` and `last_PS` (S = 2: chosen, rejected; or S = 1 and `label_P`).
-    Its state is the number of batches drawn. Epoch follows epoch, each in its own order.
+    A batch holds `tokens_PST` and `last_PS` (S = 2: chosen, rejected; or S = 1, `label_P` and
+    `weight_P`: both labels weigh the same in all, whatever their shares, or the sign of a score
+    would say little but which label is the commoner). Its state is the number of batches drawn.
+    Epoch follows epoch, each in its own order.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class PairSource:
     ):
         self._rows: list[list[tuple[int, ...]]] = []
         self._labels: list[int] | None = None
+        self._weights: dict[int, float] = {}
         if form == "direct":
             one = judged(pairs)
             if not one:
@@ -74,6 +78,8 @@ class PairSource:
                 )
             self._rows = [[pair.conversation(side)] for pair, side, _ in one]
             self._labels = [label for _, _, label in one]
+            shares = Counter(self._labels)
+            self._weights = {label: len(one) / (2 * n) for label, n in shares.items()}
         else:
             self._rows = [[pair.conversation(side) for side in SIDES] for pair in pairs]
         lengths = [max(len(ids) for ids in row) for row in self._rows]
@@ -97,7 +103,9 @@ class PairSource:
         self._drawn += 1
         tensors = stack([self._rows[i] for i in mine])
         if self._labels is not None:
-            tensors["label_P"] = torch.tensor([self._labels[i] for i in mine], dtype=torch.float32)
+            labels = [self._labels[i] for i in mine]
+            tensors["label_P"] = torch.tensor(labels, dtype=torch.float32)
+            tensors["weight_P"] = torch.tensor([self._weights[label] for label in labels])
         tokens = int((tensors["last_PS"] + 1).sum())
         return Batch(tensors, tokens=tokens, info={"batches": self._drawn})
 
@@ -126,7 +134,7 @@ class BradleyTerry:
 
 @dataclass(frozen=True)
 class Direct:
-    """-log sigmoid(label * score): whether an answer beats the baseline answer."""
+    """-log sigmoid(label * score), weighted: whether an answer beats the baseline answer."""
 
     role: str = "reward"
 
@@ -134,14 +142,16 @@ class Direct:
         """The loss of these answers, with the accuracy and the mean margin (label * score)."""
         tokens_PST, last_PS, label_P = tensors["tokens_PST"], tensors["last_PS"], tensors["label_P"]
         score_P = scores_at(models[self.role], tokens_PST[:, 0], last_PS[:, 0])
-        return _loss(direct_loss(score_P, label_P), label_P * score_P)
+        weight_P = tensors["weight_P"]
+        return _loss(direct_loss(score_P, label_P), label_P * score_P, weight_P)
 
 
-def _loss(loss_P: Tensor, margin_P: Tensor) -> Loss:
-    count = float(loss_P.numel())
-    right = (margin_P.detach() > 0).sum()
-    metrics = {"accuracy": (right, count), "margin": (margin_P.detach().sum(), count)}
-    return Loss(loss_P.sum(), count, metrics)
+def _loss(loss_P: Tensor, margin_P: Tensor, weight_P: Tensor | None = None) -> Loss:
+    weight_P = torch.ones_like(loss_P) if weight_P is None else weight_P
+    count = weight_P.sum()
+    right = ((margin_P.detach() > 0) * weight_P).sum()
+    metrics = {"accuracy": (right, count), "margin": ((margin_P.detach() * weight_P).sum(), count)}
+    return Loss((loss_P * weight_P).sum(), count, metrics)
 
 
 def objective_of(form: RewardForm) -> Objective:
@@ -247,25 +257,29 @@ class RewardModel:
     ) -> NDArray[np.float64]:
         """The model's own number for each conversation (a prompt's ids and an answer's).
 
-        Conversations of like length share a batch of at most `batch_tokens` tokens.
-        Raises GristmillError for an empty one.
+        Conversations of like length share a batch of at most `batch_tokens` tokens; equal ones
+        are read once. Raises GristmillError for an empty one.
         """
         progress = progress or Silent()
-        scores = np.zeros(len(conversations))
+        place: dict[tuple[int, ...], int] = {}
+        copy_N = [place.setdefault(tuple(ids), len(place)) for ids in conversations]
+        copies = Counter(copy_N)
+        different = list(place)
+        scores = np.zeros(len(different))
         device = self.model.score.weight.device
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
-                for batch in _by_length([len(ids) for ids in conversations], batch_tokens):
-                    tensors = stack([[tuple(conversations[i])] for i in batch])
+                for batch in _by_length([len(ids) for ids in different], batch_tokens):
+                    tensors = stack([[different[i]] for i in batch])
                     tokens_BT = tensors["tokens_PST"][:, 0].to(device)
                     found = scores_at(self.model, tokens_BT, tensors["last_PS"][:, 0].to(device))
                     scores[batch] = found.cpu().numpy()
-                    progress.advance(len(batch))
+                    progress.advance(sum(copies[i] for i in batch))
         finally:
             self.model.train(was_training)
-        return scores
+        return scores[copy_N]
 
     def score(
         self,

@@ -70,7 +70,7 @@ def evaluate_reward(
         "Reward model on held-out pairs",
         ["pairs", "accuracy", "n"],
         rows,
-        "Right less often where the better answer is the shorter one: it likes length.",
+        "One that is right less often where the better answer is the shorter one likes length.",
     )
     return RewardEvaluation(figures, table, _reliability(confidence_N, right_N))
 

@@ -6,7 +6,8 @@ Content times form: an answer that says nothing earns nothing, however neatly it
 lies in [0, 1] and the total rises with each of them. Examples of totals: the reference answer has
 1; the same cut off by the length limit at most 0.6; a fluent answer about the wrong thing that
 names the right title about 0.1; an empty one, an echo of the question, one phrase again and again
-0; "I do not know" where the truth is known 0, and 1 where it is not.
+0; "I do not know" where the truth is known 0.2, because it misleads nobody, and 1 where it is not.
+So guessing pays from a chance of one in five to be right.
 
 What an optimiser will still find (Goodhart), so that nobody is surprised:
 
@@ -35,6 +36,8 @@ from gristmill.tokenizer.chat import Message
 
 W_RIGHT, W_ON_TOPIC = 0.7, 0.3
 FORM_ALWAYS, FORM_STOPPED, FORM_SHORT = 0.4, 0.4, 0.2
+HONEST = 0.2
+"""What "I do not know" is worth where the truth is known."""
 RIGHT_FROM = 0.5
 """`correct` calls an answer right from this F1 on."""
 UNKNOWN = "unknown"
@@ -91,7 +94,7 @@ def score(answer: Answer, chat: Asked) -> Verdict:
     if not degenerate(answer.content, _question(chat)):
         right, on_topic = _right(answer.content, chat), _on_topic(words, chat)
         if is_unknown(answer.content):
-            # Naming the title while refusing is no topic; a refusal is right or it is nothing.
+            # Naming the title while refusing is no topic.
             on_topic = right
     stopped = float(answer.stopped)
     return Verdict(right, on_topic, stopped, short, combine(right, on_topic, stopped, short))
@@ -164,7 +167,7 @@ def _right(content: str, chat: Asked) -> float:
         named = _named(words, truth) if _names_title(chat) else 1.0
         return (0.5 + 0.5 * named) if is_unknown(content) else 0.0
     if is_unknown(content):
-        return 0.0
+        return HONEST
     if chat.kind in ("topic", "field") and truth.get("topic"):
         return float(_topic_named(words, truth) == _words(truth["topic"]))
     if chat.kind == "title" and truth.get("title"):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 
 from gristmill.cli.flags import Flags, parse_flags
@@ -137,11 +138,54 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
                 out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
                 for row in samples["rows"][:4]:
                     out.print("  " + escape("".join(str(v) for v in row.values())[:300]))
+    for step in steps:
+        if step.artifact.stage == "study.alignment":
+            _print_alignment(step, out)
     report = workspace.path / "report.html"
     if any(step.artifact.kind == "report" for step in steps):
         out.print(f"\nThe report: {report}", markup=False)
     if any(step.artifact.kind == "model" for step in steps):
-        out.print(f"Talk to it: {_program()} chat --workspace {workspace.path}", markup=False)
+        talk = f"{_program()} chat {_assistant(workspace, steps)}"
+        out.print(f"Talk to it: {talk}", markup=False, soft_wrap=True)
+
+
+def _print_alignment(step: Step, out: Console) -> None:
+    """The methods beside each other, narrow enough for a terminal, and two questions answered."""
+    methods = step.artifact.read_json("alignment.json")["methods"]
+    rows = [
+        [f"{one['method']} {one['strength']}".strip(), *(
+            str(Figure.from_json(one["figures"][key])) if key in one["figures"] else ""
+            for key in ("gold", "kl", "win_rate")
+        )]
+        for one in methods
+    ]  # fmt: skip
+    print_table(
+        "Ways to learn from preferences, held-out questions",
+        ["", "gold reward", "KL to SFT", "wins against SFT"],
+        rows,
+        out,
+    )
+    for samples in presentation_of(step.artifact).get("samples", []):
+        out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
+        for row in samples["rows"][:3]:
+            for name, said in row.items():
+                line = textwrap.shorten(str(said), 66, placeholder=" ...")
+                out.print(f"  {escape(name):<9} {escape(line)}")
+            out.print("")
+
+
+def _assistant(workspace: Workspace, steps: list[Step]) -> str:
+    """The flags of `chat` for the model that a comparison found best, else for the newest one."""
+    place = f"--workspace {workspace.path}"
+    own = {step.artifact.name: step.node.name for step in steps if step.node.asked_by is None}
+    for step in steps:
+        if step.artifact.stage == "study.alignment":
+            best = step.artifact.read_json("alignment.json")["best"].get("artifact")
+            if best in own:
+                return f"{place} --node {own[best]}"
+            if best is not None:
+                return f"--model {workspace.artifacts_folder / best}"
+    return place
 
 
 def _program() -> str:
@@ -166,13 +210,25 @@ _HEADLINES = {
     "unigram.bits_per_byte": "  of a unigram",
     "choices.accuracy": "'X is ...', right of four",
     "choices.chance": "  by chance",
+    "sft.stops": "SFT, answers that end by themselves",
+    "sft.answers.seen": "SFT, answers right about what was read",
+    "sft.answers.unseen": "  and about what was not",
+    "sft.invented.unseen": "  of these invented",
+    "reward.accuracy": "reward model, held-out preferences right",
+    "dpo.margin.after": "DPO, margin on held-out preferences",
+    "ppo.reward.gain": "PPO, gain of the reward model's score",
+    "ppo.kl": "  at a KL of, in nats per answer",
+    "best_of_n.reward.1": "reward of one answer",
+    "best_of_n.reward.16": "  of the best of 16",
 }
 
 
 def _figures(steps: list[Step]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for step in steps:
-        figures.update(presentation_of(step.artifact).get("figures", {}))
+        # What a study asked for is told by the study.
+        if step.node.asked_by is None:
+            figures.update(presentation_of(step.artifact).get("figures", {}))
     return figures
 
 

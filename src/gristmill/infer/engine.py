@@ -24,6 +24,10 @@ from gristmill.infer.scoring import BATCH_TOKENS, score_sequences
 from gristmill.model.cache import KVCache
 from gristmill.model.transformer import Transformer
 
+# Finished rows leave when only this share of a batch still goes on: each time the whole cache is
+# copied.
+_COMPACT = 0.7
+
 
 class Engine:
     """A `Generator` and a `Scorer` over a module that may be in training meanwhile.
@@ -127,35 +131,51 @@ class Engine:
         ]
         device = self.model.head_weight.device
         sampling = SamplingRows.of(batch, device)
-        cache = self.model.new_cache(len(rows), max(row.length + row.room for row in rows))
-        tokens_BT = torch.from_numpy(_padded(batch)).to(device)
-        last_B = torch.tensor([row.length - 1 for row in rows], device=device)
-        hidden_BD = self._forward(tokens_BT, None, cache)[torch.arange(len(rows)), last_B]
+        cache, hidden_BD = self._read_prompts(batch, max(row.length + row.room for row in rows))
         step = 0
-        while rows:
+        done = [False] * len(rows)
+        while not all(done):
             with torch.no_grad():
                 token_B, score_B = choose(self.model.head(hidden_BD), sampling, step)
             step += 1
-            going = []
             for index, (row, token, score) in enumerate(
                 zip(rows, token_B.tolist(), score_B.tolist(), strict=True)
             ):
-                finish = row.finish(token, step)
-                if finish is None:
-                    going.append(index)
-                yield Emitted(row.place, token, score, finish)
-            if len(going) < len(rows):
+                if not done[index]:
+                    finish = row.finish(token, step)
+                    done[index] = finish is not None
+                    yield Emitted(row.place, token, score, finish)
+            if done.count(False) <= _COMPACT * len(done):
+                going = [index for index, ended in enumerate(done) if not ended]
+                if not going:
+                    break
                 kept = torch.tensor(going, dtype=torch.long, device=device)
                 rows = [rows[index] for index in going]
+                done = [False] * len(rows)
                 token_B, sampling = token_B[kept], sampling.keep(kept)
-                if rows:
-                    cache.keep(kept)
-            if not rows:
-                break
-            ends = [row.length + step - 1 for row in rows]
+                cache.keep(kept)
+            # A row that has ended but is still here writes where no one looks.
+            ends = [min(row.length + step, cache.capacity) - 1 for row in rows]
             even = cache.length == ends[0] and len(set(ends)) == 1
             positions_B1 = None if even else torch.tensor(ends, device=device)[:, None]
             hidden_BD = self._forward(token_B[:, None], positions_B1, cache)[:, 0]
+
+    def _read_prompts(self, batch: Sequence[Request], capacity: int) -> tuple[KVCache, Tensor]:
+        """A cache that holds the prompts of the rows, and the hidden state of each one's last
+        token, hidden_BD. A prompt that several rows share is read once."""
+        place: dict[tuple[int, ...], int] = {}
+        copy_B = [place.setdefault(tuple(request.prompt), len(place)) for request in batch]
+        device = self.model.head_weight.device
+        tokens_UT = torch.from_numpy(_padded(list(place))).to(device)
+        cache = self.model.new_cache(len(place), capacity)
+        hidden_UTD = self._forward(tokens_UT, None, cache)
+        last_U = torch.tensor([len(prompt) - 1 for prompt in place], device=device)
+        hidden_UD = hidden_UTD[torch.arange(len(place), device=device), last_U]
+        if len(place) == len(batch):
+            return cache, hidden_UD
+        rows_B = torch.tensor(copy_B, device=device)
+        cache.keep(rows_B)
+        return cache, hidden_UD[rows_B]
 
     def _room(self, request: Request) -> int:
         return min(request.sampling.max_tokens, self.context - len(request.prompt))
@@ -191,9 +211,8 @@ class _Row:
         return "length" if made >= self.room else None
 
 
-def _padded(requests: Sequence[Request]) -> NDArray[np.int64]:
-    longest = max(len(request.prompt) for request in requests)
-    tokens = np.zeros((len(requests), longest), dtype=np.int64)
-    for row, request in enumerate(requests):
-        tokens[row, : len(request.prompt)] = request.prompt
+def _padded(prompts: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    tokens = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int64)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : len(prompt)] = prompt
     return tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,10 +55,14 @@ def score_sequences(
     """For each sequence the log-probabilities (nats) of all its tokens but the first.
 
     Sequences of like length share a batch of at most `batch_tokens` tokens. Right padding needs no
-    mask: no token sees what follows it. The module is in evaluation mode meanwhile.
+    mask: no token sees what follows it. Equal sequences are scored once. The module is in
+    evaluation mode meanwhile.
     """
     progress = progress or Silent()
     device = model.head_weight.device
+    asked = [tuple(sequence) for sequence in sequences]
+    copies = Counter(asked)
+    sequences = list(copies)
     results: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32) for _ in sequences]
     was_training = model.training
     model.eval()
@@ -74,10 +79,11 @@ def score_sequences(
                 scores_BT = scores.cpu().numpy()
                 for row, index in enumerate(batch):
                     results[index] = scores_BT[row, : len(sequences[index]) - 1].copy()
-                progress.advance(sum(len(sequences[index]) for index in batch))
+                    progress.advance(len(sequences[index]) * copies[tuple(sequences[index])])
     finally:
         model.train(was_training)
-    return results
+    found = dict(zip(copies, results, strict=True))
+    return [found[sequence].copy() for sequence in asked]
 
 
 def _log_probability(logits_NV: Tensor, target_N: Tensor) -> Tensor:

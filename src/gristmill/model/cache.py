@@ -57,7 +57,8 @@ class KVCache:
         return LayerCache(self._k_LBKSD[index], self._v_LBKSD[index], self.length)
 
     def keep(self, rows: Tensor) -> None:
-        """Keeps only these rows, in this order (finished requests leave the batch)."""
+        """Keeps only these rows, in this order (finished requests leave the batch). A row that
+        stands twice is copied (requests that share a prompt)."""
         self._k_LBKSD = self._k_LBKSD[:, rows]
         self._v_LBKSD = self._v_LBKSD[:, rows]
 

@@ -36,7 +36,7 @@ class SampleConfig(StageConfig):
     """Prompts that are answered for training; all where null."""
     heldout: int | None = Field(300, ge=0)
     """Held-out questions that are answered; all where null."""
-    max_rows: int = local(96, ge=1)
+    max_rows: int = local(128, ge=1)
     """Answers made at once."""
 
 

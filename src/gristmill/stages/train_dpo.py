@@ -65,7 +65,7 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.seeds import derive_seed
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, adamw, prepare, save_tuned
+    from gristmill.stages.tuning import METRICS, optimizer_of, prepare, save_tuned
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
@@ -101,7 +101,7 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
     trainer = Trainer(
         output.run,
         models={"policy": model},
-        optimizers={"policy": Optimizer(model, adamw(config.lr, weight_decay=config.weight_decay))},
+        optimizers={"policy": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=objective,
         schedule=Schedule("linear", steps, min(steps - 1, round(config.warmup * steps))),

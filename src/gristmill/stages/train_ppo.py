@@ -37,6 +37,9 @@ class TrainPpoConfig(TuningConfig):
     """Steps that a pass is cut into; rollouts must be a multiple of it."""
     max_tokens: int = Field(48, ge=1)
     """Longest answer."""
+    max_prompt_tokens: int | None = Field(None, ge=1)
+    """Longer prompts are not trained on; held-out ones are answered all the same. All answers of
+    an iteration are padded to the longest, so one long prompt slows all."""
     temperature: float = Field(1.0, gt=0)
     """Of sampling, and of every log-probability; nothing is cut off by top-k or top-p."""
     lr: float = Field(3e-4, gt=0)
@@ -96,12 +99,13 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.align.ppo import Ppo
     from gristmill.align.ppo_source import PpoSource
     from gristmill.align.reward import RewardModel
+    from gristmill.core.errors import GristmillError
     from gristmill.core.seeds import derive_seed
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
     from gristmill.model.lora import disabled
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, adamw, prepare, save_tuned
+    from gristmill.stages.tuning import METRICS, optimizer_of, prepare, save_tuned
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
@@ -120,6 +124,14 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
     if reference is not policy:
         models["reference"] = reference
     prompts = _prompts(config, inputs, "prompts", chat_format, policy.config.context, output)
+    everything = len(prompts)
+    prompts = [ids for ids in prompts if len(ids) <= (config.max_prompt_tokens or len(ids))]
+    if not prompts:
+        raise GristmillError(
+            f"none of {everything} prompts has at most {config.max_prompt_tokens} tokens",
+            where="max_prompt_tokens",
+            mend="allow longer ones",
+        )
     heldout = _prompts(config, inputs, "heldout", chat_format, policy.config.context, output)
     heldout = heldout[: config.questions]
 
@@ -162,10 +174,10 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
         models=models,
         # Epsilon as in the papers' code (Huang et al. 2024, detail 8).
         optimizers={
-            "policy": Optimizer(
-                policy, adamw(config.lr, weight_decay=config.weight_decay, epsilon=1e-5)
+            "policy": Optimizer(policy, optimizer_of(config, epsilon=1e-5)),
+            "value": Optimizer(
+                models["value"], optimizer_of(config, lr=config.value_lr, epsilon=1e-5)
             ),
-            "value": Optimizer(models["value"], adamw(config.value_lr, epsilon=1e-5)),
         },
         source=source,
         objective=objective,
@@ -196,7 +208,8 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
         "precision": result.precision.precision,
     }
     save_tuned(output, policy, base, chat_format, config.lora, training)
-    output.counts |= {"prompts": len(prompts), "questions": len(heldout), "steps": result.steps}
+    output.counts |= {"prompts": len(prompts), "prompts_left_out": everything - len(prompts)}
+    output.counts |= {"questions": len(heldout), "steps": result.steps}
     output.figures["ppo.reward.before"] = before.reward
     output.figures["ppo.reward.after"] = after.reward
     output.figures["ppo.reward.gain"] = gain(before, after)

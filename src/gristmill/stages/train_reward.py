@@ -66,7 +66,14 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
     from gristmill.model.lora import merge, save_adapter
     from gristmill.model.scalar import ScalarModel
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import ADAPTER, METRICS, adamw, curve, prepare, save_training
+    from gristmill.stages.tuning import (
+        ADAPTER,
+        METRICS,
+        curve,
+        optimizer_of,
+        prepare,
+        save_training,
+    )
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
@@ -97,7 +104,7 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
     trainer = Trainer(
         output.run,
         models={"reward": model},
-        optimizers={"reward": Optimizer(model, adamw(config.lr, weight_decay=config.weight_decay))},
+        optimizers={"reward": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=objective_of(config.loss),
         schedule=Schedule("linear", steps, min(steps - 1, round(config.warmup * steps))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 class TrainSftConfig(TuningConfig):
     """How long and how fast; see also the settings that all tuning shares."""
 
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """What moves the matrices of the blocks; all else, and adapters, are moved by AdamW."""
     lr: float = Field(1e-3, gt=0)
     """Of AdamW, for all weights (or for the adapters)."""
-    matrix_lr: float = Field(0.012, gt=0)
-    """Of Muon."""
     epochs: float = Field(2.0, gt=0)
     batch: int = Field(8, ge=1)
     """Packed windows in a step."""
@@ -58,8 +54,6 @@ class TrainSftConfig(TuningConfig):
 def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     """A model folder with its chat format. Figures: `sft.stops`, `sft.answers.seen` and `.unseen`
     (right), `sft.invented.unseen`, `sft.unknown.seen` and `.unseen` ("I do not know")."""
-    from dataclasses import replace
-
     from gristmill.align.chats import read_chats
     from gristmill.align.sft import (
         AnswerLoss,
@@ -74,7 +68,7 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, adamw, curve, prepare, save_tuned
+    from gristmill.stages.tuning import METRICS, curve, optimizer_of, prepare, save_tuned
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
@@ -101,13 +95,10 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     warmup = min(steps - 1, round(config.warmup * steps))
 
     prepare(model, config.lora, output.seed)
-    settings = adamw(config.lr, weight_decay=config.weight_decay)
-    if config.optimizer == "muon" and not config.lora.rank:
-        settings = replace(settings, matrix_optimizer="muon", matrix_lr=config.matrix_lr)
     trainer = Trainer(
         output.run,
         models={"policy": model},
-        optimizers={"policy": Optimizer(model, settings)},
+        optimizers={"policy": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=NextToken(),
         schedule=Schedule("linear", steps, warmup),

@@ -40,8 +40,12 @@ class LoraConfig(StageConfig):
 class TuningConfig(StageConfig):
     """What every tuning has."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """What moves the matrices of the blocks; all else, and adapters, are moved by AdamW."""
     lr: float = Field(3e-4, gt=0)
     """Of AdamW, for all weights (or for the adapters)."""
+    matrix_lr: float = Field(0.01, gt=0)
+    """Of Muon."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of the steps in which the rate rises; it falls linearly to 0 afterwards."""
     weight_decay: float = Field(0.0, ge=0)
@@ -55,18 +59,22 @@ class TuningConfig(StageConfig):
     checkpoint_seconds: float = local(60.0, gt=0)
 
 
-def adamw(lr: float, *, weight_decay: float = 0.0, epsilon: float = 1e-8) -> OptimizerSettings:
-    """One rate for everything."""
+def optimizer_of(
+    config: TuningConfig, *, lr: float | None = None, epsilon: float = 1e-8
+) -> OptimizerSettings:
+    """One rate of AdamW for everything (`lr`: another than the config's), or Muon for matrices."""
     from gristmill.train.optimizers import OptimizerSettings
 
+    rate = config.lr if lr is None else lr
+    muon = config.optimizer == "muon" and not config.lora.rank
     return OptimizerSettings(
-        matrix_optimizer="adamw",
-        matrix_lr=lr,
-        embedding_lr=lr,
-        head_lr=lr,
-        other_lr=lr,
-        adapter_lr=lr,
-        weight_decay=weight_decay,
+        matrix_optimizer="muon" if muon else "adamw",
+        matrix_lr=config.matrix_lr if muon else rate,
+        embedding_lr=rate,
+        head_lr=rate,
+        other_lr=rate,
+        adapter_lr=rate,
+        weight_decay=config.weight_decay,
         beta2=0.99,
         epsilon=epsilon,
     )

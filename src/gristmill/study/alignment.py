@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from gristmill.core.artifact import Artifact
+from gristmill.core.figure import figures_to_json
 from gristmill.stages.expansion import Expansion, Place
 from gristmill.stages.stage import (
     Inputs,
@@ -111,6 +112,8 @@ def expand(config: AlignmentConfig, place: Place) -> Expansion:
             inputs["preferences"] = own["preferences"]
         else:
             inputs["reward"] = own["reward"]
+        if method == "chosen":
+            settings["questions"] = 0  # the study asks its own
         if method == "ppo_direct":
             inputs["reward"] = "train.reward@direct"
             # No end is as bad as losing; a lower score would not be one of +1 and -1.
@@ -216,7 +219,7 @@ def alignment(config: AlignmentConfig, inputs: Inputs, output: Output) -> None:
                     "method": one.name,
                     "strength": one.strength,
                     "seeds": one.seeds,
-                    "figures": {key: figure.to_json() for key, figure in one.figures.items()},
+                    "figures": figures_to_json(one.figures),
                 }
                 for one in joined
             ],
