@@ -299,3 +299,17 @@ def test_preferences_by_hand(chain: Chain, tmp_path: Path) -> None:
     }
     assert set(reasons) == {"hand.jsonl:3", "hand.jsonl:4"}
     assert "number of no answer" in reasons["hand.jsonl:4"]
+
+
+def test_preferences_of_ones_own_need_no_answers(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    good = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
+    same = {"prompt": "Why?", "chosen": "No.", "rejected": "No."}
+    file.write_text("\n".join(map(json.dumps, [good, same, {"prompt": "?"}])), encoding="utf-8")
+    made = align_rank.run(RankConfig(files=(str(file),)), {}, Workspace.at(tmp_path / "w"))
+    found, _ = read_preferences(made.path / "train.jsonl")
+    assert [(p.messages[0].content, p.chosen.content) for p in found] == [("Why?", "Because.")]
+    assert made.manifest.counts["own"] == 1 and made.manifest.counts["own_rejected"] == 2
+    assert len((made.path / "rejects" / "files.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(GristmillError, match="nothing to rank"):
+        align_rank.run(RankConfig(), {}, Workspace.at(tmp_path / "w"))

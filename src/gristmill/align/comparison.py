@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, Protocol
 
@@ -150,8 +150,10 @@ def baseline_of(bench: Bench, bar: Progress | None = None) -> Baseline:
 
 
 def measure_reference(bench: Bench, baseline: Baseline, name: str = "sft") -> Measured:
-    """The reference itself as a row: KL 0, against fresh answers of its own."""
-    return measure(Method(name, "", 0, bench.reference), bench, baseline)
+    """The reference itself as a row: against fresh answers of its own, KL 0 by definition."""
+    measured = measure(Method(name, "", 0, bench.reference), bench, baseline)
+    nothing = {key: Figure(0.0) for key in ("kl", "kl_k3", "kl_error")}
+    return replace(measured, figures={**measured.figures, **nothing})
 
 
 def measure(

@@ -44,6 +44,8 @@ _GROUPS = (
 )  # fmt: skip
 """Sections with the verbs that they hold; one that is named whole goes before a prefix."""
 
+_MOST_FIGURES = 40
+
 _TILES = (
     ("base.bits_per_byte", "bits per byte, held out", "lower is better; the model"),
     ("ngram5.bits_per_byte", "bits per byte, 5-gram", "interpolated modified Kneser-Ney"),
@@ -162,11 +164,17 @@ def _stage(stage: StageRecord) -> str:
 def _shown(stage: StageRecord, *, with_figures: bool) -> str:
     shown = stage.shown
     parts = [f"<p>{elements.text(note)}</p>" for note in shown.get("notes", [])]
-    if with_figures and shown.get("figures"):
-        parts.append(elements.figures_table(shown["figures"]))
+    figures = shown.get("figures", {}) if with_figures else {}
+    if 0 < len(figures) <= _MOST_FIGURES:
+        parts.append(elements.figures_table(figures))
     parts += [elements.chart(chart) for chart in shown.get("charts", [])]
     parts += [elements.table(table) for table in shown.get("tables", [])]
     parts += [elements.samples(samples) for samples in shown.get("samples", [])]
+    if len(figures) > _MOST_FIGURES:  # a comparison: its table and pictures say them better
+        parts.append(
+            f"<details><summary>{len(figures)} figures</summary>"
+            f"{elements.figures_table(figures)}</details>"
+        )
     return "".join(parts)
 
 

@@ -22,7 +22,7 @@ from gristmill.stages.stage import (
 )
 
 if TYPE_CHECKING:
-    from gristmill.align.chats import Answers
+    from gristmill.align.chats import Answers, Preference
     from gristmill.align.ranking import HowPaired, Ranked, Scorer
 
 SPLITS = ("train", "heldout")
@@ -38,6 +38,9 @@ class RankConfig(StageConfig):
     by_hand: tuple[str, ...] = content_of(())
     """Rankings by people, JSON Lines: {"id", "ranking": [2, 0, 1]} or {"id", "chosen",
     "rejected"}; in place of a rule."""
+    files: tuple[str, ...] = content_of(())
+    """Preferences that exist already, JSON Lines: {"prompt": ..., "chosen": ..., "rejected": ...},
+    or with "messages" in place of a prompt. They are added as they are; no answers are needed."""
     pairs: Literal["extremes", "all"] = "all"
     """extremes: the best answer against the worst; all: every two that differ by the margin."""
     margin: float = Field(0.05, ge=0)
@@ -58,7 +61,7 @@ class RankConfig(StageConfig):
     kind="preferences",
     config=RankConfig,
     inputs={
-        "answers": Slot("answers"),
+        "answers": Slot("answers", optional=True, help="sampled answers; not needed with --files"),
         "reward": Slot("reward", optional=True, named=True, help="ranks in place of the rule"),
     },
     summary="preferences from sampled answers",
@@ -79,7 +82,11 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.align.rules import load_rule
     from gristmill.core.errors import GristmillError
 
-    answers, reward = inputs["answers"], inputs.get("reward")
+    answers, reward = inputs.get("answers"), inputs.get("reward")
+    if answers is None and not config.files:
+        raise GristmillError(
+            "nothing to rank", mend="give --answers FOLDER, or --files [PREFERENCES.jsonl]"
+        )
     chosen = [reward is not None, config.rule is not None, bool(config.by_hand)]
     if sum(chosen) > 1:
         raise GristmillError(
@@ -90,8 +97,8 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
         scorer = _by_reward(reward, config, output)
     ranked: dict[str, Ranked] = {}
     for split in SPLITS:
-        file = answers.path / f"{split}.jsonl"
-        found, rejects = read_answers(file) if file.is_file() else ([], [])
+        file = answers.path / f"{split}.jsonl" if answers is not None else None
+        found, rejects = read_answers(file) if file is not None and file.is_file() else ([], [])
         output.counts[f"{split}_rejected"] = output.reject(split, rejects)
         scored = found if config.by_hand else with_scores(found, scorer)
         write_records(output.path / "scored" / f"{split}.jsonl", scored)
@@ -103,6 +110,8 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
             ranked[split] = rank(
                 scored, how, "reward" if reward is not None else "rule", output.seed
             )
+        if split == "train" and config.files:
+            ranked[split].preferences += _own(config, output)
         _count(output, split, ranked[split])
         write_records(output.path / f"{split}.jsonl", ranked[split].preferences)
         if scored and split == "train" and not config.by_hand:
@@ -113,7 +122,7 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     if not train:
         raise GristmillError(
             "no preference came out",
-            where=answers.path / "train.jsonl",
+            where=config.files[0] if answers is None else answers.path / "train.jsonl",
             mend="sample more answers, lower the margin, or see rejects",
         )
     for name, figure in preference_figures(train).items():
@@ -121,6 +130,20 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     output.figures["preferences.ties"] = Figure(ranked["train"].counts["ties"])
     output.figures["preferences.heldout"] = Figure(len(ranked["heldout"].preferences))
     output.samples.append(preference_samples(train, "Preferences"))
+
+
+def _own(config: RankConfig, output: Output) -> list[Preference]:
+    """The preferences of the files; two with one id in different files are two all the same."""
+    from gristmill.align.chats import read_preferences
+
+    own: list[Preference] = []
+    for path in config.files:
+        found, rejects = read_preferences(path)
+        own += found
+        output.counts["own_rejected"] = output.counts.get("own_rejected", 0) + len(rejects)
+        output.reject("files", rejects)
+    output.counts["own"] = len(own)
+    return own
 
 
 def _how(config: RankConfig, noise: float) -> HowPaired:
