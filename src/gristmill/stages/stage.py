@@ -14,6 +14,7 @@ and `samples`; hashing, the manifest, caching and the atomic rename are done her
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -331,11 +332,15 @@ def _as_list(value: Any) -> list[str]:
 
 
 def _cells(table: Table) -> dict[str, Any]:
-    rows = [
-        [{"figure": cell.to_json()} if isinstance(cell, Figure) else cell for cell in row]
-        for row in table.rows
-    ]
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
     return {"title": table.title, "columns": list(table.columns), "rows": rows, "note": table.note}
+
+
+def _cell(cell: Any) -> Any:
+    if not isinstance(cell, Figure):
+        return cell
+    # A share of nothing is an empty place, not a number.
+    return None if math.isnan(cell.value) else {"figure": cell.to_json()}
 
 
 def _finite(value: Any) -> Any:

@@ -159,6 +159,7 @@ def _learnt(inputs: Inputs) -> tuple[list[Chat], list[dict[str, str]]]:
     A chosen answer that did not stop teaches nothing here: its end would have to be invented.
     """
     from gristmill.align.chats import Chat, read_chats, read_preferences
+    from gristmill.core.errors import GristmillError
     from gristmill.tokenizer.chat import Message
 
     preferences = inputs.get("preferences")
@@ -176,6 +177,12 @@ def _learnt(inputs: Inputs) -> tuple[list[Chat], list[dict[str, str]]]:
         for pair in pairs
         if pair.chosen.stopped
     }
+    if pairs and not chosen:
+        raise GristmillError(
+            f"none of {len(pairs)} chosen answers ended by itself, so none can be learnt",
+            where=preferences.path / "train.jsonl",
+            mend="sample longer answers, or from a model that was tuned for longer",
+        )
     return list(chosen.values()), rejects
 
 
