@@ -64,11 +64,18 @@ _SHARES = {"choices.accuracy", "sft.stops", "reward.accuracy", "alignment.dpo.wi
 
 
 def render_report(
-    title: str, about: str, stages: Sequence[StageRecord], attribution: Sequence[str]
+    title: str,
+    about: str,
+    stages: Sequence[StageRecord],
+    attribution: Sequence[str],
+    further: Sequence[StageRecord] = (),
 ) -> str:
-    """The whole page as text. `stages` stand in the order in which they ran."""
-    figures = all_figures(stages)
-    sections = _sections(stages)
+    """The whole page as text. `stages` stand in the order in which they ran.
+
+    further: what studies asked for; it counts for lineage, time and memory, and they tell of it.
+    """
+    figures = all_figures(stages, further)
+    sections = _sections(stages, further)
     nav = "".join(
         f'<a href="#s{i}">{elements.text(name)}</a>' for i, (name, _) in enumerate(sections)
     )
@@ -91,12 +98,15 @@ def render_report(
     )
 
 
-def all_figures(stages: Sequence[StageRecord]) -> dict[str, dict[str, Any]]:
+def all_figures(
+    stages: Sequence[StageRecord], further: Sequence[StageRecord] = ()
+) -> dict[str, dict[str, Any]]:
     """Every stage's figures and the total of the recorded times, sorted by name."""
     figures: dict[str, dict[str, Any]] = {}
     for stage in stages:
         figures.update(stage.shown.get("figures", {}))
-    total = Figure(round(sum(stage.seconds for stage in stages), 3), n=len(stages))
+    timed = [*stages, *further]
+    total = Figure(round(sum(stage.seconds for stage in timed), 3), n=len(timed))
     figures["seconds.total"] = dict(total.to_json())
     return dict(sorted(figures.items()))
 
@@ -112,7 +122,9 @@ def _tiles(figures: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str
     return found
 
 
-def _sections(stages: Sequence[StageRecord]) -> list[tuple[str, str]]:
+def _sections(
+    stages: Sequence[StageRecord], further: Sequence[StageRecord]
+) -> list[tuple[str, str]]:
     sections: list[tuple[str, str]] = []
     inspections = [stage for stage in stages if stage.kind == "inspection"]
     if inspections:
@@ -128,8 +140,8 @@ def _sections(stages: Sequence[StageRecord]) -> list[tuple[str, str]]:
     others = [s for s in stages if s.name not in grouped and s.kind != "report"]
     if others:
         sections.append(("Further stages", "".join(_stage(stage) for stage in others)))
-    sections.append(("How it was made", _lineage(stages) + _cost(stages)))
-    everything = elements.figures_table(all_figures(stages))
+    sections.append(("How it was made", _lineage([*stages, *further]) + _cost([*stages, *further])))
+    everything = elements.figures_table(all_figures(stages, further))
     sections.append(
         ("All figures", f"<details><summary>as in figures.json</summary>{everything}</details>")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import write_json, write_text_atomic
 from gristmill.report.page import StageRecord, all_figures, render_report
@@ -30,19 +32,39 @@ class ReportConfig(StageConfig):
     publishes=("report.html", "figures.json"),
 )
 def report(config: ReportConfig, inputs: Inputs, output: Output) -> None:
-    records = [_record(artifact) for artifact in inputs.many("artifacts")]
+    told = inputs.many("artifacts")
+    records = [_record(artifact) for artifact in told]
+    further = [_record(artifact, f" for {study}") for artifact, study in asked_for(told)]
     attribution = [line for artifact in inputs.many("artifacts") for line in _attribution(artifact)]
-    page = render_report(config.title, config.about, records, attribution)
+    page = render_report(config.title, config.about, records, attribution, further)
     write_text_atomic(output.path / "report.html", page)
-    write_json(output.path / "figures.json", all_figures(records))
+    write_json(output.path / "figures.json", all_figures(records, further))
     output.counts["stages"] = len(records)
 
 
-def _record(artifact: Artifact) -> StageRecord:
+def asked_for(told: Sequence[Artifact]) -> list[tuple[Artifact, str]]:
+    """What the studies among these artifacts had made for themselves, with the study's name."""
+    known = {artifact.name for artifact in told}
+    found: list[tuple[Artifact, str]] = []
+
+    def walk(artifact: Artifact, study: str) -> None:
+        for _, below in artifact.inputs():
+            if below.name not in known:
+                known.add(below.name)
+                walk(below, study)
+                found.append((below, study))
+
+    for artifact in told:
+        if artifact.kind == "comparison" and artifact.stage.startswith("study."):
+            walk(artifact, artifact.stage)
+    return found
+
+
+def _record(artifact: Artifact, suffix: str = "") -> StageRecord:
     manifest = artifact.manifest
     shown = artifact.read_json(PRESENTATION) if (artifact.path / PRESENTATION).exists() else {}
     return StageRecord(
-        name=manifest.stage,
+        name=manifest.stage + suffix,
         kind=manifest.kind,
         summary=STAGES.get(manifest.stage.replace(".", " "), ("", ""))[1],
         key=manifest.key,
