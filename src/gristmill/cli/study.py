@@ -31,12 +31,12 @@ Runs a recipe at several settings of a key and several seeds, and tells what the
 change does to each figure: paired by seed, with 95% intervals. What a setting
 does not touch runs once. After Ctrl-C the same command goes on.
 
-  --vary KEY=A,B     a key and its values, as YAML; a whole stage is on, off or a
-                     mapping: data.quality=on,off. The first value is what the
+  --vary KEY=A,B     a key and its values, as YAML; a whole stage is on, off or
+                     a mapping: data.quality=on,off. The first value is what the
                      others are compared with. Given twice: every combination
   --seeds N          runs of each setting (3)
-  --reseed NAME      which stages each seed draws anew: those whose name begins so
-                     (train), or all
+  --reseed NAME      which stages each seed draws anew: those whose name begins
+                     so (train), or all
   --figure NAME      compare this figure only, of any stage; may be given again
                      (all figures of the recipe's evaluations)
   --until STAGE      the last stage of each run

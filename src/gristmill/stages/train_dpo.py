@@ -65,13 +65,20 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.seeds import derive_seed
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, optimizer_of, prepare, save_tuned
+    from gristmill.stages.tuning import (
+        METRICS,
+        optimizer_of,
+        prepare,
+        save_tuned,
+        schedule_of,
+        settings_of,
+        training_of,
+    )
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
     from gristmill.train.optimizers import Optimizer
-    from gristmill.train.schedules import Schedule
-    from gristmill.train.trainer import Settings, Trainer
+    from gristmill.train.trainer import Trainer
 
     base = inputs["model"].path
     chat_format = ChatFormat.load(base, Tokenizer.load(base))
@@ -104,29 +111,14 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
         optimizers={"policy": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=objective,
-        schedule=Schedule("linear", steps, min(steps - 1, round(config.warmup * steps))),
-        settings=Settings(
-            seed=output.seed,
-            micro_batch=config.micro_batch,
-            clip=config.clip,
-            precision=config.precision,
-            checkpoint_seconds=config.checkpoint_seconds,
-        ),
+        schedule=schedule_of(config, steps),
+        settings=settings_of(config, output.seed),
         checks=[StartsAtReference(objective)],
         title="train dpo",
     )
     result = trainer.fit()
-    training = {
-        "method": "dpo",
-        "strength": {"beta": config.beta},
-        "form": config.form,
-        "models_held": 1,
-        "base_content": inputs["model"].content,
-        "steps": result.steps,
-        "tokens": result.tokens,
-        "skipped": result.skipped,
-        "precision": result.precision.precision,
-    }
+    training = training_of(result, "dpo", {"beta": config.beta}, models=1)
+    training |= {"form": config.form, "base_content": inputs["model"].content}
     save_tuned(output, model, base, chat_format, config.lora, training)
     output.counts.update(
         pairs=len(found.train),

@@ -105,13 +105,20 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.model.device import choose_device
     from gristmill.model.lora import disabled
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, optimizer_of, prepare, save_tuned
+    from gristmill.stages.tuning import (
+        METRICS,
+        optimizer_of,
+        prepare,
+        save_tuned,
+        schedule_of,
+        settings_of,
+        training_of,
+    )
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
     from gristmill.train.optimizers import Optimizer
-    from gristmill.train.schedules import Schedule
-    from gristmill.train.trainer import Settings, Trainer
+    from gristmill.train.trainer import Trainer
 
     base, device = inputs["model"].path, choose_device(output.execution.device)
     chat_format = ChatFormat.load(base, Tokenizer.load(base))
@@ -181,32 +188,19 @@ def train_ppo(config: TrainPpoConfig, inputs: Inputs, output: Output) -> None:
         },
         source=source,
         objective=objective,
-        schedule=Schedule("linear", steps, min(steps - 1, round(config.warmup * steps))),
-        settings=Settings(
-            seed=output.seed,
-            micro_batch=config.micro_batch,
-            clip=config.clip,
-            precision=config.precision,
-            checkpoint_seconds=config.checkpoint_seconds,
-        ),
+        schedule=schedule_of(config, steps),
+        settings=settings_of(config, output.seed),
         checks=[NoDropout(), FirstRatioIsOne(objective.ratio)],
         title="train ppo",
     )
     result = trainer.fit()
     after = evaluate()
-    training = {
-        "method": "ppo_direct" if reward.form == "direct" else "ppo",
-        "strength": {"beta": config.beta, "target_kl": config.target_kl},
-        # And the reward model.
-        "models_held": len(models) + 1,
-        "kl_estimator": config.kl,
-        "beta": source.beta,
-        "base_content": inputs["model"].content,
-        "steps": result.steps,
-        "tokens": result.tokens,
-        "skipped": result.skipped,
-        "precision": result.precision.precision,
-    }
+    method = "ppo_direct" if reward.form == "direct" else "ppo"
+    strength = {"beta": config.beta, "target_kl": config.target_kl}
+    # And the reward model.
+    training = training_of(result, method, strength, models=len(models) + 1)
+    training |= {"kl_estimator": config.kl, "beta": source.beta}
+    training |= {"base_content": inputs["model"].content}
     save_tuned(output, policy, base, chat_format, config.lora, training)
     output.counts |= {"prompts": len(prompts), "prompts_left_out": everything - len(prompts)}
     output.counts |= {"questions": len(heldout), "steps": result.steps}

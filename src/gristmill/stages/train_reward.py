@@ -73,13 +73,15 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
         optimizer_of,
         prepare,
         save_training,
+        schedule_of,
+        settings_of,
+        training_of,
     )
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
     from gristmill.train.optimizers import Optimizer
-    from gristmill.train.schedules import Schedule
-    from gristmill.train.trainer import Settings, Trainer
+    from gristmill.train.trainer import Trainer
 
     base = inputs["model"].path
     chat_format = ChatFormat.load(base, Tokenizer.load(base))
@@ -107,14 +109,8 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
         optimizers={"reward": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=objective_of(config.loss),
-        schedule=Schedule("linear", steps, min(steps - 1, round(config.warmup * steps))),
-        settings=Settings(
-            seed=output.seed,
-            micro_batch=config.micro_batch,
-            clip=config.clip,
-            precision=config.precision,
-            checkpoint_seconds=config.checkpoint_seconds,
-        ),
+        schedule=schedule_of(config, steps),
+        settings=settings_of(config, output.seed),
         probes=[HeldoutPairs(watched, config.loss, every=max(1, steps // 8))],
         title="train reward",
     )
@@ -130,19 +126,8 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
     reward.normalisation = Normalisation.fit(raw)
     reward.save(output.path, base, pad_id=chat_format.pad_id)
     chat_format.save(output.path)
-    save_training(
-        output,
-        {
-            "method": "reward",
-            "strength": {"epochs": config.epochs},
-            "models_held": 1,
-            "base_content": inputs["model"].content,
-            "steps": result.steps,
-            "tokens": result.tokens,
-            "skipped": result.skipped,
-            "precision": result.precision.precision,
-        },
-    )
+    training = training_of(result, "reward", {"epochs": config.epochs}, models=1)
+    save_training(output, training | {"base_content": inputs["model"].content})
     output.counts.update(
         pairs=source.rows,
         heldout=len(found.heldout),

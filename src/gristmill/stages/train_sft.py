@@ -68,14 +68,22 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
-    from gristmill.stages.tuning import METRICS, curve, optimizer_of, prepare, save_tuned
+    from gristmill.stages.tuning import (
+        METRICS,
+        curve,
+        optimizer_of,
+        prepare,
+        save_tuned,
+        schedule_of,
+        settings_of,
+        training_of,
+    )
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
     from gristmill.train.objectives import NextToken
     from gristmill.train.optimizers import Optimizer
-    from gristmill.train.schedules import Schedule
-    from gristmill.train.trainer import Settings, Trainer
+    from gristmill.train.trainer import Trainer
 
     base, chats = inputs["model"].path, inputs["chats"].path
     tokenizer = Tokenizer.load(base)
@@ -92,7 +100,6 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     watched = make_rows(heldout[: config.questions or 300], chat_format, context).rows
     source = SftSource(windows, batch=config.batch, seed=derive_seed(output.seed, "data"))
     steps = source.steps_for(config.epochs)
-    warmup = min(steps - 1, round(config.warmup * steps))
 
     prepare(model, config.lora, output.seed)
     trainer = Trainer(
@@ -101,14 +108,8 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
         optimizers={"policy": Optimizer(model, optimizer_of(config))},
         source=source,
         objective=NextToken(),
-        schedule=Schedule("linear", steps, warmup),
-        settings=Settings(
-            seed=output.seed,
-            micro_batch=config.micro_batch,
-            clip=config.clip,
-            precision=config.precision,
-            checkpoint_seconds=config.checkpoint_seconds,
-        ),
+        schedule=schedule_of(config, steps),
+        settings=settings_of(config, output.seed),
         probes=(
             [AnswerLoss(pack(watched, context, pad_id=pad, end_id=end), every=max(1, steps // 8))]
             if watched
@@ -122,15 +123,8 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
         title="train sft",
     )
     result = trainer.fit()
-    training = {
-        "method": "sft" if inputs.get("preferences") is None else "chosen",
-        "strength": {"epochs": config.epochs},
-        "models_held": 1,
-        "steps": result.steps,
-        "tokens": result.tokens,
-        "skipped": result.skipped,
-        "precision": result.precision.precision,
-    }
+    method = "sft" if inputs.get("preferences") is None else "chosen"
+    training = training_of(result, method, {"epochs": config.epochs}, models=1)
     save_tuned(output, model, base, chat_format, config.lora, training)
     output.counts.update(
         chats=len(made.rows), rejected=len(rejects) + len(made.rejects), windows=len(windows),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gristmill.model.transformer import Transformer
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.train.optimizers import OptimizerSettings
+    from gristmill.train.schedules import Schedule
+    from gristmill.train.trainer import Result, Settings
 
 METRICS = "metrics.jsonl"
 TRAINING = "training.json"
@@ -78,6 +80,39 @@ def optimizer_of(
         beta2=0.99,
         epsilon=epsilon,
     )
+
+
+def schedule_of(config: TuningConfig, steps: int) -> Schedule:
+    """A rise over the warm-up's share of the steps, then a straight fall to 0."""
+    from gristmill.train.schedules import Schedule
+
+    return Schedule("linear", steps, min(steps - 1, round(config.warmup * steps)))
+
+
+def settings_of(config: TuningConfig, seed: int) -> Settings:
+    """How the trainer is to work."""
+    from gristmill.train.trainer import Settings
+
+    return Settings(
+        seed=seed,
+        micro_batch=config.micro_batch,
+        clip=config.clip,
+        precision=config.precision,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def training_of(result: Result, method: str, strength: Mapping[str, Any], models: int) -> Any:
+    """The content of `training.json`; `models`: held in memory at once while it was trained."""
+    return {
+        "method": method,
+        "strength": dict(strength),
+        "models_held": models,
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "skipped": result.skipped,
+        "precision": result.precision.precision,
+    }
 
 
 def prepare(model: nn.Module, lora: LoraConfig, seed: int) -> None:
