@@ -15,6 +15,8 @@ from gristmill.align.comparison import (
     Bench,
     Measured,
     Method,
+    _blocks,
+    _Scored,
     baseline_of,
     measure,
     measure_best_of_n,
@@ -28,6 +30,7 @@ from gristmill.align.comparison_results import (
     reward_chart,
     win_chart,
 )
+from gristmill.align.drawing import Drawn
 from gristmill.align.reward import RewardModel
 from gristmill.align.side_by_side import Speaker, asks_on, side_by_side
 from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
@@ -123,6 +126,10 @@ def test_kl_is_that_of_the_distributions(
     assert kl > 0.01
     for key, tolerance in (("kl", 0.15), ("kl_k3", 0.1)):
         assert found.figures[key].value == pytest.approx(kl, rel=tolerance), key
+    # The standard error is that of the mean: some half of the interval over 1.96.
+    low, high = found.figures["kl"].low, found.figures["kl"].high
+    assert low is not None and high is not None
+    assert found.figures["kl_error"].value == pytest.approx((high - low) / 3.92, rel=0.25)
     entropy = found.figures["entropy"].value
     assert 0 < entropy < math.log(tokenizer.vocab_size)
 
@@ -176,6 +183,14 @@ def test_best_of_n_over_one_run_of_samples(tokenizer: Tokenizer, bench: Bench) -
     with pytest.raises(GristmillError):
         other = replace(methods[0], engine=Engine(build(tokenizer, 1)))
         measure_best_of_n([methods[1], other], bench, baseline)
+
+
+def test_the_gold_picks_nothing() -> None:
+    answers = [Answer(str(n)) for n in range(4)]
+    drawn = Drawn([], [], [], [answers], 0.0)
+    proxy, gold = np.array([[1.0, 2.0, 4.0, 3.0]]), np.array([[9.0, 1.0, 1.0, 9.0]])
+    (picked,) = _blocks(_Scored(drawn, proxy, gold, np.full((1, 4), 0.25)), 2)
+    assert [answer.content for answer in picked] == ["1", "2"]
 
 
 def test_an_answer_without_an_end_may_have_a_fixed_proxy(bench: Bench) -> None:

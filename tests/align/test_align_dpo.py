@@ -27,7 +27,7 @@ from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
 from gristmill.train.interfaces import Moment, Share, State
 from gristmill.train.metrics import read_metrics
 from gristmill.train.optimizers import Optimizer, OptimizerSettings
-from gristmill.train.precision import Choice
+from gristmill.train.precision import Choice, Computing
 from gristmill.train.schedules import Schedule
 from gristmill.train.trainer import Settings, Trainer
 
@@ -108,6 +108,32 @@ def test_log_probabilities_are_of_the_answer_and_its_end_alone() -> None:
             assert value == pytest.approx(expected, abs=1e-4)
     both = pair_log_probabilities(model, pairs)
     assert np.allclose(both, found.numpy(), atol=1e-4)
+
+
+class Dropping(torch.nn.Module):
+    """Drops half of what a layer gives while it trains."""
+
+    def __init__(self, inner: torch.nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        return torch.dropout(self.inner(*arguments, **named), 0.5, self.training)
+
+
+def test_what_is_read_beforehand_is_read_in_eval_mode() -> None:
+    pairs = pairs_of(5)
+    expected = pair_log_probabilities(model_of().eval(), pairs)
+    model = model_of()
+    for layer in model.model.layers:
+        layer.mlp = Dropping(layer.mlp)
+    model.train()
+    assert pair_log_probabilities(model, pairs) == pytest.approx(expected, abs=1e-4)
+    computing = Computing(lambda tensors, models: None, {"policy": model}, "fp32")  # type: ignore[arg-type,return-value]
+    source = DpoSource(pairs, batch=5, seed=5)
+    source.next(Moment(0, 0, Share(), {"policy": model}, computing.look))
+    assert source.reference_PS is not None and model.training
+    assert source.reference_PS.numpy() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -280,6 +306,34 @@ def test_it_learns_what_was_preferred(tmp_path: Path, rank: int) -> None:
         with disabled(model):
             again = evaluate_dpo(model, reference, held, beta=0.1)
         assert again.margin.value == 0.0 and again.chosen_change.value == 0.0
+
+
+@pytest.mark.parametrize("form", ["dpo", "ipo", "length_normalised"])
+def test_what_is_logged_and_judged_is_of_the_sides_it_says(form: Any) -> None:
+    pairs, policy, old = pairs_of(9), model_of(2).eval(), model_of()
+    own, reference = (pair_log_probabilities(model, pairs) for model in (policy, old))
+    ratio = own - reference
+    lengths = np.array([[len(pair.chosen), len(pair.rejected)] for pair in pairs])
+    assert (lengths[:, 0] != lengths[:, 1]).any()
+    rewards = 0.5 * ratio / (lengths if form == "length_normalised" else 1)
+    margin = rewards[:, 0] - rewards[:, 1]
+    tensors = stack_pairs(pairs)
+    tensors["reference_PS"] = torch.from_numpy(reference).float()
+    found = Dpo(beta=0.5, form=form)(tensors, {"policy": policy})
+    logged = {name: float(a) / float(b) for name, (a, b) in found.metrics.items()}
+    for name, expected in (
+        ("chosen_log_probability", own[:, 0]),
+        ("rejected_log_probability", own[:, 1]),
+        ("chosen_reward", rewards[:, 0]),
+        ("rejected_reward", rewards[:, 1]),
+        ("margin", margin),
+        ("accuracy", margin > 0),
+    ):
+        assert logged[name] == pytest.approx(float(expected.mean()), abs=1e-3), name
+    judged = evaluate_dpo(own, reference, pairs, beta=0.5, form=form)
+    assert judged.margin.value == pytest.approx(float(margin.mean()))
+    assert judged.chosen_log_probability.value == pytest.approx(float(own[:, 0].mean()))
+    assert judged.rejected_change.value == pytest.approx(float(ratio[:, 1].mean()))
 
 
 def test_the_added_cross_entropy_holds_up_the_chosen_answers(tmp_path: Path) -> None:

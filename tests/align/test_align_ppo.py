@@ -17,11 +17,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import ppo_world as world
 
-from gristmill.align import losses
-from gristmill.align.policy_evaluation import Asking, evaluate_policy, gain, measure_kl
+from gristmill.align import losses, ppo, ppo_source
+from gristmill.align.policy_evaluation import (
+    Asking,
+    evaluate_policy,
+    gain,
+    measure_kl,
+    sequence_kl,
+)
 from gristmill.align.ppo import PpoSettings
 from gristmill.align.ppo_source import PpoSource
-from gristmill.align.rollouts import lay_out
+from gristmill.align.rollouts import answer_log_probabilities, answer_values, lay_out
 from gristmill.core.errors import GristmillError, Retryable
 from gristmill.infer.engine import Engine
 from gristmill.model.lora import add_adapters, disabled
@@ -180,6 +186,65 @@ def test_rewards_advantages_and_returns_of_a_roll_out() -> None:
     assert batch.tokens == int(tensors["length_B"].sum())
 
 
+@pytest.mark.parametrize(
+    ("kl", "gamma", "lam", "white"),
+    [("k1", 1.0, 1.0, False), ("k3", 0.9, 0.5, False), ("k1", 1.0, 0.95, True)],
+)
+def test_the_kl_of_each_token_is_taken_off_at_the_beta_of_the_iteration(
+    kl: Any, gamma: float, lam: float, white: bool
+) -> None:
+    settings = replace(
+        world.SETTINGS, epochs=1, minibatches=1, whiten_advantages=False, kl=kl, gamma=gamma,
+        lam=lam, whiten_rewards=white,
+    )  # fmt: skip
+    models = {**world.models(), "reference": world.policy(2)}
+    computing = Computing(lambda tensors, models: None, models, "fp32")  # type: ignore[arg-type,return-value]
+    drawn, betas = source(settings), []
+    for _ in range(2):
+        betas.append(drawn.beta)
+        batch = drawn.next(Moment(0, 0, Share(), models, computing.look))
+        tensors, real = batch.tensors, batch.tensors["mask_BT"] > 0
+        about = (tensors["tokens_BL"], tensors["mask_BT"])
+        with torch.no_grad():
+            log_ref = answer_log_probabilities(models["reference"], *about, temperature=0.8)  # type: ignore[arg-type]
+        k1 = tensors["old_log_p_BT"] - log_ref
+        k3 = torch.exp(-k1) - 1 + k1
+        assert bool((k1[real] < 0).any())  # and is not clamped
+        rewards = -betas[-1] * (k1 if kl == "k1" else k3) * real
+        for row, length in enumerate(tensors["length_B"].tolist()):
+            conversation = tensors["tokens_BL"][row, :length].tolist()
+            ended = conversation[-1] == world.END
+            rewards[row, length - 2] += world.score([conversation])[0] if ended else -3.0
+        if white:
+            mean, deviation = rewards[real].mean(), rewards[real].std(unbiased=False)
+            rewards = ((rewards - mean) / deviation + mean) * real
+        values = tensors["old_values_BT"]
+        for row in range(8):
+            advantage = following = 0.0
+            for t in reversed(real[row].nonzero()[:, 0].tolist()):
+                delta = float(rewards[row, t] + gamma * following - values[row, t])
+                advantage, following = delta + gamma * lam * advantage, float(values[row, t])
+                assert float(tensors["advantages_BT"][row, t]) == pytest.approx(advantage, abs=1e-4)
+                assert float(tensors["returns_BT"][row, t]) == pytest.approx(
+                    advantage + following, abs=1e-4
+                )
+        # What is logged is nats a sequence, of k1 whichever is trained on.
+        sums = (k1 * real).sum(dim=1)
+        returns = tensors["returns_BT"][real]
+        left = (returns - values[real]).var(unbiased=False) / returns.var(unbiased=False)
+        for name, expected in (
+            ("kl", sums.mean()),
+            ("kl_k3", (k3 * real).sum(dim=1).mean()),
+            ("kl_error", sums.std() / math.sqrt(8)),
+            ("explained_variance", 1 - left),
+            ("beta", betas[-1]),
+        ):
+            assert batch.metrics[name] == pytest.approx(float(expected), abs=1e-4), name
+        after = losses.adapted_beta(betas[-1], float(sums.mean()), 0.5, 8, 100.0)
+        assert drawn.beta == pytest.approx(after)
+    assert betas[0] == 0.1 != betas[1]
+
+
 def test_advantages_are_white_over_the_iteration() -> None:
     settings = replace(world.SETTINGS, epochs=1, minibatches=1)
     tensors = source(settings).next(moment()).tensors
@@ -198,6 +263,65 @@ def test_each_pass_uses_each_row_once_and_is_shuffled_anew() -> None:
     assert sorted(keys[0]) == sorted(keys[1]) == sorted(keys[2])
     assert keys[0] != keys[1] and keys[1] != keys[2]
     assert len(set(keys[0])) == 8
+
+
+def test_the_first_epoch_reads_the_rows_in_the_parts_of_the_old_log_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a product gives may depend on its shape: the ratio 1 rests on this, whatever the machine.
+    def noting(module: Any, name: str) -> list[list[list[int]]]:
+        seen: list[list[list[int]]] = []
+        real = getattr(module, name)
+
+        def call(model: Any, tokens_BL: torch.Tensor, *rest: Any, **named: Any) -> Any:
+            seen.append(tokens_BL.tolist())
+            return real(model, tokens_BL, *rest, **named)
+
+        monkeypatch.setattr(module, name, call)
+        return seen
+
+    before, learnt = (
+        noting(ppo_source, "answer_statistics"), noting(ppo, "answer_log_probabilities")
+    )  # fmt: skip
+    trainer = world.trainer(tmp_path, 2, settings=replace(world.SETTINGS, epochs=1))
+    trainer._checks = []
+    trainer.fit()
+    assert [len(part) for part in before] == [3, 1, 3, 1]
+    assert before == learnt
+
+
+def test_the_objective_clips_and_logs_as_it_is_told() -> None:
+    settings = replace(world.SETTINGS, clip=0.1, value_clip=0.05, value_weight=0.7)
+    tensors = dict(source(replace(settings, epochs=1, minibatches=1)).next(moment()).tensors)
+    mask, models = tensors["mask_BT"], world.models()
+    with torch.no_grad():
+        log_p = answer_log_probabilities(
+            models["policy"],
+            tensors["tokens_BL"],
+            mask,
+            temperature=0.8,  # type: ignore[arg-type]
+        )
+        values = answer_values(models["value"], tensors["tokens_BL"], mask)
+    old, old_values = log_p - 0.3 * mask, values + 0.2 * mask
+    tensors |= {"old_log_p_BT": old, "old_values_BT": old_values}
+    found = ppo.Ppo(settings)(tensors, models)
+    policy = losses.policy_loss(log_p, old, tensors["advantages_BT"], mask, clip=0.1)
+    value = losses.value_loss(values, old_values, tensors["returns_BT"], mask, clip=0.05).sum()
+    total = float(policy.loss.sum() + 0.7 * value)
+    assert float(found.total.detach()) == pytest.approx(total, rel=1e-4)
+    assert float(found.count) == float(mask.sum())
+    logged = {name: float(a) / float(b) for name, (a, b) in found.metrics.items()}
+    gap = math.exp(0.3) - 1
+    assert logged["ratio"] == pytest.approx(1 + gap, abs=1e-4)
+    assert logged["ratio_variance"] == pytest.approx(gap**2, abs=1e-4)
+    assert logged["approximate_kl"] == pytest.approx(gap - 0.3, abs=1e-4)
+    assert logged["clip_fraction"] == pytest.approx(
+        float((policy.clipped * mask).sum() / mask.sum())
+    )
+    assert 0 < logged["clip_fraction"] < 1 and logged["value_clip_fraction"] == 1.0
+    near = {**tensors, "old_values_BT": values + 0.04 * mask}
+    fraction, _ = ppo.Ppo(settings)(near, models).metrics["value_clip_fraction"]
+    assert float(fraction) == 0.0
 
 
 def test_prompts_come_once_each_before_any_comes_again() -> None:
@@ -277,6 +401,16 @@ def test_the_kl_of_fresh_samples_is_the_exact_one() -> None:
     assert abs(found.value - exact) < 2 * (found.high - found.low)
     spread = math.sqrt(float((log_p.exp() * (log_p - log_q - exact) ** 2).sum()) / 3000)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
+
+
+def test_the_kl_is_of_whole_answers() -> None:
+    prompt, answers = [5, 3], [_answer([4, 7, 9], [-1.0, -2.0, -0.5]), _answer([6], [-3.0])]
+    reference = Engine(world.policy())
+    found = sequence_kl(reference, [prompt] * 2, answers, temperature=0.8)
+    for kl, answer in zip(found, answers, strict=True):
+        (scores,) = reference.score_tokens([[*prompt, *answer.tokens]], temperature=0.8)
+        expected = sum(answer.log_probabilities) - float(scores[1:].sum())
+        assert float(kl) == pytest.approx(expected, abs=1e-4)
 
 
 def test_settings_that_cannot_work_are_refused() -> None:

@@ -105,6 +105,9 @@ def test_the_ratio_is_clipped_where_it_would_go_too_far() -> None:
     assert torch.allclose(terms.loss, torch.tensor([[-1.2, 1.5, -0.5, 0.8]]))
     assert terms.clipped.tolist() == [[True, False, False, True]]
     assert torch.allclose(terms.ratio, torch.tensor([[1.5, 1.5, 0.5, 0.5]]))
+    half = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    terms = losses.policy_loss(new, old, advantages, half, clip=0.2)
+    assert torch.allclose(terms.loss, torch.tensor([[-1.2, 1.5, 0.0, 0.0]]))
 
 
 def test_the_value_loss_is_the_larger_of_plain_and_clipped() -> None:

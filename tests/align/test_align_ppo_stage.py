@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from gristmill.align.chats import Chat, write_records
+from gristmill.align import checks
+from gristmill.align.chats import Chat, read_chats, write_records
+from gristmill.align.ppo import PpoSettings
 from gristmill.align.ppo_source import PpoSource
 from gristmill.align.reward import Normalisation, RewardModel
 from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
@@ -19,13 +21,15 @@ from gristmill.core.errors import Retryable
 from gristmill.model.scalar import ScalarModel
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model, save_model
-from gristmill.stages.train_ppo import TrainPpoConfig, train_ppo
+from gristmill.stages.train_ppo import TrainPpoConfig, _value_model, train_ppo
 from gristmill.stages.tuning import LoraConfig
 from gristmill.stages.workspace import Workspace
 from gristmill.tokenizer.chat import ChatFormat, Message
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
+from gristmill.train import trainer
 from gristmill.train.metrics import read_metrics
+from gristmill.train.trainer import Trainer
 
 CONFIG = TrainPpoConfig(
     iterations=3, rollouts=16, max_tokens=12, questions=20, lr=3e-3, value_lr=3e-3, value_warmup=0,
@@ -116,7 +120,15 @@ def test_it_writes_an_assistant_with_its_figures(
     assert figures["ppo.reward.gain"]["value"] == pytest.approx(
         figures["ppo.reward.after"]["value"] - figures["ppo.reward.before"]["value"]
     )
-    assert figures["ppo.kl"]["value"] != 0.0
+    assert figures["ppo.kl"]["value"] > 1e-3
+    # The questions are the held-out ones.
+    chat_format = ChatFormat.load(made.path, Tokenizer.load(made.path))
+    heldout, _ = read_chats(inputs["chats"].path / "heldout.jsonl")
+    asked = [
+        chat_format.tokenizer.decode(chat_format.prompt(chat.prompt), skip_special=True)
+        for chat in heldout[:10]
+    ]
+    assert [row["prompt"] for row in shown["samples"][0]["rows"]] == asked
     assert figures["ppo.beta"]["value"] == training["beta"] != 0.1
     assert 0.0 <= figures["ppo.ended"]["value"] <= 1.0
     assert len(shown["charts"]) == 5 and len(shown["samples"][0]["rows"]) == 10
@@ -128,6 +140,47 @@ def test_it_writes_an_assistant_with_its_figures(
     if reward == "direct":
         # Each of 16 answers counts +1 or -1, unended ones -1 too.
         assert all(-1 <= score <= 1 and (16 * score) % 2 == 0 for score in scores)
+
+
+def test_the_stage_asks_for_the_checks_and_the_papers_settings(
+    inputs: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Any] = {}
+
+    class Noting(Trainer):
+        def __init__(self, run: Any, **parts: Any) -> None:
+            made.update(parts)
+            super().__init__(run, **parts)
+
+    monkeypatch.setattr(trainer, "Trainer", Noting)
+    given = {"ratio_clip": 0.11, "value_clip": 0.12, "gamma": 0.97, "lam": 0.9, "kl": "k3"}
+    config = CONFIG.model_copy(update={**given, "iterations": 1})
+    train_ppo.run(config, chosen(inputs), Workspace.at(tmp_path))
+    assert {check.name for check in made["checks"]} == {checks.FIRST_RATIO, checks.NO_DROPOUT}
+    settings = made["objective"].settings
+    assert (settings.clip, settings.value_clip) == (0.11, 0.12)
+    assert (settings.gamma, settings.lam, settings.kl) == (0.97, 0.9, "k3")
+    assert settings.missing_end_score == -3.0
+    for role in ("policy", "value"):
+        assert made["optimizers"][role]._adamw.defaults["eps"] == 1e-5, role
+
+
+def test_the_papers_defaults() -> None:
+    config = TrainPpoConfig()
+    assert (config.ratio_clip, config.value_clip, config.gamma, config.lam) == (0.2, 0.2, 1.0, 0.95)
+    settings = PpoSettings()
+    assert (settings.clip, settings.value_clip, settings.gamma, settings.lam) == (
+        0.2, 0.2, 1.0, 0.95,
+    )  # fmt: skip
+    assert config.kl == settings.kl == "k1" and config.temperature == settings.temperature == 1.0
+
+
+def test_the_value_model_speaks_in_the_scale_of_the_rewards(inputs: dict[str, Artifact]) -> None:
+    reward = RewardModel.load(inputs["reward"].path)
+    tokens_BT = torch.arange(12).view(2, 6)
+    raw_BT = reward.model(tokens_BT).detach()
+    assert torch.allclose(_value_model(reward)(tokens_BT), raw_BT / 2.0, atol=1e-6)
+    assert torch.equal(reward.model(tokens_BT), raw_BT)  # a copy
 
 
 def test_a_stopped_stage_goes_on_to_the_same_artifact(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from pathlib import Path
@@ -219,6 +220,52 @@ def test_direct_learns_the_other_answer_with_the_right_sign() -> None:
         PairSource([pairs[2]], batch=4, seed=0, form="direct")
 
 
+def test_both_labels_of_direct_weigh_the_same(chat: ChatFormat) -> None:
+    won = [Pair((1,), (2, n), (3,), "rejected") for n in range(3)]
+    source = PairSource([*won, Pair((1,), (4,), (5,), "chosen")], batch=4, seed=0, form="direct")
+    tensors = source.next(moment()).tensors
+    labels, weights = tensors["label_P"].tolist(), tensors["weight_P"].tolist()
+    said = {1.0: pytest.approx(4 / 6), -1.0: pytest.approx(4 / 2)}
+    assert sorted(labels) == [-1.0, 1.0, 1.0, 1.0]
+    assert weights == [said[label] for label in labels]
+    model = scalar(chat).eval()
+    ids, last = tensors["tokens_PST"][:, 0], tensors["last_PS"][:, 0]
+    scores = scores_at(model, ids, last).tolist()
+    each = [math.log1p(math.exp(-a * b)) for a, b in zip(labels, scores, strict=True)]
+    found = Direct()(tensors, {"reward": model})
+    total = sum(a * b for a, b in zip(each, weights, strict=True))
+    assert float(found.total.detach()) == pytest.approx(total, abs=1e-5)
+    assert float(found.count) == pytest.approx(4.0)
+    right = sum(w for a, b, w in zip(labels, scores, weights, strict=True) if a * b > 0)
+    assert float(found.metrics["accuracy"][0]) == pytest.approx(right)
+    # Where a part of the rows is looked at, so is their weight alone.
+    part = Direct()({name: tensor[:1] for name, tensor in tensors.items()}, {"reward": model})
+    assert float(part.count) == pytest.approx(weights[0])
+
+
+def test_equal_conversations_are_read_once_and_all_get_their_scores(chat: ChatFormat) -> None:
+    model = scalar(chat).eval()
+    reward, read = RewardModel(model, "bradley_terry"), []
+    model.register_forward_pre_hook(lambda _, given: read.append(given[0].shape[0]))
+    first, second, third = (2, 3, 4), (5, 3, 4), (6, 7)
+    alone = {ids: float(reward.raw([ids])[0]) for ids in (first, second, third)}
+    assert len(set(alone.values())) == 3
+    read.clear()
+    asked = [third, first, second, first, third, third]
+
+    class Counting:
+        total = 0.0
+
+        def advance(self, amount: float = 1.0) -> None:
+            self.total += amount
+
+    bar = Counting()
+    found = reward.raw(asked, progress=bar)  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx([alone[ids] for ids in asked], abs=1e-5)
+    assert bar.total == len(asked)
+    assert sum(read) == 3
+
+
 # The model.
 
 
@@ -238,6 +285,7 @@ def test_a_score_does_not_depend_on_padding(chat: ChatFormat) -> None:
             last = torch.tensor([len(ids) - 1])
             assert float(scores_at(model, padded, last)) == pytest.approx(score, abs=1e-5)
             # And it is that token's number, not the one before.
+            assert float(model(torch.tensor([ids]))[0, -1]) == pytest.approx(score, abs=1e-5)
             assert abs(float(scores_at(model, padded, last - 1)) - score) > 1e-4
 
 
@@ -304,6 +352,10 @@ def test_length_bias_shows(chat: ChatFormat) -> None:
     assert values["accuracy.longer"] == 1.0 and values["accuracy.shorter"] == 0.0
     assert values["accuracy.same"] == 0.0  # equal scores are not right
     assert found.figures["accuracy.longer"].n == 2
+    # Margins 3, 2, -2, 0: how sure it is of the one that it likes better, right or wrong.
+    sure = [1 / (1 + math.exp(-margin)) for margin in (3, 2, 0)]
+    bins = (1 - sure[0], abs((1 - sure[1]) - sure[1]), sure[2])
+    assert values["ece"] == pytest.approx(sum(bins) / 4)
     assert [row[2] for row in found.table.rows] == [4, 2, 1, 1]
     with pytest.raises(GristmillError, match="no held-out pair"):
         evaluate_reward(_Counting(scalar(chat), "bradley_terry"), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ from gristmill.align.rollouts import (
 )
 from gristmill.core.errors import GristmillError
 from gristmill.infer.engine import Engine
-from gristmill.infer.generator import Completion
+from gristmill.infer.generator import Completion, Sampling
 from gristmill.infer.scoring import token_log_probabilities
 from gristmill.model.lora import add_adapters, disabled
 from gristmill.model.scalar import ScalarModel
@@ -65,6 +66,23 @@ def test_rows_by_hand() -> None:
     assert given.tolist() == [4.0, -3.0, -3.0]
     with pytest.raises(GristmillError, match="not a finite number"):
         scores(lambda conversations: [math.nan] * 3, rows, -3.0)
+
+
+def test_the_whole_distribution_is_sampled_from() -> None:
+    asked = []
+
+    class Noting(Engine):
+        def generate(self, requests: Any, progress: Any = None) -> list[Completion]:
+            asked.extend(requests)
+            return super().generate(requests, progress)
+
+    sample(
+        Noting(world.policy()), [[2], [3]], [5, 6],
+        max_tokens=3, temperature=0.7, stop_ids=(world.END,),
+    )  # fmt: skip
+    wanted = Sampling(max_tokens=3, temperature=0.7, top_k=0, top_p=1.0, stop_ids=(world.END,))
+    assert [request.sampling for request in asked] == [wanted] * 2
+    assert [request.seed for request in asked] == [5, 6]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])

@@ -11,23 +11,28 @@ from typing import Any
 import pytest
 import torch
 
-from gristmill.align.chats import Answer, Preference, write_records
-from gristmill.align.dpo import DpoSource
+from gristmill.align.chats import Answer, Preference, read_preferences, write_records
+from gristmill.align.dpo import Dpo, DpoSource
+from gristmill.align.dpo_evaluation import DpoEvaluation
+from gristmill.align.pair_rows import SIDES, encode_pairs
 from gristmill.align.reward import RewardModel
 from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
 from gristmill.core.canonical import hash_file, hash_json
 from gristmill.core.errors import GristmillError, Retryable
+from gristmill.core.figure import Figure
 from gristmill.model.lora import load_adapter
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model, save_model
-from gristmill.stages.train_dpo import TrainDpoConfig, train_dpo
+from gristmill.stages.train_dpo import TrainDpoConfig, _present, train_dpo
 from gristmill.stages.train_reward import TrainRewardConfig, train_reward
 from gristmill.stages.tuning import LoraConfig
 from gristmill.stages.workspace import Workspace
 from gristmill.tokenizer.chat import ChatFormat, Message
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
+from gristmill.train import trainer
 from gristmill.train.metrics import read_metrics
+from gristmill.train.trainer import Trainer
 
 DPO = TrainDpoConfig(lr=2e-3, batch=8, micro_batch=3, precision="fp32")
 REWARD = TrainRewardConfig(lr=3e-3, batch=8, micro_batch=4, precision="fp32")
@@ -132,6 +137,42 @@ def test_dpo_makes_a_model_that_prefers(
             assert torch.allclose(policy(tokens_BT), adapted(tokens_BT), atol=1e-5)
 
 
+def test_dpo_asks_for_its_check_and_says_where_the_chosen_went(
+    model: Artifact, preferences: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Any] = {}
+
+    class Noting(Trainer):
+        def __init__(self, run: Any, **parts: Any) -> None:
+            made.update(parts)
+            super().__init__(run, **parts)
+
+    monkeypatch.setattr(trainer, "Trainer", Noting)
+    config = DPO.model_copy(
+        update={"form": "length_normalised", "beta": 5.0, "label_smoothing": 0.2, "sft_weight": 0.3}
+    )
+    train_dpo.run(config, {"model": model, "preferences": preferences}, Workspace.at(tmp_path))
+    assert [check.name for check in made["checks"]] == ["DPO starts at log 2"]
+    assert made["objective"] == Dpo(5.0, "length_normalised", 0.2, 0.3)
+
+    class Shown:
+        def __init__(self) -> None:
+            self.figures: dict[str, Figure] = {}
+            self.tables: list[Any] = []
+            self.notes: list[str] = []
+
+    def judged(chosen: float) -> DpoEvaluation:
+        low, high = Figure(chosen, chosen - 1, chosen + 1, 9), Figure(-8.0, -9.0, -7.0, 9)
+        return DpoEvaluation(Figure(3.0), Figure(0.9), Figure(-20.0), Figure(-40.0), low, high)
+
+    fell, rose = Shown(), Shown()
+    _present(judged(0.0), judged(-4.0), fell)  # type: ignore[arg-type]
+    _present(judged(0.0), judged(4.0), rose)  # type: ignore[arg-type]
+    assert fell.figures["dpo.chosen_log_probability"].value == -4.0
+    assert fell.figures["dpo.rejected_log_probability"].value == -8.0
+    assert "less likely by 4.00 nats" in fell.notes[0] and not rose.notes
+
+
 @pytest.mark.parametrize("loss", ["bradley_terry", "direct"])
 def test_a_reward_model_is_made_and_judged(
     model: Artifact, preferences: Artifact, tmp_path: Path, loss: str
@@ -146,6 +187,7 @@ def test_a_reward_model_is_made_and_judged(
     said = made.read_json("reward.json")
     assert said["form"] == loss and said["deviation"] > 0 and said["n"] > 100
     assert made.read_json("training.json")["method"] == "reward"
+    assert made.read_json("training.json")["steps"] == 20  # 160 pairs in eights: one epoch
     titles = [chart["title"] for chart in made.read_json("presentation.json")["charts"]]
     assert titles == ["Loss of the reward model", "Reliability of the reward model"]
     chat = ChatFormat.load(made.path, Tokenizer.load(made.path))
@@ -153,6 +195,15 @@ def test_a_reward_model_is_made_and_judged(
         [[*chat.prompt([Message("user", "bcd")]), *chat.answer(text)] for text in ("aaaa", "zzzz")]
     )
     assert scores[0] > scores[1]
+    # The answers that it learnt from, both sides, have mean 0 and deviation 1.
+    learnt, _ = read_preferences(preferences.path / "train.jsonl")
+    pairs, _, _ = encode_pairs(learnt, chat, 48)
+    reward = RewardModel.load(made.path)
+    both = sorted({pair.conversation(side) for pair in pairs for side in SIDES})
+    shaped = reward.shaped(reward.raw(both))
+    assert said["n"] == len(both)
+    assert shaped.mean() == pytest.approx(0.0, abs=1e-4)
+    assert shaped.std() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_a_reward_model_by_adapters(model: Artifact, preferences: Artifact, tmp_path: Path) -> None:

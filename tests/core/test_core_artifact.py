@@ -88,7 +88,7 @@ def test_a_changed_manifest_is_found(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(GristmillError, match=r"manifest\.json"):
+    with pytest.raises(GristmillError, match=r"no artifact here; give the folder"):
         Artifact.open(tmp_path)
 
 

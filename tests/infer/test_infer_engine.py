@@ -231,3 +231,26 @@ def test_equal_sequences_are_scored_once_and_all_get_their_scores(model: Transfo
     assert found[0].tolist() == found[2].tolist() == found[3].tolist()
     found[0][:] = 0
     assert found[2].tolist() != found[0].tolist()
+
+
+def test_prompts_of_one_length_that_take_turns_keep_their_own(model: Transformer) -> None:
+    one = list(prompts()[3])
+    other = [*one[:-1], one[-1] + 1]
+    requests = [Request(prompt, Sampling(5), seed=9) for prompt in (one, other, one, other, one)]
+    together = Engine(model).generate(requests)
+    for request, found in zip(requests, together, strict=True):
+        (alone,) = Engine(model).generate([request])
+        assert found.tokens == alone.tokens
+        assert found.log_probabilities == pytest.approx(alone.log_probabilities, abs=1e-5)
+
+
+def test_progress_counts_copies_too(model: Transformer) -> None:
+    class Counting:
+        total = 0.0
+
+        def advance(self, amount: float = 1.0) -> None:
+            self.total += amount
+
+    first, second, bar = prompts()[3], prompts()[6], Counting()
+    Engine(model).score_tokens([first, second, first], progress=bar)  # type: ignore[arg-type]
+    assert bar.total == 2 * len(first) + len(second)

@@ -49,6 +49,13 @@ def test_the_head_has_the_papers_deviation() -> None:
     )
 
 
+def test_the_deviation_is_one_over_the_root_of_the_width_and_one() -> None:
+    narrow = Transformer(TransformerConfig(50, 4, 1, 1, 1, 4, 4, 8))
+    heads = [ScalarModel.from_transformer(narrow, seed).score.weight for seed in range(600)]
+    # Without the one it would be 1.25.
+    assert float(5 * torch.cat(heads).square().mean()) == pytest.approx(1.0, abs=0.1)
+
+
 def test_it_comes_back_as_it_was_and_transformers_loads_it(
     base: Transformer, tmp_path: Path
 ) -> None:

@@ -167,7 +167,7 @@ def test_settings_of_different_data_share_one_text(recipe: Path) -> None:
         ("data.mix.heldout_share=0.1,2", {}, "less than 1"),
         ("data.import=on,off", {}, "nothing before it makes"),
         ("train.lm.context=32,16", {"reseed": "tarin"}, "no stage with a seed"),
-        ("train.lm.context=32,16", {"until": "train.lm"}, "no evaluation to compare"),
+        ("train.lm.context=32,16", {"until": "train.lm"}, "has figures to compare"),
     ],
 )
 def test_mistakes(recipe: Path, vary: str, options: dict[str, Any], message: str) -> None:

@@ -20,8 +20,8 @@ from gristmill.infer.generator import Request, Sampling
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model, save_model
 from gristmill.stages.graph import run_recipe
-from gristmill.stages.recipe import Recipe, load_recipe
-from gristmill.stages.train_sft import TrainSftConfig, train_sft
+from gristmill.stages.recipe import Recipe, check_recipe, load_recipe
+from gristmill.stages.train_sft import TrainSftConfig, _learnt, train_sft
 from gristmill.stages.workspace import Workspace
 from gristmill.study.alignment import cost_since
 from gristmill.tokenizer.chat import ChatFormat, Message
@@ -139,6 +139,13 @@ def test_sft_on_the_chosen_leaves_out_what_did_not_stop(
     assert made.read_json("training.json")["method"] == "chosen"
 
 
+def test_sft_on_the_chosen_learns_the_chosen(folders: dict[str, Path]) -> None:
+    inputs = {name: Artifact.open(path) for name, path in folders.items()}
+    learnt, rejects = _learnt(inputs)  # type: ignore[arg-type]
+    assert learnt and not rejects
+    assert {chat.messages[-1] for chat in learnt} == {Message("assistant", "ab")}
+
+
 def recipe(folders: dict[str, Path], folder: Path, **study: Any) -> Recipe:
     """All methods, as small as they go."""
     small = {"precision": "fp32", "lr": 1e-3}
@@ -228,3 +235,17 @@ def test_too_few_questions_are_named(folders: dict[str, Path], tmp_path: Path) -
     given = {**folders, "chats": sealed(talk, "chats")}
     with pytest.raises(GristmillError, match=r"too few questions.*"):
         run_recipe(recipe(given, tmp_path, methods=["best_of_n"]), Workspace.at(tmp_path / "w"))
+
+
+def test_a_direct_reward_measures_by_the_number_behind_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    found = recipe(folders, tmp_path, methods=["best_of_n"])
+    settings = {**found.settings}
+    settings["train.reward"] = {**settings["train.reward"], "loss": "direct"}
+    settings = {k: v for k, v in settings.items() if k not in ("train.ppo", "train.dpo")}
+    steps = run_recipe(check_recipe(settings, "here"), Workspace.at(tmp_path / "w"))
+    figures = steps[-1].artifact.read_json("presentation.json")["figures"]
+    # Twelve answers with +1 or -1 each would have a mean of a whole number of twelfths.
+    twelfths = 12 * figures["alignment.sft.proxy"]["value"]
+    assert abs(twelfths - round(twelfths)) > 1e-4

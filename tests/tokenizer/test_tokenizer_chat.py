@@ -213,6 +213,9 @@ def test_padding_is_no_end_where_another_token_is_free(texts: list[str], chat: C
     form = ChatFormat(CHATML, fewest)
     assert form.pad_id == fewest.special_tokens["<|im_start|>"]
     assert form.stop_ids == (form.end_id,)
+    # The end may be the first of them.
+    turned = train_tokenizer(texts[:20], 300, special_tokens=_CHATML_SPECIAL[:0:-1])
+    assert ChatFormat(CHATML, turned).pad_id == turned.special_tokens["<|im_start|>"]
     assert chat.pad_id not in chat.stop_ids
 
 

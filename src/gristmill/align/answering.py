@@ -41,18 +41,22 @@ class Answering:
 
     def figures(self, kinds: Sequence[str] | None = None) -> dict[str, Figure]:
         """stops, right, invented (wrong, and not said to be unknown) and unknown: shares with 95%
-        intervals; score: the mean by the gold rule; tokens: the mean length. Of `kinds` only."""
-        kept = [a for a in self.answered if kinds is None or a.chat.kind in kinds]
+        intervals; score: the mean by the gold rule; tokens: the mean length. Of `kinds` only.
 
-        def share(holds: Callable[[Answered], bool]) -> Figure:
-            return proportion(sum(map(holds, kept)), len(kept))
+        What no truth is known of (a user's own chats) is not judged, it only stops or does not.
+        """
+        kept = [a for a in self.answered if kinds is None or a.chat.kind in kinds]
+        judged = [a for a in kept if a.chat.truth]
+
+        def share(of: Sequence[Answered], holds: Callable[[Answered], bool]) -> Figure:
+            return proportion(sum(map(holds, of)), len(of))
 
         return {
-            "stops": share(lambda a: a.answer.stopped),
-            "right": share(lambda a: a.outcome == "right"),
-            "invented": share(lambda a: a.outcome == "wrong"),
-            "unknown": share(lambda a: a.outcome == "unknown"),
-            "score": mean([a.score for a in kept]),
+            "stops": share(kept, lambda a: a.answer.stopped),
+            "right": share(judged, lambda a: a.outcome == "right"),
+            "invented": share(judged, lambda a: a.outcome == "wrong"),
+            "unknown": share(judged, lambda a: a.outcome == "unknown"),
+            "score": mean([a.score for a in judged]),
             "tokens": mean([float(a.answer.tokens or 0) for a in kept]),
         }
 
@@ -64,7 +68,7 @@ class Answering:
             found = self.figures(chosen)
             count = found["stops"].n or 0
             cells = [found[key] for key in ("stops", "right", "invented", "unknown", "score")]
-            rows.append([name, count, *cells])
+            rows.append([name or "own", count, *cells])
         columns = ["kind", "questions", "stops", "right", "invented", "I do not know", "score"]
         return Table(title, columns, rows)
 
@@ -76,11 +80,17 @@ class Answering:
                 "question": a.chat.prompt[-1].content,
                 "answer": a.answer.content + ("" if a.answer.stopped else " [not ended]"),
                 "truth": a.chat.truth.get("answer", ""),
-                "verdict": "I do not know" if a.outcome == "unknown" else a.outcome,
+                "verdict": _verdict(a),
             }
             for a in self.answered[::step][:most]
         ]
         return Samples(title, rows)
+
+
+def _verdict(answered: Answered) -> str:
+    if not answered.chat.truth:
+        return "not judged"
+    return "I do not know" if answered.outcome == "unknown" else answered.outcome
 
 
 def evaluate_answers(

@@ -69,9 +69,10 @@ def overview(nouns: Sequence[str]) -> str:
     if nouns:
         verbs = {verb: text for verb, text in verbs.items() if verb.split()[0] == nouns[0]}
     lines = [
-        "gristmill builds a language model end to end, from raw web pages to a served assistant.",
+        "gristmill builds a language model end to end, from raw web pages to an",
+        "assistant.",
         "",
-        "  gristmill quickstart                  the demo, about 8 minutes on 2 cores",
+        "  gristmill quickstart                  the demo, about 10 minutes on 2 cores",
         "  gristmill run own-text --data.import.path FOLDER",
         "  gristmill NOUN VERB --help            settings and an example of one verb",
         "",

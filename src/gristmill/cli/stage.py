@@ -155,7 +155,7 @@ def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, 
         given = flags.options.get(name.replace("_", "-"))
         if isinstance(given, str):
             paths = given.split(",") if slot.many else [given]
-            inputs[name] = [Artifact.open(Path(path)) for path in paths]
+            inputs[name] = [_named(path, workspace) for path in paths]
         elif slot.named:
             inputs[name] = []
         elif slot.many:
@@ -165,9 +165,22 @@ def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, 
                 if (not slot.kinds or artifact.kind in slot.kinds) and artifact.kind != stage.kind
             ]
         else:
-            newest = workspace.latest(*slot.kinds)
-            inputs[name] = [newest] if newest is not None else []
+            fitting = {n: a for n, a in workspace.nodes().items() if a.kind in slot.kinds}
+            if len(fitting) > 1 and slot.kinds == ("model",):
+                # The newest of several is rarely the one that is meant.
+                raise GristmillError(
+                    f"{len(fitting)} models lie in this workspace",
+                    where=workspace.path,
+                    mend=f"say which: --{name} {' or '.join(list(fitting)[-4:])}",
+                )
+            inputs[name] = list(fitting.values())[-1:]
     return inputs
+
+
+def _named(given: str, workspace: Workspace) -> Artifact:
+    """An artifact by its folder, or by the node of the workspace that made it."""
+    nodes = workspace.nodes() if not Path(given).is_dir() else {}
+    return nodes[given] if given in nodes else Artifact.open(Path(given))
 
 
 def _run_study(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,10 @@ does not touch runs once. After Ctrl-C the same command goes on.
                      others are compared with. Given twice: every combination
   --seeds N          runs of each setting (3)
   --reseed NAME      which stages each seed draws anew: those whose name begins
-                     so (train), or all
+                     so, or all (the training that is varied, else train)
   --figure NAME      compare this figure only, of any stage; may be given again
-                     (all figures of the recipe's evaluations)
+                     (all of the evaluations, or of what a change reaches where
+                     it reaches none)
   --until STAGE      the last stage of each run
   --a.b.c VALUE      any key of the recipe, the same in every run
   --seed N           the first seed (the recipe's)
@@ -53,6 +55,12 @@ text: the held-out documents of the first setting that no setting trains on.
 
 example
   gristmill study ablate demo --vary data.quality=on,off --seeds 3"""
+
+
+def _drawn_anew(keys: Sequence[str]) -> str:
+    """The training that is varied, if one is: what comes before it is shared by all seeds."""
+    stage = ".".join(keys[0].split(".")[:2])
+    return stage if stage.startswith("train.") else "train"
 
 
 def ablate(arguments: list[str]) -> int:
@@ -93,7 +101,7 @@ def _study(flags: Flags, vary: list[str], figures: list[str]) -> tuple[Graph, Re
     settings = dict(flags.settings)
     if "seed" in flags.options:
         settings["seed"] = flags.number("seed", 0)
-    reseed = flags.text("reseed", "train")
+    reseed = flags.text("reseed", _drawn_anew([variation.key for variation in variations]))
     graph, base = build_graph(
         flags.words[0],
         settings,
@@ -101,7 +109,7 @@ def _study(flags: Flags, vary: list[str], figures: list[str]) -> tuple[Graph, Re
         seeds=seeds,
         reseed=reseed,
         until=flags.text("until", "") or None,
-        wanted=None if figures else "evaluation",
+        everything=bool(figures),
     )
     keys = [variation.key for variation in variations]
     return graph, comparison_of(graph, base, keys, figures, reseed)

@@ -7,7 +7,7 @@ from gristmill.stages.registry import ALIASES, STAGES
 # verb: (module:function, help). A verb that is not here is a stage.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("gristmill.cli.run:run", "run a recipe, from the cache where nothing changed"),
-    "quickstart": ("gristmill.cli.run:quickstart", "the demo: raw pages to a language model"),
+    "quickstart": ("gristmill.cli.run:quickstart", "the demo: raw pages to an assistant"),
     "doctor": ("gristmill.cli.doctor:doctor", "what this machine has and how fast it is"),
     "chat": ("gristmill.cli.chat:chat", "talk to a model in the terminal"),
     "ls": ("gristmill.cli.look:ls", "the artifacts of a workspace"),

@@ -99,7 +99,10 @@ class Artifact:
         path = Path(path)
         if not (path / MANIFEST).is_file():
             raise GristmillError(
-                "no artifact here", where=path, mend="give a folder that holds a manifest.json"
+                "no artifact here",
+                where=path,
+                mend="give the folder of one; files become one by import, data import, "
+                "align synthesize --files or align rank --files",
             )
         try:
             manifest = Manifest.model_validate(read_json(path / MANIFEST))

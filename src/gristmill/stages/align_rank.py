@@ -96,6 +96,7 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     if reward is not None:
         scorer = _by_reward(reward, config, output)
     ranked: dict[str, Ranked] = {}
+    refused: list[dict[str, str]] = []
     for split in SPLITS:
         file = answers.path / f"{split}.jsonl" if answers is not None else None
         found, rejects = read_answers(file) if file is not None and file.is_file() else ([], [])
@@ -111,7 +112,7 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
                 scored, how, "reward" if reward is not None else "rule", output.seed
             )
         if split == "train" and config.files:
-            ranked[split].preferences += _own(config, output)
+            ranked[split].preferences += _own(config, output, refused)
         _count(output, split, ranked[split])
         write_records(output.path / f"{split}.jsonl", ranked[split].preferences)
         if scored and split == "train" and not config.by_hand:
@@ -120,10 +121,17 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
         output.counts["by_hand_rejected"] = output.reject("by_hand", _unfit_everywhere(ranked))
     train = ranked["train"].preferences
     if not train:
+        if answers is None:
+            why = f": {refused[0]['reason']}" if refused else ""
+            raise GristmillError(
+                f"no preference in the files{why}",
+                where=refused[0]["where"] if refused else config.files[0],
+                mend='write {"prompt": ..., "chosen": ..., "rejected": ...} on each line',
+            )
         raise GristmillError(
             "no preference came out",
-            where=config.files[0] if answers is None else answers.path / "train.jsonl",
-            mend="sample more answers, lower the margin, or see rejects",
+            where=answers.path / "train.jsonl",
+            mend="sample more answers or lower the margin",
         )
     for name, figure in preference_figures(train).items():
         output.figures[f"preferences.{name}"] = figure
@@ -132,7 +140,7 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     output.samples.append(preference_samples(train, "Preferences"))
 
 
-def _own(config: RankConfig, output: Output) -> list[Preference]:
+def _own(config: RankConfig, output: Output, refused: list[dict[str, str]]) -> list[Preference]:
     """The preferences of the files; two with one id in different files are two all the same."""
     from gristmill.align.chats import read_preferences
 
@@ -142,6 +150,7 @@ def _own(config: RankConfig, output: Output) -> list[Preference]:
         own += found
         output.counts["own_rejected"] = output.counts.get("own_rejected", 0) + len(rejects)
         output.reject("files", rejects)
+        refused += rejects
     output.counts["own"] = len(own)
     return own
 

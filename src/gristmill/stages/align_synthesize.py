@@ -61,7 +61,9 @@ class SynthesizeConfig(StageConfig):
     """`sentence`: "Troy was an ancient city."; `short`: "Ancient city.", for models too small
     to copy the name that they are asked about."""
     files: tuple[str, ...] = content_of(())
-    """Chats of one's own, JSON Lines: {"messages": [{"role": "user", "content": ...}, ...]}."""
+    """Chats of one's own, JSON Lines: {"messages": [{"role": "user", "content": ...}, ...]}. By a
+    hash of their group (or question) some go to prompts, one in twenty to heldout, the rest to
+    train. Several files: [a.jsonl, b.jsonl]."""
 
 
 @stage(
@@ -104,14 +106,21 @@ def align_synthesize(config: SynthesizeConfig, inputs: Inputs, output: Output) -
         output.counts["left_out"] = made.left_out.total()
         for reason, count in sorted(made.left_out.items()):
             output.notes.append(f"Left out: {count} times {reason}.")
+    refused: list[dict[str, str]] = []
     for path in config.files:
         own, rejects = read_chats(path)
+        refused += rejects
         output.counts["own"] = output.counts.get("own", 0) + len(own)
         output.counts["own_rejected"] = output.counts.get("own_rejected", 0) + len(rejects)
         output.reject("files", rejects)
         add_own(splits, own, choices, output.seed)
     if not splits["train"]:
-        raise GristmillError("no chat to train on", mend="see rejects, or give more chats")
+        raise GristmillError(
+            "no chat to train on" + (f": {refused[0]['reason']}" if refused else ""),
+            where=refused[0]["where"] if refused else (config.files or (None,))[0],
+            mend='write {"messages": [{"role": "user", "content": ...}, ...]} on each line, '
+            "with an answer last; a share of the chats is held out, so give several",
+        )
     for name in SPLITS:
         output.counts[name] = write_records(output.path / f"{name}.jsonl", splits[name])
         output.figures[f"chats.{name}"] = Figure(len(splits[name]))

@@ -64,6 +64,7 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
         make_rows,
         pack,
     )
+    from gristmill.core.errors import GristmillError
     from gristmill.core.seeds import derive_seed
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
@@ -94,6 +95,13 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     learnt, rejects = _learnt(inputs)
     made = make_rows(learnt, chat_format, context)
     output.reject("chats", [*rejects, *made.rejects])
+    if not made.rows:
+        first = made.rejects[0] if made.rejects else rejects[0] if rejects else None
+        raise GristmillError(
+            "no chat to learn from" + (f": {first['reason']}" if first else ""),
+            where=first["where"] if first else chats / "train.jsonl",
+            mend=f"give chats that end with an answer and fit {context} tokens",
+        )
     end, pad = chat_format.end_id, chat_format.pad_id
     windows = pack(made.rows, context, pad_id=pad, end_id=end)
     heldout, _ = read_chats(chats / "heldout.jsonl")

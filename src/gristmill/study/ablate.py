@@ -121,15 +121,15 @@ def comparison_of(
 ) -> Recipe:
     """The whole study as a recipe: every run's stages, then the comparison of what they measured.
 
-    Compared are all evaluations; where figures are asked for by name, all stages.
+    Compared is what each run says: evaluations, or what a change reaches where it reaches none;
+    where figures are asked for by name, all stages.
     """
-    kinds = {node.name: node.stage.kind for node in graph.nodes}
     wired: list[str] = []
     runs = []
     for run in graph.runs:
         own: dict[str, int] = {}
         for name, place in run.nodes.items():
-            if not figures and kinds[place] != "evaluation":
+            if name not in run.compared:
                 continue
             if place not in wired:
                 wired.append(place)

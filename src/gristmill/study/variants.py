@@ -62,6 +62,8 @@ class Run:
     variant: Variant
     recipe: Recipe
     nodes: Mapping[str, str]
+    compared: frozenset[str] = frozenset()
+    """Names in the recipe of what is compared."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,20 @@ def build_graph(
     seeds: int,
     reseed: str,
     until: str | None,
-    wanted: str | None = "evaluation",
+    everything: bool = False,
 ) -> tuple[Graph, Recipe]:
     """The graph of all runs of a recipe, and the recipe as it stands.
 
     reseed: `all`, or the beginning of the names of the stages that each seed draws anew. until:
-    the last stage of a run. wanted: the kind of artifact that is compared; only what leads to it
-    is in the graph (None: everything that is cached).
+    the last stage of a run. everything: all stages are compared; else the evaluations, or, where
+    no change reaches one, the stages that it does reach. Only what leads to them is in the graph.
     """
     settings = recipe_settings(name, overrides)
     where = str(find_recipe(name))
     base = check_recipe(settings, where, default_name=find_recipe(name).stem)
     _check_reseed(base, reseed)
     builder = _Builder(base, reseed)
+    compared = _compared(base, [variation.key for variation in variations], settings, everything)
     found: list[Run] = []
     everyone = variants(variations, seeds, base.seed)
     for _, group in itertools.groupby(everyone, key=lambda variant: variant.seed_number):
@@ -154,7 +157,7 @@ def build_graph(
             if reseed == RESEED_ALL:
                 changed["seed"] = variant.seed
             recipe = check_recipe(changed, where, default_name=base.name)
-            runs.append(Run(variant, _needed(recipe, until, wanted), {}))
+            runs.append(Run(variant, _needed(recipe, until, compared), {}, compared))
         found += builder.add(runs)
     return Graph(tuple(builder.nodes), tuple(found), builder.owner), base
 
@@ -204,19 +207,35 @@ def _check_reseed(recipe: Recipe, reseed: str) -> None:
         )
 
 
-def _needed(recipe: Recipe, until: str | None, wanted: str | None) -> Recipe:
+def _compared(
+    recipe: Recipe, keys: Sequence[str], settings: Mapping[str, Any], everything: bool
+) -> frozenset[str]:
+    """The recipe's own stages whose figures are compared."""
+    own = [n for n in recipe.nodes if n.asked_by is None and not n.stage.uncached]
+    spelled = [known_spelling(settings, key) for key in keys]
+    reached = {n.name for n in own if any(f"{k}.".startswith(f"{n.name}.") for k in spelled)}
+    for node in recipe.nodes:
+        if any(name in reached for names in node.wires.values() for name in names):
+            reached.add(node.name)
+    evaluations = {n.name for n in own if n.stage.kind == "evaluation"}
+    if everything:
+        return frozenset(n.name for n in own)
+    if evaluations & reached:
+        return frozenset(evaluations)
+    return frozenset(n.name for n in own if n.name in reached)
+
+
+def _needed(recipe: Recipe, until: str | None, compared: frozenset[str]) -> Recipe:
     """The recipe up to `until`, without what leads to nothing that is compared."""
     nodes = list(recipe.nodes)
     if until is not None:
         nodes = nodes[: nodes.index(recipe.node(until)) + 1]
     nodes = [node for node in nodes if not node.stage.uncached]
-    if wanted is None:
-        return replace(recipe, nodes=tuple(nodes))
-    needed = {n.name for n in nodes if n.stage.kind == wanted and n.asked_by is None}
+    needed = {node.name for node in nodes if node.name in compared}
     if not needed:
         raise GristmillError(
-            f"the recipe makes no {wanted} to compare",
-            mend="name what to compare: --figure NAME",
+            "no stage that the change reaches has figures to compare",
+            mend="vary another key, or name what to compare: --figure NAME",
         )
     for node in reversed(nodes):
         if node.name in needed:

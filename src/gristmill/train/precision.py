@@ -51,7 +51,7 @@ def choose_precision(
     fp32, bf16 = (matmul_flops(device, DTYPES[name], width) for name in ("fp32", "bf16"))
     speeds = f"matmul {fp32 / 1e9:,.0f} GFLOP/s in fp32, {bf16 / 1e9:,.0f} in bf16"
     if asked != "auto":
-        return Choice(asked, f"asked for ({speeds})", fp32, bf16)
+        return Choice(asked, f"asked for; {speeds}", fp32, bf16)
     precision: Precision = "bf16" if bf16 > _WORTH * fp32 else "fp32"
     return Choice(precision, f"{speeds}, forward and backward on {device}", fp32, bf16)
 
