@@ -236,6 +236,16 @@ def test_a_template_that_is_not_known_can_be_overruled(
     assert capsys.readouterr().out.startswith("Hello")
 
 
+def test_a_reward_model_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path, context=64, assistant=True)
+    (folder / "reward.json").write_text("{}", encoding="utf-8")
+    piped(monkeypatch, "Hello")
+    assert main(["chat", "--model", str(folder)]) == 2
+    assert "a reward model scores answers" in capsys.readouterr().err
+
+
 def test_help_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "--help"]) == 0
     shown = capsys.readouterr().out

@@ -116,6 +116,17 @@ def test_sft_makes_an_assistant_that_stops(folders: dict[str, Path], tmp_path: P
     assert answer.finish == "stop" and set(chat.text(answer.tokens)) <= {"a", "b"}
 
 
+def test_windows_longer_than_the_model_reads_are_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    inputs = {"model": Artifact.open(folders["base"]), "chats": Artifact.open(folders["chats"])}
+    config = SFT.model_copy(update={"context": 65})
+    with pytest.raises(
+        GristmillError, match="windows of 65 tokens for a model with a context of 64"
+    ):
+        train_sft.run(config, inputs, Workspace.at(tmp_path), seed=1)
+
+
 def test_sft_on_the_chosen_leaves_out_what_did_not_stop(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -155,6 +155,12 @@ def _load(
     from gristmill.tokenizer.chat_layouts import read_layout
     from gristmill.tokenizer.tokenizer import Tokenizer
 
+    if (folder / "reward.json").is_file():
+        raise GristmillError(
+            "a reward model scores answers, it does not talk",
+            where=folder,
+            mend="give the model that it scores",
+        )
     tokenizer = Tokenizer.load(folder)
     chat_format = None
     if not flags.on("raw"):

@@ -90,7 +90,13 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     tokenizer = Tokenizer.load(base)
     chat_format = ChatFormat.for_tuning(base, tokenizer)
     model = load_model(base, choose_device(output.execution.device))
-    context = min(config.context or model.config.context, model.config.context)
+    context = config.context or model.config.context
+    if context > model.config.context:
+        raise GristmillError(
+            f"windows of {context} tokens for a model with a context of {model.config.context}",
+            where="context",
+            mend="make it shorter",
+        )
 
     learnt, rejects = _learnt(inputs)
     made = make_rows(learnt, chat_format, context)
