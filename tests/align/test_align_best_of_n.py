@@ -16,9 +16,9 @@ from gristmill.align.best_of_n import (
     kl_of_best_of_n,
     pick_probabilities,
 )
-from gristmill.align.intervals import excludes, mean_figure, ratio_figure, seed_figure
+from gristmill.align.intervals import direction, mean_figure, ratio_figure
 from gristmill.core.errors import GristmillError
-from gristmill.core.figure import Figure
+from gristmill.core.figure import Figure, t_mean
 
 
 def by_subsets(scores: np.ndarray, other: np.ndarray, n: int) -> float:
@@ -101,7 +101,7 @@ def test_a_gain_has_its_own_paired_interval() -> None:
         assert point.proxy_gain.low is not None and point.proxy_gain.high is not None
         wide = point.proxy.high - point.proxy.low
         assert point.proxy_gain.high - point.proxy_gain.low < wide / 10
-        assert excludes(point.proxy_gain, 0)
+        assert direction(point.proxy_gain, 0)
         one = float(proxy.mean())
         assert point.proxy_gain.value == pytest.approx(point.proxy.value - one)
 
@@ -136,6 +136,6 @@ def test_intervals() -> None:
     assert ratio.value == 2.5
     assert math.isnan(ratio_figure(np.zeros(2), np.zeros(2)).value)
     # t with 2 degrees of freedom: 4.302653.
-    found = seed_figure([1.0, 2.0, 3.0])
+    found = t_mean([1.0, 2.0, 3.0])
     assert found.high == pytest.approx(2 + 4.302653 / math.sqrt(3), abs=1e-5) and found.n == 3
-    assert not excludes(Figure(1.0), 0) and excludes(Figure(1, 0.5, 2), 0)
+    assert not direction(Figure(1.0), 0) and direction(Figure(1, 0.5, 2), 0) == 1

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from gristmill.align.chats import Answer, Preference
 from gristmill.align.dpo import Dpo, DpoSource, StartsAtReference, answer_log_probabilities
-from gristmill.align.dpo_evaluation import evaluate_dpo, mean, pair_log_probabilities
+from gristmill.align.dpo_evaluation import evaluate_dpo, pair_log_probabilities
 from gristmill.align.pair_rows import Pair, encode_pairs, stack_pairs
 from gristmill.core.errors import GristmillError
+from gristmill.core.figure import t_mean
 from gristmill.core.run import Run
 from gristmill.infer.scoring import score_sequences
 from gristmill.model.lora import add_adapters, disabled
@@ -349,12 +350,12 @@ def test_the_added_cross_entropy_holds_up_the_chosen_answers(tmp_path: Path) -> 
 
 
 def test_the_interval_is_students() -> None:
-    figure = mean(np.array([1.0, 2.0, 3.0, 4.0]))
+    figure = t_mean([1.0, 2.0, 3.0, 4.0])
     assert figure.value == 2.5 and figure.n == 4
     # t(3) at 97.5% is 3.18245; the standard error is sqrt(5/3) / 2.
     half = 3.182446 * math.sqrt(5 / 3) / 2
     assert (figure.low, figure.high) == pytest.approx((2.5 - half, 2.5 + half), abs=1e-5)
-    assert mean(np.array([3.0])).low is None
+    assert t_mean([3.0]).low is None and math.isnan(t_mean([math.nan]).value)
     with pytest.raises(GristmillError, match="no held-out pair"):
         evaluate_dpo(np.zeros((0, 2)), np.zeros((0, 2)), [], beta=0.1)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gristmill.align.chats import Answer, Chat
-from gristmill.align.intervals import excludes
+from gristmill.align.intervals import direction
 from gristmill.align.judging import judge_by_score, win_rate, win_rate_table
 from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.chat import Message
@@ -70,7 +70,7 @@ def test_the_interval_resamples_prompts_not_answers() -> None:
     b = [[Answer("b")] * 100 for _ in range(10)]
     found = win_rate(judge_by_score(length), chats(10), a, b)
     assert found.rate.value == pytest.approx(0.7) and found.rate.n == 10
-    assert not excludes(found.rate, 0.5)
+    assert direction(found.rate, 0.5) == 0
 
 
 def test_weights_are_chances_to_be_picked() -> None:

@@ -17,6 +17,8 @@ from gristmill.align.pair_rows import (
     Pair,
     PairOrder,
     encode_pairs,
+    mean_of,
+    share_of,
     split_by_group,
     stack_pairs,
 )
@@ -30,6 +32,7 @@ from gristmill.align.reward import (
 )
 from gristmill.align.reward_evaluation import evaluate_reward, expected_calibration_error
 from gristmill.core.errors import GristmillError
+from gristmill.core.figure import proportion
 from gristmill.core.run import Run
 from gristmill.model.scalar import ScalarModel
 from gristmill.model.transformer import Transformer, TransformerConfig
@@ -359,3 +362,20 @@ def test_length_bias_shows(chat: ChatFormat) -> None:
     assert [row[2] for row in found.table.rows] == [4, 2, 1, 1]
     with pytest.raises(GristmillError, match="no held-out pair"):
         evaluate_reward(_Counting(scalar(chat), "bradley_terry"), [])
+
+
+def test_intervals_draw_prompts_and_not_pairs() -> None:
+    rng = np.random.default_rng(0)
+    right_G = rng.random(60) < 0.7
+    pairs = [Pair((group,), (1,), (2,)) for group in range(60) for _ in range(9)]
+    copied = share_of(np.repeat(right_G, 9), pairs)
+    once = share_of(right_G, pairs[::9])
+    # Nine times the same verdict on a prompt is no more certain than one.
+    assert copied.value == once.value and (copied.n, once.n) == (540, 60)
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high), abs=1e-9)
+    wilson = proportion(int(right_G.sum()), 60)
+    assert wilson.low is not None and once.low is not None
+    assert once.low == pytest.approx(wilson.low, abs=0.03)
+    every = share_of(np.ones(540, dtype=bool), pairs)
+    assert every.low == proportion(60, 60).low  # all right leaves doubt, of sixty prompts
+    assert mean_of(np.full(540, 0.3), pairs).low is None

@@ -8,17 +8,15 @@ import torch
 from gristmill.align.answering import (
     Answered,
     Answering,
-    counts_questions,
     evaluate_answers,
-    goes_on_asking,
     invented_by_set,
 )
 from gristmill.align.chats import Answer, Chat
 from gristmill.align.sampling import (
     CHUNK_PROMPTS,
     HowSampled,
+    answer_of,
     fitting,
-    mean,
     sample_answers,
     sampled_figures,
 )
@@ -26,7 +24,9 @@ from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Completion, Request
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.tokenizer.chat import ChatFormat, Message
+from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
+from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
 
 TEXTS = ["What is a river? A river is a stream of water.", "Who was Otto Holm? A poet."] * 5
 
@@ -107,9 +107,10 @@ def test_log_probabilities_are_those_of_the_answer_with_its_end(
             float(scores[len(request.prompt) - 1 :].sum()), abs=1e-3
         )
         assert answer.tokens == len(completion.tokens)
-        ended = completion.tokens[-1] in chat_format.stop_ids
-        # At the length limit nothing ended, and nobody says that it did.
-        assert answer.stopped == ended == (completion.finish == "stop")
+        # At the length limit nothing ended, and nobody says that it did; the end of a document is
+        # no end of an answer either.
+        assert answer.stopped == (completion.tokens[-1] == chat_format.end_id)
+        assert (completion.finish == "stop") == (completion.tokens[-1] in chat_format.stop_ids)
         assert "<|im_end|>" not in answer.content
 
 
@@ -137,12 +138,6 @@ def test_figures_of_a_sampling(model: Transformer, chat_format: ChatFormat) -> N
     assert figures["tokens"].value == pytest.approx(sum(a.tokens or 0 for a in drawn) / len(drawn))
     same = replace(sampled[0], answers=(drawn[0],) * 5)
     assert sampled_figures([same])["distinct"].value == pytest.approx(1 / 4)
-
-
-def test_a_mean_has_an_interval() -> None:
-    figure = mean([1.0, 2.0, 3.0])
-    assert figure.value == 2.0 and figure.high == pytest.approx(2 + 1.96 / 3**0.5)
-    assert mean([5.0]).low is None and mean([]).n == 0
 
 
 def answered(kind: str, outcome: str, stopped: bool) -> Answered:
@@ -190,21 +185,12 @@ def test_greedy_answers_are_judged_by_the_rule(chat_format: ChatFormat) -> None:
     assert found.figures()["stops"].value == 1.0
 
 
-@pytest.mark.parametrize(
-    ("text", "asks"),
-    [
-        (" What is the capital of France?", True),
-        ("\nWhat is it? It is a city.", True),
-        (" It is a city. What else?", False),
-        (" The river\nWhat is it?", False),
-        ("", False),
-        (" 3.5 kilometres, or is it?", True),
-    ],
-)
-def test_a_base_model_that_goes_on_asking(text: str, asks: bool) -> None:
-    assert goes_on_asking(text) is asks
-
-
-def test_questions_are_counted() -> None:
-    figure = counts_questions(["Why?", "So.", "What? No.", "It is."])
-    assert figure.value == 0.5 and figure.n == 4
+def test_an_answer_that_strays_to_the_end_of_a_document_has_not_ended() -> None:
+    chat = ChatFormat.native(Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4")))
+    end, eot = chat.stop_ids
+    ended, strayed = (
+        answer_of(Completion([104, 105, last], [-0.1] * 3, "stop"), chat) for last in (end, eot)
+    )
+    assert ended.stopped and not strayed.stopped and ended.content == strayed.content == "hi"
+    # What is rendered of it again ends as it did: with nothing that was not sampled.
+    assert chat.answer(strayed.content, stopped=strayed.stopped)[-1] != end

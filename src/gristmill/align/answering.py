@@ -1,26 +1,23 @@
 """What an assistant answers to questions whose answers are known.
 
 Greedy answers are right, wrong or "I do not know"; what is wrong and does not say so is invented.
-A base model asked the same goes on with another question: `counts_questions` counts that.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.align.chats import Answer, Chat
 from gristmill.align.rules import correct, score
-from gristmill.align.sampling import HowSampled, mean, sample_answers
-from gristmill.core.figure import Figure, Samples, Table, proportion
+from gristmill.align.sampling import HowSampled, sample_answers
+from gristmill.core.figure import Figure, Samples, Table, proportion, t_mean
 from gristmill.core.progress import Progress
 from gristmill.infer.generator import Generator
 from gristmill.tokenizer.chat import ChatFormat
 
 Outcome = Literal["right", "wrong", "unknown"]
-_STATEMENT_ENDS = re.compile(r"[.!](?=\s|$)|\n")
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,8 @@ class Answering:
             "right": share(judged, lambda a: a.outcome == "right"),
             "invented": share(judged, lambda a: a.outcome == "wrong"),
             "unknown": share(judged, lambda a: a.outcome == "unknown"),
-            "score": mean([a.score for a in judged]),
-            "tokens": mean([float(a.answer.tokens or 0) for a in kept]),
+            "score": t_mean([a.score for a in judged]),
+            "tokens": t_mean([float(a.answer.tokens or 0) for a in kept]),
         }
 
     def table(self, title: str) -> Table:
@@ -120,20 +117,6 @@ def evaluate_answers(
         answer = found.answers[0]
         answered.append(Answered(chat, answer, correct(answer, chat), score(answer, chat).total))
     return Answering(answered)
-
-
-def counts_questions(texts: Sequence[str]) -> Figure:
-    """The share of continuations of a plain question that go on with another question: a question
-    mark comes before any statement ends."""
-    return proportion(sum(map(goes_on_asking, texts)), len(texts))
-
-
-def goes_on_asking(text: str) -> bool:
-    """Whether the first sentence that ends in a continuation is a question."""
-    mark = text.find("?")
-    ends = _STATEMENT_ENDS.search(text.strip())
-    lead = len(text) - len(text.lstrip())
-    return mark >= 0 and (ends is None or mark < ends.start() + lead)
 
 
 def invented_by_set(found: Mapping[str, Answering]) -> Table:

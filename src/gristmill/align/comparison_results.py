@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gristmill.align.comparison import Measured
-from gristmill.align.intervals import seed_figure
-from gristmill.core.figure import Chart, Figure, Series, Table
+from gristmill.align.intervals import direction
+from gristmill.core.figure import Chart, Figure, Series, Table, t_mean
 
 # Heading in the table by figure; those that no row has are left out.
 _COLUMNS = {
@@ -52,7 +52,7 @@ def join_seeds(measured: Sequence[Measured]) -> list[Measured]:
         figures = {
             key: member_figures[0]
             if all(figure == member_figures[0] for figure in member_figures)
-            else seed_figure([figure.value for figure in member_figures])
+            else t_mean([figure.value for figure in member_figures])
             for key in members[0].figures
             if (member_figures := [m.figures[key] for m in members if key in m.figures])
         }
@@ -204,10 +204,3 @@ def _price(figures: Mapping[str, Figure]) -> list[str]:
     if change is None or direction(change, 0) <= 0:
         return []
     return [f"It pays in bits per byte of held-out text: {change} more than SFT."]
-
-
-def direction(figure: Figure, even: float) -> int:
-    """1 or -1 where the interval lies wholly above or below `even`; 0 where it includes it."""
-    if figure.low is None or figure.high is None or math.isnan(figure.value):
-        return 0
-    return int(figure.low > even) - int(figure.high < even)

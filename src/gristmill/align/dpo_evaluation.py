@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gristmill.align.dpo import answer_log_probabilities
 from gristmill.align.losses import DpoForm, dpo_loss
-from gristmill.align.pair_rows import Pair, stack_pairs
+from gristmill.align.pair_rows import Pair, mean_of, share_of, stack_pairs
 from gristmill.core.errors import GristmillError
-from gristmill.core.figure import Figure, proportion
+from gristmill.core.figure import Figure
 from gristmill.core.progress import Progress, Silent
 from gristmill.model.transformer import Transformer
 
@@ -22,7 +22,7 @@ _BATCH_TOKENS = 8192
 
 @dataclass(frozen=True)
 class DpoEvaluation:
-    """Of held-out pairs; intervals are Student's t over pairs, 95%.
+    """Of held-out pairs; 95% intervals are bootstrapped over prompts.
 
     margin: implicit reward of the chosen answer minus that of the rejected one (0 for the
     reference itself). accuracy: pairs with a margin above 0. The changes are in nats an answer
@@ -97,24 +97,13 @@ def evaluate_dpo(
     margin_P = terms.margin.numpy()
     change_PS = policy_PS - reference_PS
     return DpoEvaluation(
-        margin=mean(margin_P),
-        accuracy=proportion(int((margin_P > 0).sum()), len(pairs)),
-        chosen_log_probability=mean(policy_PS[:, 0]),
-        rejected_log_probability=mean(policy_PS[:, 1]),
-        chosen_change=mean(change_PS[:, 0]),
-        rejected_change=mean(change_PS[:, 1]),
+        margin=mean_of(margin_P, pairs),
+        accuracy=share_of(margin_P > 0, pairs),
+        chosen_log_probability=mean_of(policy_PS[:, 0], pairs),
+        rejected_log_probability=mean_of(policy_PS[:, 1], pairs),
+        chosen_change=mean_of(change_PS[:, 0], pairs),
+        rejected_change=mean_of(change_PS[:, 1], pairs),
     )
-
-
-def mean(values_N: NDArray[np.float64]) -> Figure:
-    """The mean with its 95% interval by Student's t; no interval for one value."""
-    from scipy.special import stdtrit
-
-    count, value = len(values_N), float(values_N.mean())
-    if count < 2:
-        return Figure(value, n=count)
-    half = float(stdtrit(count - 1, 0.975)) * float(values_N.std(ddof=1)) / count**0.5
-    return Figure(value, value - half, value + half, count)
 
 
 def _by_length(pairs: Sequence[Pair]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Means with their 95% intervals, where the cases that are drawn again are prompts or seeds."""
+"""Bootstrap intervals of means, where the cases that are drawn again are prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from gristmill.core.figure import Figure
 from gristmill.core.seeds import derive_seed
@@ -60,21 +59,8 @@ def ratio_figure(above_P: Floats, below_P: Floats, seed: int = 0) -> Figure:
     return Figure(value, float(low), float(high), len(below_P))
 
 
-def seed_figure(values: Sequence[float]) -> Figure:
-    """The mean over seeds with Student's t interval (Student 1908); n counts the seeds."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return Figure(math.nan, n=0)
-    mean = float(np.mean(known))
-    if len(known) < 2:
-        return Figure(mean, n=len(known))
-    error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
-    half = float(stats.t.ppf(0.975, len(known) - 1)) * error
-    return Figure(mean, mean - half, mean + half, len(known))
-
-
-def excludes(figure: Figure, value: float) -> bool:
-    """Whether the interval lies wholly on one side of `value`. Without an interval: no."""
+def direction(figure: Figure, even: float) -> int:
+    """1 or -1 where the interval lies wholly above or below `even`; 0 where it includes it."""
     if figure.low is None or figure.high is None or math.isnan(figure.value):
-        return False
-    return figure.low > value or figure.high < value
+        return 0
+    return int(figure.low > even) - int(figure.high < even)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.align.intervals import seed_figure
 from gristmill.align.ppo_source import Score, scores
 from gristmill.align.rollouts import lay_out, sample
-from gristmill.core.figure import Figure, proportion
+from gristmill.core.figure import Figure, proportion, t_mean
 from gristmill.core.seeds import derive_seed
 from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Completion
@@ -82,10 +81,10 @@ def evaluate_policy(
     )
     lengths = [float(len(answer.tokens)) for answer in answers]
     return PolicyEvaluation(
-        reward=seed_figure(found.tolist()),
-        kl=seed_figure(kl.tolist()),
+        reward=t_mean(found.tolist()),
+        kl=t_mean(kl.tolist()),
         ended=proportion(int(rows.ended_B.sum()), len(answers)),
-        length=seed_figure(lengths),
+        length=t_mean(lengths),
         scores=found,
         answers=answers,
     )
@@ -93,7 +92,7 @@ def evaluate_policy(
 
 def gain(before: PolicyEvaluation, after: PolicyEvaluation) -> Figure:
     """The mean of the scores' differences, paired by prompt, with Student's t interval."""
-    return seed_figure((after.scores - before.scores).tolist())
+    return t_mean((after.scores - before.scores).tolist())
 
 
 def measure_kl(
@@ -113,7 +112,7 @@ def measure_kl(
     kl = sequence_kl(
         reference, prompts, answers, temperature=asking.temperature, as_reference=as_reference
     )
-    return seed_figure(kl.tolist())
+    return t_mean(kl.tolist())
 
 
 def sequence_kl(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.align.pair_rows import SIDES, Pair
+from gristmill.align.pair_rows import SIDES, Pair, share_of
 from gristmill.align.reward import RewardModel, judged
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Chart, Figure, Series, Table, proportion
@@ -32,9 +32,9 @@ def evaluate_reward(
 ) -> RewardEvaluation:
     """Judges held-out pairs; those without a baseline are left out with the form `direct`.
 
-    accuracy: Wilson interval. ece: expected calibration error (Guo et al. 2017, equation 3) of
-    sigmoid(|margin|), the model's confidence in the answer that it prefers, bootstrapped over
-    pairs. accuracy.longer, .shorter, .same: where the better answer has more, fewer or as many
+    accuracy: bootstrapped over prompts. ece: expected calibration error (Guo et al. 2017, equation
+    3) of sigmoid(|margin|), the model's confidence in the answer that it prefers, bootstrapped
+    over pairs. accuracy.longer, .shorter, .same: where the better answer has more, fewer or as many
     tokens; a gap between the first two is length bias. spread: deviation of the raw scores.
     Raises GristmillError where there is nothing to judge.
     """
@@ -52,7 +52,7 @@ def evaluate_reward(
     right_N = margin_N > 0
     confidence_N = 1.0 / (1.0 + np.exp(-np.abs(margin_N)))
     figures = {
-        "accuracy": proportion(int(right_N.sum()), len(pairs)),
+        "accuracy": share_of(right_N, pairs),
         "ece": _bootstrapped_ece(confidence_N, right_N),
         "spread": Figure(float(raw_N.std()), n=len(raw_N)),
     }
@@ -63,7 +63,7 @@ def evaluate_reward(
         ("shorter", longer_N < 0),
         ("same", longer_N == 0),
     ):
-        figure = proportion(int(right_N[of_N].sum()), int(of_N.sum()))
+        figure = share_of(right_N[of_N], [pair for pair, of in zip(pairs, of_N, strict=True) if of])
         figures[f"accuracy.{name}"] = figure
         rows.append([f"the better answer is {_SAID[name]}", figure, int(of_N.sum())])
     table = Table(

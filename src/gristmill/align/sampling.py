@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gristmill.align.chats import Answer, Answers, Chat
-from gristmill.core.figure import Figure, proportion
+from gristmill.core.figure import Figure, proportion, t_mean
 from gristmill.core.progress import Progress, Silent
 from gristmill.core.seeds import derive_seed
 from gristmill.infer.generator import Completion, Generator, Request, Sampling
@@ -90,10 +90,14 @@ def sample_chunk(
 
 
 def answer_of(completion: Completion, chat_format: ChatFormat) -> Answer:
-    """A completion as an answer: its text, whether it stopped by itself, what it cost."""
+    """A completion as an answer: its text, whether it stopped by itself, what it cost.
+
+    It stopped where it sampled the end of an answer. One that strayed to the end of a document did
+    not: whoever renders it would append an end that was never sampled.
+    """
     return Answer(
         content=chat_format.text(completion.tokens),
-        stopped=completion.finish == "stop",
+        stopped=completion.finish == "stop" and completion.tokens[-1] == chat_format.end_id,
         log_probability=float(sum(completion.log_probabilities)),
         tokens=len(completion.tokens),
     )
@@ -135,18 +139,6 @@ def sampled_figures(sampled: Sequence[Answers]) -> dict[str, Figure]:
         "stops": proportion(sum(answer.stopped for answer in drawn), len(drawn)),
         "stops.greedy": proportion(sum(answer.stopped for answer in greedy), len(greedy)),
         "distinct": proportion(different, len(drawn)),
-        "tokens": mean([float(answer.tokens or 0) for answer in drawn]),
-        "tokens.greedy": mean([float(answer.tokens or 0) for answer in greedy]),
+        "tokens": t_mean([float(answer.tokens or 0) for answer in drawn]),
+        "tokens.greedy": t_mean([float(answer.tokens or 0) for answer in greedy]),
     }
-
-
-def mean(values: Sequence[float]) -> Figure:
-    """The mean with its 95% interval (normal); nan where there are no values."""
-    n = len(values)
-    if n == 0:
-        return Figure(float("nan"), n=0)
-    centre = sum(values) / n
-    if n == 1:
-        return Figure(centre, n=1)
-    half = 1.96 * (sum((v - centre) ** 2 for v in values) / (n - 1) / n) ** 0.5
-    return Figure(centre, centre - half, centre + half, n)

@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from gristmill.cli.flags import Flags, parse_flags
-from gristmill.cli.present import console, print_presentation, print_table
-from gristmill.cli.stage import artifact_json, presentation_of
+from gristmill.cli.present import console, print_table
+from gristmill.cli.stage import artifact_json, tell_what_it_shows
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
-from gristmill.stages.workspace import Workspace
+from gristmill.stages.workspace import Workspace, asked_for
 
 _HELP = {
     "ls": "gristmill ls [--workspace DIR] [--json]\n\nThe artifacts of a workspace, oldest first."
@@ -41,14 +41,16 @@ def ls(arguments: list[str]) -> int:
     if flags.on("json"):
         print(json.dumps([artifact_json(artifact) for artifact in artifacts], ensure_ascii=False))
         return 0
-    names = {artifact.name: node for node, artifact in workspace.nodes().items()}
+    nodes = workspace.nodes()
+    names = {artifact.name: node for node, artifact in nodes.items()}
+    asked = {a.name: f"for {study}" for a, study in asked_for(list(nodes.values()))}
     rows = [
         (
             artifact.name,
             artifact.kind,
             _size(sum(ref.bytes for ref in artifact.manifest.files.values())),
             f"{artifact.manifest.seconds:.1f} s",
-            "" if artifact.name in names else "older",
+            asked.get(artifact.name, "" if artifact.name in names else "older"),
         )
         for artifact in artifacts
     ]
@@ -92,7 +94,7 @@ def show(arguments: list[str]) -> int:
         out.print(f"  and {len(manifest.files) - 20} more files")
     if flags.on("verify"):
         out.print("  every file has the content that was sealed")
-    print_presentation(presentation_of(artifact))
+    tell_what_it_shows(artifact)
     return 0
 
 

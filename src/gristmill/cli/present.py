@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gristmill.core.artifact import Artifact
 from gristmill.core.figure import Figure
+
+_MOST_FIGURES = 40
 
 
 def console() -> Console:
@@ -20,7 +24,11 @@ def console() -> Console:
 def print_presentation(shown: Mapping[str, Any]) -> None:
     """What a stage gave for the report, as text."""
     out = console()
-    print_figures(shown.get("figures", {}), out)
+    figures = shown.get("figures", {})
+    if len(figures) <= _MOST_FIGURES:
+        print_figures(figures, out)
+    else:
+        out.print(f"  {len(figures)} figures: --json has them, and the report", markup=False)
     for table in shown.get("tables", []):
         print_table(table["title"], table["columns"], table["rows"], out, table.get("note", ""))
     for samples in shown.get("samples", []):
@@ -29,6 +37,31 @@ def print_presentation(shown: Mapping[str, Any]) -> None:
             for label, text in row.items():
                 cut = text if len(text) <= 400 else text[:400] + " ..."
                 out.print(f"  [dim]{escape(label)}[/dim]  {escape(cut)}")
+            out.print("")
+
+
+def print_alignment(artifact: Artifact, shown: Mapping[str, Any], out: Console) -> None:
+    """The methods beside each other, narrow enough for a terminal, and two questions answered."""
+    methods = artifact.read_json("alignment.json")["methods"]
+    rows = [
+        [f"{one['method']} {one['strength']}".strip(), *(
+            str(Figure.from_json(one["figures"][key])) if key in one["figures"] else ""
+            for key in ("gold", "kl", "win_rate")
+        )]
+        for one in methods
+    ]  # fmt: skip
+    print_table(
+        "Ways to learn from preferences, held-out questions",
+        ["", "gold reward", "KL to SFT", "wins against SFT"],
+        rows,
+        out,
+    )
+    for samples in shown.get("samples", []):
+        out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
+        for row in samples["rows"][:3]:
+            for name, said in row.items():
+                line = textwrap.shorten(str(said), 66, placeholder=" ...")
+                out.print(f"  {escape(name):<9} {escape(line)}")
             out.print("")
 
 

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from gristmill.cli.flags import Flags, parse_flags
-from gristmill.cli.present import console, print_table
+from gristmill.cli.present import console, print_alignment, print_table
 from gristmill.cli.stage import derived_settings, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
@@ -140,38 +139,13 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
                     out.print("  " + escape("".join(str(v) for v in row.values())[:300]))
     for step in steps:
         if step.artifact.stage == "study.alignment":
-            _print_alignment(step, out)
+            print_alignment(step.artifact, presentation_of(step.artifact), out)
     report = workspace.path / "report.html"
     if any(step.artifact.kind == "report" for step in steps):
         out.print(f"\nThe report: {report}", markup=False)
     if any(step.artifact.kind == "model" for step in steps):
         talk = f"{_program()} chat {_assistant(workspace, steps)}"
         out.print(f"Talk to it: {talk}", markup=False, soft_wrap=True)
-
-
-def _print_alignment(step: Step, out: Console) -> None:
-    """The methods beside each other, narrow enough for a terminal, and two questions answered."""
-    methods = step.artifact.read_json("alignment.json")["methods"]
-    rows = [
-        [f"{one['method']} {one['strength']}".strip(), *(
-            str(Figure.from_json(one["figures"][key])) if key in one["figures"] else ""
-            for key in ("gold", "kl", "win_rate")
-        )]
-        for one in methods
-    ]  # fmt: skip
-    print_table(
-        "Ways to learn from preferences, held-out questions",
-        ["", "gold reward", "KL to SFT", "wins against SFT"],
-        rows,
-        out,
-    )
-    for samples in presentation_of(step.artifact).get("samples", []):
-        out.print(f"\n[bold]{escape(samples['title'])}[/bold]")
-        for row in samples["rows"][:3]:
-            for name, said in row.items():
-                line = textwrap.shorten(str(said), 66, placeholder=" ...")
-                out.print(f"  {escape(name):<9} {escape(line)}")
-            out.print("")
 
 
 def _assistant(workspace: Workspace, steps: list[Step]) -> str:

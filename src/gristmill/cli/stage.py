@@ -103,15 +103,24 @@ def print_artifact(artifact: Artifact, cached: bool) -> None:
     """The result of a stage: where, how many, and its figures and tables."""
     from rich.console import Console
 
-    from gristmill.cli.present import print_presentation
-
     console = Console(highlight=False, soft_wrap=True)
     how = "was there already" if cached else f"{artifact.manifest.seconds:.1f} s"
     console.print(f"{artifact.stage}: {artifact.path} ({how})", markup=False)
     if artifact.manifest.counts:
         counts = ", ".join(f"{n:,} {name}" for name, n in artifact.manifest.counts.items())
         console.print(f"  {counts}", markup=False)
-    print_presentation(presentation_of(artifact))
+    tell_what_it_shows(artifact)
+
+
+def tell_what_it_shows(artifact: Artifact) -> None:
+    """What a stage gave for the report, as text; a comparison of methods in its few columns."""
+    from gristmill.cli.present import console, print_alignment, print_presentation
+
+    shown = presentation_of(artifact)
+    if artifact.stage == "study.alignment":
+        print_alignment(artifact, shown, console())
+    else:
+        print_presentation(shown)
 
 
 def presentation_of(artifact: Artifact) -> dict[str, Any]:

@@ -98,6 +98,25 @@ def proportion(successes: int, n: int) -> Figure:
     return Figure(p, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
+def t_mean(values: Sequence[float]) -> Figure:
+    """The mean with its 95% interval by Student's t (Student 1908); what is nan does not count.
+
+    nan where nothing is left, no interval for one value.
+    """
+    known = [float(value) for value in values if not math.isnan(value)]
+    n = len(known)
+    if n == 0:
+        return Figure(math.nan, n=0)
+    centre = math.fsum(known) / n
+    if n < 2:
+        return Figure(centre, n=n)
+    from scipy.special import stdtrit
+
+    error = math.sqrt(math.fsum((value - centre) ** 2 for value in known) / (n - 1) / n)
+    half = float(stdtrit(n - 1, 0.975)) * error
+    return Figure(centre, centre - half, centre + half, n)
+
+
 def precision_recall(
     true_positives: int, false_positives: int, false_negatives: int
 ) -> tuple[Figure, Figure]:

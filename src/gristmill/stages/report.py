@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import write_json, write_text_atomic
 from gristmill.report.page import StageRecord, all_figures, render_report
 from gristmill.stages.registry import STAGES
 from gristmill.stages.stage import PRESENTATION, Inputs, Output, Slot, StageConfig, stage
+from gristmill.stages.workspace import asked_for
 
 
 class ReportConfig(StageConfig):
@@ -40,24 +39,6 @@ def report(config: ReportConfig, inputs: Inputs, output: Output) -> None:
     write_text_atomic(output.path / "report.html", page)
     write_json(output.path / "figures.json", all_figures(records, further))
     output.counts["stages"] = len(records)
-
-
-def asked_for(told: Sequence[Artifact]) -> list[tuple[Artifact, str]]:
-    """What the studies among these artifacts had made for themselves, with the study's name."""
-    known = {artifact.name for artifact in told}
-    found: list[tuple[Artifact, str]] = []
-
-    def walk(artifact: Artifact, study: str) -> None:
-        for _, below in artifact.inputs():
-            if below.name not in known:
-                known.add(below.name)
-                walk(below, study)
-                found.append((below, study))
-
-    for artifact in told:
-        if artifact.kind == "comparison" and artifact.stage.startswith("study."):
-            walk(artifact, artifact.stage)
-    return found
 
 
 def _record(artifact: Artifact, suffix: str = "") -> StageRecord:

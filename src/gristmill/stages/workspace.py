@@ -8,6 +8,7 @@ runs/demo/nodes.json                           which artifact each node of the r
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,3 +109,21 @@ class Workspace:
         """Removes temporary folders that a killed process left."""
         for path in self.artifacts_folder.glob(".*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def asked_for(told: Sequence[Artifact]) -> list[tuple[Artifact, str]]:
+    """What the studies among these artifacts had made for themselves, with the study's name."""
+    known = {artifact.name for artifact in told}
+    found: list[tuple[Artifact, str]] = []
+
+    def walk(artifact: Artifact, study: str) -> None:
+        for _, below in artifact.inputs():
+            if below.name not in known:
+                known.add(below.name)
+                walk(below, study)
+                found.append((below, study))
+
+    for artifact in told:
+        if artifact.kind == "comparison" and artifact.stage.startswith("study."):
+            walk(artifact, artifact.stage)
+    return found

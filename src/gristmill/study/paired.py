@@ -6,13 +6,9 @@ share them, so the difference seed by seed is steadier than the difference of tw
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.stats import t as student
-
-from gristmill.core.figure import Figure
+from gristmill.core.figure import Figure, t_mean
 
 
 def mean(values: Sequence[float]) -> Figure:
@@ -21,14 +17,8 @@ def mean(values: Sequence[float]) -> Figure:
     No interval for fewer than two values, and none where all are equal: then the seeds did not
     touch what was measured, or its steps are too coarse, and no spread is not no doubt.
     """
-    n = len(values)
-    if n == 0:
-        return Figure(math.nan, n=0)
-    centre = float(np.mean(values))
-    if n < 2 or len(set(values)) == 1:
-        return Figure(centre, n=n)
-    half = float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
-    return Figure(centre, centre - half, centre + half, n)
+    found = t_mean(values)
+    return Figure(found.value, n=found.n) if len(set(values)) == 1 else found
 
 
 def paired_difference(values: Sequence[float], first: Sequence[float]) -> Figure:

@@ -53,7 +53,7 @@ def choose_precision(
     if asked != "auto":
         return Choice(asked, f"asked for; {speeds}", fp32, bf16)
     precision: Precision = "bf16" if bf16 > _WORTH * fp32 else "fp32"
-    return Choice(precision, f"{speeds}, forward and backward on {device}", fp32, bf16)
+    return Choice(precision, f"{speeds} on {device}", fp32, bf16)
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype, width: int) -> float:
