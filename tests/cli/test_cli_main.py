@@ -38,6 +38,7 @@ data why
 doctor
 evaluate perplexity
 evaluate tasks
+export gguf
 export hf
 generate
 import

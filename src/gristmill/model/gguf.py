@@ -20,15 +20,15 @@ from gristmill.core.errors import GristmillError
 from gristmill.model.transformer import RopeScaling, TransformerConfig, stretched
 
 # architecture: (qk_norm, qkv_bias)
-_SHAPES = {"llama": (False, False), "qwen2": (False, True), "qwen3": (True, False)}
+SHAPES = {"llama": (False, False), "qwen2": (False, True), "qwen3": (True, False)}
 # Those of llama.cpp's rotation of pairs (2i, 2i + 1), for which rows of q and k were reordered.
-_INTERLEAVED = ("llama",)
-_OUTER = {
+INTERLEAVED = ("llama",)
+OUTER = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
     "output": "lm_head",
 }
-_BLOCK = {
+BLOCK = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -41,7 +41,7 @@ _BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_ROPE_FACTORS = "rope_freqs.weight"
+ROPE_FACTORS = "rope_freqs.weight"
 # The file keeps Llama 3's scaling as one factor a frequency; these are the scalings in use.
 _SCALINGS = tuple(RopeScaling(factor, 1.0, 4.0, 8192) for factor in (8.0, 32.0))
 
@@ -86,9 +86,9 @@ class GgufFile:
         try:
             array = dequantize(stored.data, stored.tensor_type)
             wide = np.array(array, dtype=np.float32).reshape(stored.shape.tolist()[::-1])
-            if self.architecture in _INTERLEAVED and ".attn_q." in name:
+            if self.architecture in INTERLEAVED and ".attn_q." in name:
                 wide = halves(wide, self.config.heads)
-            if self.architecture in _INTERLEAVED and ".attn_k." in name:
+            if self.architecture in INTERLEAVED and ".attn_k." in name:
                 wide = halves(wide, self.config.kv_heads)
         except (ValueError, NotImplementedError, KeyError) as error:
             raise GristmillError(
@@ -149,13 +149,13 @@ def open_gguf(path: Path | str) -> GgufFile:
 
 def _described(path: Path, fields: Mapping[str, Any], stored: Mapping[str, Any]) -> GgufFile:
     architecture = fields["general.architecture"]
-    if architecture not in _SHAPES:
+    if architecture not in SHAPES:
         raise GristmillError(
             f"a model of architecture '{architecture}' cannot be loaded",
-            mend=f"give one of {', '.join(sorted(_SHAPES))}",
+            mend=f"give one of {', '.join(sorted(SHAPES))}",
         )
     tensors = dict(stored)
-    factors = tensors.pop(_ROPE_FACTORS, None)
+    factors = tensors.pop(ROPE_FACTORS, None)
     config = _config(architecture, fields, tensors)
     if factors is not None:
         scaling = _scaling(config, np.asarray(factors.data, dtype=np.float32))
@@ -194,7 +194,7 @@ def _config(
                 f"{architecture}.{key} must be {only!r}, not {value!r}",
                 mend="nothing else is computed here: choose another model",
             )
-    qk_norm, qkv_bias = _SHAPES[architecture]
+    qk_norm, qkv_bias = SHAPES[architecture]
     if "token_embd.weight" not in tensors:
         raise GristmillError("token_embd.weight is missing", mend="download it again")
     return TransformerConfig(
@@ -250,10 +250,10 @@ def _tokenizer(fields: Mapping[str, Any]) -> GgufTokenizer:
 
 def _hf_name(name: str, path: Path) -> str:
     parts = name.split(".")
-    if len(parts) == 2 and parts[0] in _OUTER:
-        return f"{_OUTER[parts[0]]}.{parts[1]}"
-    if len(parts) == 4 and parts[0] == "blk" and parts[2] in _BLOCK:
-        return f"model.layers.{parts[1]}.{_BLOCK[parts[2]]}.{parts[3]}"
+    if len(parts) == 2 and parts[0] in OUTER:
+        return f"{OUTER[parts[0]]}.{parts[1]}"
+    if len(parts) == 4 and parts[0] == "blk" and parts[2] in BLOCK:
+        return f"model.layers.{parts[1]}.{BLOCK[parts[2]]}.{parts[3]}"
     raise GristmillError(
         f"{name} belongs to no part of the model", where=path, mend="choose another model"
     )

@@ -40,6 +40,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "evaluate tasks": ("evaluate_tasks", "multiple choice by likelihood"),
     "score": ("score", "log-probability of sentences, pair by pair"),
     "export hf": ("export_hf", "a model as a folder for transformers, with a card"),
+    "export gguf": ("export_gguf", "a model as one file for llama.cpp"),
     "generate": ("generate", "continue prompts"),
     "study alignment": (
         "gristmill.study.alignment",
