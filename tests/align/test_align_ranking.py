@@ -102,6 +102,27 @@ def test_preferences_survive_their_file(tmp_path: Path) -> None:
     assert {p.source for p in read} == {"rule"}
 
 
+def test_preferences_with_lists_of_messages_are_taken(tmp_path: Path) -> None:
+    asked = {"role": "user", "content": "Why?"}
+    yes, no = ({"role": "assistant", "content": text} for text in ("Because.", "No."))
+    lines = [
+        {"prompt": [asked], "chosen": [yes], "rejected": [no]},
+        {"chosen": [asked, yes], "rejected": [asked, no]},
+        {"prompt": "Why?", "chosen": [yes], "rejected": [no]},
+        {"chosen": [asked, yes], "rejected": [{**asked, "content": "How?"}, no]},
+        {"prompt": [asked], "chosen": [asked], "rejected": [no]},
+        {"prompt": [asked], "chosen": [{"role": "assistant"}], "rejected": [no]},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "p.jsonl").write_text(text, encoding="utf-8")
+    read, rejects = read_preferences(tmp_path / "p.jsonl")
+    found = [(p.messages[0].content, p.chosen.content, p.rejected.content) for p in read]
+    assert found == [("Why?", "Because.", "No.")] * 3
+    assert all(len(p.messages) == 1 for p in read)
+    assert [r["where"] for r in rejects] == ["p.jsonl:4", "p.jsonl:5", "p.jsonl:6"]
+    assert "the same messages" in rejects[0]["reason"]
+
+
 def test_a_reward_model_reads_the_prompt_and_an_end_that_was_given() -> None:
     tokenizer = train_tokenizer(["What is x? answer of many things"] * 9, 300)
     chat_format = ChatFormat.native(tokenizer)

@@ -308,6 +308,9 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path: Path) -> None:
         terminal.until(b"> ")
         terminal.type(b"/help\n")
         terminal.until(b"/reset   forget")
+        terminal.type(b"/rest\n")
+        terminal.until(b"/rest is no command")
+        terminal.until(b"/reset   forget")
         terminal.until(b"> ")
         # It never learnt to stop: without Ctrl-C it would talk for minutes.
         terminal.type(b"aaaa\n")

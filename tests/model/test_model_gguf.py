@@ -248,7 +248,11 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GristmillError, match="no such file"):
         open_gguf(tmp_path / "none.gguf")
     path = tmp_path / "y.gguf"
-    for content in (b"", b"GGUF", b"PK\x03\x04" + whole[4:], whole[:200], whole[:-4000]):
+    for content in (b"", b"PK\x03\x04" + whole[4:]):
+        path.write_bytes(content)
+        with pytest.raises(GristmillError, match=r"y\.gguf: not a GGUF file; give a \.gguf"):
+            open_gguf(path)
+    for content in (b"GGUF", whole[:200], whole[:-4000]):
         path.write_bytes(content)
         with pytest.raises(GristmillError, match=r"y\.gguf: .*; download it again"):
             open_gguf(path)

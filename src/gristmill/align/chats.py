@@ -198,6 +198,7 @@ def _answers(value: dict[str, Any]) -> Answers:
 
 
 def _preference(value: dict[str, Any]) -> Preference:
+    value = _without_lists(value)
     chosen, rejected = _answer(value.get("chosen"), "chosen"), _answer(
         value.get("rejected"), "rejected"
     )  # fmt: skip
@@ -219,6 +220,26 @@ def _preference(value: dict[str, Any]) -> Preference:
     )
 
 
+def _without_lists(value: dict[str, Any]) -> dict[str, Any]:
+    """The layout in which each side is a list of messages, with the prompt before it or apart."""
+    chosen, rejected = value.get("chosen"), value.get("rejected")
+    if not (isinstance(chosen, list) and isinstance(rejected, list) and chosen and rejected):
+        return value
+    prompt = value.get("messages", value.get("prompt"))
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    before = prompt if isinstance(prompt, list) else chosen[:-1]
+    sides = {}
+    for name, side in (("chosen", chosen), ("rejected", rejected)):
+        *said, last = side
+        if said not in ([], before):
+            raise _Unfit("chosen and rejected do not answer the same messages")
+        if not isinstance(last, dict) or last.get("role", "assistant") != "assistant":
+            raise _Unfit(f"the last message of '{name}' is not an answer (role assistant)")
+        sides[name] = {"content": last.get("content")}
+    return {**value, "messages": before, **sides}
+
+
 def _about(value: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
     truth = value.get("truth", {})
     if not isinstance(truth, dict):
@@ -236,6 +257,8 @@ def _about(value: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]
 
 def _messages(value: dict[str, Any]) -> tuple[Message, ...]:
     given = value.get("messages")
+    if given is None and isinstance(value.get("prompt"), list):
+        given = value["prompt"]
     if given is None and isinstance(value.get("prompt"), str):
         given = [{"role": "user", "content": value["prompt"]}]
     if not isinstance(given, list) or not given:

@@ -6,6 +6,7 @@ An assistant answers and remembers; a base model goes on from what you type.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 
@@ -50,6 +51,8 @@ _COMMANDS = """  /reset   forget the conversation
   /help    this list
   /quit    end, as Ctrl-D does"""
 
+# One word behind a stroke is meant as a command; a path or a sentence is not.
+_COMMAND = re.compile(r"/[a-z]+")
 _ASSISTANT_TOKENS, _BASE_TOKENS = 256, 80
 
 
@@ -98,6 +101,8 @@ def chat(arguments: list[str]) -> int:
             if line.strip() == "/reset":
                 talk.reset()
             print("forgotten" if line.strip() == "/reset" else _COMMANDS, file=sys.stderr)
+        elif isinstance(talk, Conversation) and interactive and _COMMAND.fullmatch(line.strip()):
+            print(f"{line.strip()} is no command:\n{_COMMANDS}", file=sys.stderr)
         else:
             try:
                 talk.answer(line, seed)

@@ -126,6 +126,11 @@ def open_gguf(path: Path | str) -> GgufFile:
         ) from error
     if not path.is_file():
         raise GristmillError("no such file", where=path, mend="check the path")
+    with open(path, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise GristmillError(
+                "not a GGUF file", where=path, mend="give a .gguf file, or a folder of safetensors"
+            )
     try:
         reader = GGUFReader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
