@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -319,14 +320,15 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path: Path) -> None:
         terminal.until(b"\r\n> ")
         assert terminal.process.poll() is None
         # Python misses a signal between the prompt and the read of the line; people press again.
+        # One that comes while the interpreter is on its way out ends it as the system does.
         for _ in range(60):
             terminal.type(b"\x03")
             try:
-                assert terminal.process.wait(timeout=1) == 0
+                terminal.process.wait(timeout=1)
                 break
             except subprocess.TimeoutExpired:
                 continue
-        assert terminal.process.poll() == 0
+        assert terminal.process.poll() in (0, -signal.SIGINT)
     finally:
         terminal.process.kill()
         terminal.process.wait()

@@ -19,6 +19,8 @@ align best-of-n
 align rank
 align sample
 align synthesize
+arena import
+arena rate
 chat
 config schema
 config show
@@ -30,30 +32,42 @@ data domains
 data extract
 data filter
 data import
+data index
 data inspect
 data mix
 data quality
 data sample-web
 data why
+diff
 doctor
+evaluate contamination
+evaluate judge
 evaluate perplexity
 evaluate tasks
 export gguf
 export hf
+gc
 generate
 import
 lineage
 ls
+plan
 quickstart
 report
 run
+scaling fit
+scaling recipe
 score
+serve
 show
 study ablate
 study alignment
+study families
+study sweep
 tokenizer compare
 tokenizer encode
 tokenizer train
+trace
 train dpo
 train lm
 train ppo

@@ -13,6 +13,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.records import mixture_schema
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import save_model
+from gristmill.stages.evaluate_contamination import ContaminationConfig, evaluate_contamination
 from gristmill.stages.evaluate_perplexity import PerplexityConfig, evaluate_perplexity
 from gristmill.stages.evaluate_tasks import TasksConfig, evaluate_tasks
 from gristmill.stages.generate import GenerateConfig, generate
@@ -126,7 +127,7 @@ def test_perplexity_of_models_beside_ngrams(chain: Chain) -> None:
     assert figures["base.bits_per_byte"]["value"] > figures["unigram.bits_per_byte"]["value"]
     assert figures["ngram5.bits_per_byte"]["value"] < figures["unigram.bits_per_byte"]["value"]
     assert figures["base.minus_ngram5"]["low"] > 0
-    (table,) = shown["tables"]
+    _, table = shown["tables"]
     assert table["columns"] == [
         "domain", "documents", "bytes", "unigram", "5-gram", "base", "train.sft"
     ]  # fmt: skip
@@ -163,7 +164,7 @@ def test_tasks_from_the_mixture_and_from_a_file(chain: Chain, tmp_path: Path) ->
     assert figures["tasks.mine.accuracy"]["n"] == 1
     assert artifact.manifest.counts["descriptions"] == 50
     assert "30 come from articles that training has read" in shown["notes"][0]
-    assert len(shown["tables"][0]["rows"]) == 3
+    assert [len(table["rows"]) for table in shown["tables"][:3]] == [1, 3, 1]
     (reject,) = (artifact.path / "rejects" / "mine.jsonl").read_text().splitlines()
     assert json.loads(reject)["where"] == "mine.jsonl:2"
 
@@ -223,3 +224,110 @@ def test_perplexity_on_a_mixtures_text_is_that_of_its_tokens(chain: Chain) -> No
         evaluate_perplexity.run(
             PerplexityConfig(split="train"), {**given, **mixtures}, chain.workspace
         )
+
+
+def test_tasks_three_ways_for_two_models(chain: Chain) -> None:
+    # No chat format in either folder: both read text. The base is offered twice, as recipes do.
+    artifact = evaluate_tasks.run(
+        TasksConfig(questions=30, asked=12, shots=2, rotations=2, max_tokens=4),
+        {"model": chain.model, "mixture": chain.mixture, "others": [chain.model, chain.other]},
+        chain.workspace,
+    )
+    shown = presented(artifact)
+    figures = shown["figures"]
+    for name in ("base", "sft"):
+        for way in ("likelihood", "letter", "generation"):
+            assert figures[f"{way}.accuracy.{name}"]["n"] == 12
+        assert 0 <= figures[f"generation.unreadable.{name}"]["value"] <= 1
+    # Two questions are shots; all others are scored by likelihood, twelve in every way.
+    assert figures["choices.accuracy"]["n"] == 28
+    titles = [table["title"] for table in shown["tables"]]
+    assert titles == [
+        "Ways of asking: descriptions", "Multiple choice: descriptions",
+        "Order of the choices, by letter: descriptions", "By generation: descriptions",
+        "Differences: descriptions",
+    ]  # fmt: skip
+    assert [row[0] for row in shown["tables"][0]["rows"]] == ["base (text)", "sft (text)"]
+    assert [row[0] for row in shown["tables"][4]["rows"]] == ["sft minus base"] * 3
+    results = artifact.read_json("results.json")["tasks"]["descriptions"]
+    assert results["version"] == "descriptions-1"
+    assert len(results["questions"]) == 28 and len(results["asked"]) == 12
+    rotated = results["letter"]["sft"]
+    assert len(rotated) == 12 and all(len(each) == 2 for each in rotated)
+    named = TasksConfig(questions=5, names=("one",), ways=("letter",))
+    given = {"model": chain.model, "mixture": chain.mixture, "others": [chain.other]}
+    with pytest.raises(GristmillError, match="1 names for 2 models"):
+        evaluate_tasks.run(named, given, chain.workspace)
+    with pytest.raises(GristmillError, match="no chat format"):
+        evaluate_tasks.run(TasksConfig(questions=5, ask="chat"), given, chain.workspace)
+
+
+def test_contamination_stands_beside_the_score(chain: Chain, tmp_path: Path) -> None:
+    given = {"model": chain.model, "others": [chain.other]}
+    tasks = evaluate_tasks.run(
+        TasksConfig(questions=40, ways=("likelihood",)),
+        {**given, "mixture": chain.mixture},
+        chain.workspace,
+    )
+    # A file whose examples, but the last, stand in the training text.
+    rows = pq.read_table(chain.mixture.path / "train").to_pylist()
+    texts = [" ".join(w[:13]) for r in rows if len(w := r["text"].split()) > 13][:20]
+    file = tmp_path / "leaked.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, "a b c"]))
+    artifact = evaluate_contamination.run(
+        ContaminationConfig(sets=(str(file),), orders=4, shard=2, context=64),
+        {**given, "tasks": tasks, "mixture": [chain.mixture]},
+        chain.workspace,
+    )
+    shown = presented(artifact)
+    figures = shown["figures"]
+    (table,) = shown["tables"]
+    assert table["columns"] == [
+        "model", "set", "accuracy", "order known", "p", "p by rank", "shards", "in training text"
+    ]  # fmt: skip
+    assert [row[:2] for row in table["rows"]] == [
+        ["base", "descriptions"], ["base", "leaked"],
+        ["sft", "descriptions"], ["sft", "leaked"],
+    ]  # fmt: skip
+    # Untrained models know no order, and have no score on a file that was never a task.
+    assert {row[3] for row in table["rows"]} == {"no sign"}
+    accuracy = presented(tasks)["figures"]["likelihood.accuracy.sft"]["value"]
+    assert table["rows"][2][2]["figure"]["value"] == accuracy
+    assert table["rows"][3][2] is None
+    for name in ("base", "sft"):
+        each = [figures[f"contamination.{name}.{s}.p"]["value"] for s in ("descriptions", "leaked")]
+        assert figures[f"contamination.{name}.p"]["value"] == pytest.approx(min(1, 2 * min(each)))
+    assert figures["contamination.overlap.leaked"]["value"] == len(texts) / (len(texts) + 1)
+    assert figures["contamination.overlap.descriptions"]["value"] == 0
+    assert any("1 of" in note and "fewer than 8 words" in note for note in shown["notes"])
+    with pytest.raises(GristmillError, match="no test set"):
+        evaluate_contamination.run(ContaminationConfig(), given, chain.workspace)
+
+
+def test_perplexity_lies_between_its_bounds(chain: Chain) -> None:
+    # A context shorter than most documents, so that windows differ.
+    artifact = evaluate_perplexity.run(
+        PerplexityConfig(resamples=100, context=16),
+        {"model": chain.model, "tokens": chain.tokens, "others": [chain.other]},
+        chain.workspace,
+    )
+    shown = presented(artifact)
+    figures, table = shown["figures"], shown["tables"][0]
+    assert [row[0] for row in table["rows"]] == [
+        "uniform guessing (bound)", "best without context", "unigram", "5-gram",
+        "base, disjoint", "base, strided", "train.sft, disjoint", "train.sft, strided",
+        "certainty (bound)",
+    ]  # fmt: skip
+    vocabulary = Tokenizer.load(chain.tokens.path).vocab_size
+    assert table["rows"][0][3] == pytest.approx(vocabulary)
+    assert table["rows"][-1][1:] == [0, 0, 1]
+    # Its own frequencies are the best that counting without context could have known.
+    assert table["rows"][1][2] < table["rows"][2][2]["figure"]["value"]
+    assert figures["unigram.entropy"]["value"] == table["rows"][1][2]
+    assert artifact.manifest.counts["base.long_documents"] > 5
+    apart = figures["base.bits_per_byte_disjoint"]["value"] - figures["base.bits_per_byte"]["value"]
+    assert figures["base.disjoint_minus_strided"]["value"] == pytest.approx(apart)
+    assert apart != 0
+    for name in ("base", "unigram", "ngram5"):
+        figure = figures[f"{name}.token_perplexity"]
+        assert 1 < figure["low"] < figure["value"] < figure["high"]

@@ -190,10 +190,10 @@ def test_a_prompt_that_several_share_is_read_once(model: Transformer) -> None:
     class Counting(Engine):
         read = 0
 
-        def _forward(self, tokens_BT, positions_BT, cache):  # type: ignore[no-untyped-def]
+        def _forward(self, tokens_BT, positions_BT, cache, lengths_B=None):  # type: ignore[no-untyped-def]
             if tokens_BT.shape[1] > 1:
                 self.read += tokens_BT.numel()
-            return super()._forward(tokens_BT, positions_BT, cache)
+            return super()._forward(tokens_BT, positions_BT, cache, lengths_B)
 
     one, other = prompts()[3], prompts()[4]
     requests = [

@@ -17,8 +17,10 @@ from gristmill.stages.stage import (
     Slot,
     Stage,
     StageConfig,
+    config_identity,
     content_of,
     function_name,
+    later,
     local,
     stage,
 )
@@ -140,6 +142,26 @@ def test_the_files_behind_a_path_are_identity_and_the_path_is_not(folder: Path) 
     assert source.run(SourceConfig(path=folder / "in.txt"), {}, workspace).path != first.path
     with pytest.raises(GristmillError, match="no such file"):
         source.run(SourceConfig(path=folder / "none"), {}, workspace)
+
+
+def test_a_field_that_came_later_leaves_what_was_made_before_as_it_is() -> None:
+    class Inner(StageConfig):
+        width: int = 3
+        hidden: int | None = later(None)
+
+    class Outer(StageConfig):
+        size: int = 1
+        family: str = later("old")
+        inner: Inner = Inner()
+
+    def identity(config: Outer) -> object:
+        return config_identity(config)[0]
+
+    assert identity(Outer()) == identity(Outer(family="old")) == {"size": 1, "inner": {"width": 3}}
+    assert identity(Outer(family="new")) == {"size": 1, "family": "new", "inner": {"width": 3}}
+    assert identity(Outer(inner=Inner(hidden=2))) == {
+        "size": 1, "inner": {"width": 3, "hidden": 2},
+    }  # fmt: skip
 
 
 def test_the_source_of_a_users_function_is_identity(folder: Path) -> None:

@@ -15,7 +15,7 @@ from gristmill.align.pair_rows import Pair, mean_of, share_of, stack_pairs
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.core.progress import Progress, Silent
-from gristmill.model.transformer import Transformer
+from gristmill.model.language_model import LanguageModel
 
 _BATCH_TOKENS = 8192
 
@@ -38,7 +38,7 @@ class DpoEvaluation:
 
 
 def pair_log_probabilities(
-    model: Transformer, pairs: Sequence[Pair], *, progress: Progress | None = None
+    model: LanguageModel, pairs: Sequence[Pair], *, progress: Progress | None = None
 ) -> NDArray[np.float64]:
     """Nats of the chosen and the rejected answer of each pair, (pairs, 2); eval mode."""
     progress = progress or Silent()
@@ -63,8 +63,8 @@ def pair_log_probabilities(
 
 
 def evaluate_dpo(
-    policy: Transformer | NDArray[np.float64],
-    reference: Transformer | NDArray[np.float64],
+    policy: LanguageModel | NDArray[np.float64],
+    reference: LanguageModel | NDArray[np.float64],
     pairs: Sequence[Pair],
     *,
     beta: float,

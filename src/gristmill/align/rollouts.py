@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gristmill.infer.generator import Completion, Generator, Request, Sampling
-from gristmill.model.transformer import Transformer
+from gristmill.model.language_model import LanguageModel
 from gristmill.train.interfaces import Models, Share
 
 
@@ -72,7 +72,7 @@ def lay_out(prompts: Sequence[Sequence[int]], answers: Sequence[Completion], end
 
 
 def answer_log_probabilities(
-    model: Transformer, tokens_BL: Tensor, mask_BT: Tensor, *, temperature: float
+    model: LanguageModel, tokens_BL: Tensor, mask_BT: Tensor, *, temperature: float
 ) -> Tensor:
     """log p of each token of the answers given those before it, (B, T), float32; 0 where masked.
 
@@ -83,7 +83,7 @@ def answer_log_probabilities(
 
 
 def answer_statistics(
-    model: Transformer, tokens_BL: Tensor, mask_BT: Tensor, *, temperature: float
+    model: LanguageModel, tokens_BL: Tensor, mask_BT: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The log-probabilities, bit for bit those above; and of the distribution that each token was
     drawn from the entropy and the variance of -log p, nats; (B, T) each, 0 where masked."""
@@ -104,26 +104,26 @@ def answer_values(model: nn.Module, tokens_BL: Tensor, mask_BT: Tensor) -> Tenso
     return _spread(values_BT[mask_BT[:, :length] > 0].float(), mask_BT)
 
 
-def policy_of(models: Models) -> Transformer:
+def policy_of(models: Models) -> LanguageModel:
     """The model that is sampled from and trained."""
     policy = models["policy"]
-    assert isinstance(policy, Transformer)
+    assert isinstance(policy, LanguageModel)
     return policy
 
 
 @contextmanager
-def reference_of(models: Models) -> Iterator[Transformer]:
+def reference_of(models: Models) -> Iterator[LanguageModel]:
     """The frozen reference; where there is none, the policy with its adapter switched off, so that
     no second copy is held."""
     reference = models.get("reference")
     if reference is not None:
-        assert isinstance(reference, Transformer)
+        assert isinstance(reference, LanguageModel)
         yield reference
         return
     from gristmill.model.lora import disabled
 
     policy = models["policy"]
-    assert isinstance(policy, Transformer)
+    assert isinstance(policy, LanguageModel)
     with disabled(policy):
         yield policy
 
@@ -147,7 +147,7 @@ def micro_batches(
 
 
 def _answer_logits(
-    model: Transformer, tokens_BL: Tensor, mask_BT: Tensor, temperature: float
+    model: LanguageModel, tokens_BL: Tensor, mask_BT: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """logits_NV / temperature in float32 and target_N of the N tokens of the answers."""
     length = _columns(mask_BT)

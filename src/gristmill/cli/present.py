@@ -38,6 +38,8 @@ def print_presentation(shown: Mapping[str, Any]) -> None:
                 cut = text if len(text) <= 400 else text[:400] + " ..."
                 out.print(f"  [dim]{escape(label)}[/dim]  {escape(cut)}")
             out.print("")
+    for note in shown.get("notes", []):
+        out.print(f"\n{escape(note)}")
 
 
 def print_alignment(artifact: Artifact, shown: Mapping[str, Any], out: Console) -> None:

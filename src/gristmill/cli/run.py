@@ -140,12 +140,25 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
     for step in steps:
         if step.artifact.stage == "study.alignment":
             print_alignment(step.artifact, presentation_of(step.artifact), out)
+    scaled = [
+        step.artifact
+        for step in steps
+        if step.artifact.stage in ("study.sweep", "study.families") and step.node.asked_by is None
+    ]
+    for artifact in scaled[-1:]:  # the last compares those before it
+        shown = presentation_of(artifact)
+        for note in shown.get("notes", []):
+            out.print(f"\n{note}", markup=False)
+        for table in shown.get("tables", []):
+            print_table(table["title"], table["columns"], table["rows"], out)
     report = workspace.path / "report.html"
     if any(step.artifact.kind == "report" for step in steps):
         out.print(f"\nThe report: {report}", markup=False)
-    if any(step.artifact.kind == "model" for step in steps):
+    if any(step.artifact.kind == "model" and step.node.asked_by is None for step in steps):
         talk = f"{_program()} chat {_assistant(workspace, steps)}"
         out.print(f"Talk to it: {talk}", markup=False, soft_wrap=True)
+        serve = f"{_program()} serve --workspace {workspace.path}"
+        out.print(f"In the browser: {serve}", markup=False, soft_wrap=True)
 
 
 def _assistant(workspace: Workspace, steps: list[Step]) -> str:
@@ -184,6 +197,9 @@ _HEADLINES = {
     "unigram.bits_per_byte": "  of a unigram",
     "choices.accuracy": "'X is ...', right of four",
     "choices.chance": "  by chance",
+    "letter.accuracy.base": "  asked by letter",
+    "generation.accuracy.sft": "  as the assistant writes it",
+    "contamination.base.p": "the questions' order known, p",
     "sft.stops": "SFT, answers that end by themselves",
     "sft.answers.seen": "SFT, answers right about what was read",
     "sft.answers.unseen": "  and about what was not",
@@ -194,6 +210,9 @@ _HEADLINES = {
     "ppo.kl": "  at a KL of, in nats per answer",
     "best_of_n.reward.1": "reward of one answer",
     "best_of_n.reward.16": "  of the best of 16",
+    "judge.win_rate.dpo": "judged by the reward model: DPO over SFT",
+    "judge.win_rate_lc.dpo": "  at equal length",
+    "judge.agreement": "  verdicts that the rule shares",
 }
 
 
@@ -231,9 +250,9 @@ def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json
         wired = [name for names in node.wires.values() for name in names]
         state = "would run" if found is None else "cached"
         rows.append((node.name, ", ".join(dict.fromkeys(wired)), state))
-    sizes = [
-        f"{node.name}: {line}" for node in recipe.nodes for line in derived_settings(node.config)
-    ]
+    # A study tells of the trainings that it asks for, all together.
+    told = [n for n in recipe.nodes if n.asked_by is None or n.stage.expand is not None]
+    sizes = [f"{node.name}: {line}" for node in told for line in derived_settings(node.config)]
     if as_json:
         stages = [{"node": n, "from": w, "state": s} for n, w, s in rows]
         print(json.dumps({"recipe": recipe.name, "stages": stages, "sizes": sizes}))

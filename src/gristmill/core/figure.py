@@ -47,7 +47,9 @@ class Series:
     """One curve: y over x; `low` and `high` are an optional band of the same length.
 
     labels: a name for each point. panel: series of one panel share a y axis of that name; panels
-    stand above each other over one x axis.
+    stand above each other over one x axis. mark, in charts of points: 'dots' that no line
+    joins, 'hollow' the same as rings (what was left out of a fit), 'line' without marks, its bounds
+    a band (the fit).
     """
 
     name: str
@@ -57,6 +59,7 @@ class Series:
     high: Sequence[float] | None = None
     labels: Sequence[str] = ()
     panel: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)

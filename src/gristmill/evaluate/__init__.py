@@ -1,1 +1,1 @@
-"""Held-out bits per byte beside n-gram models, multiple choice by likelihood, sentence pairs."""
+"""Bits per byte beside n-grams, multiple choice three ways, contamination, judges, arena."""

@@ -4,16 +4,14 @@ An `Instance` stands between task and model: a task makes instances, this file t
 sequences of ids, any `Scorer` scores them once, and all normalisations come from that pass, since
 which one is used moves scores by tens of points.
 
-The border between context and continuation is cut on the ids of the joined text. Encoding the two
-apart gives other tokens than a model would see: the token that crosses the border belongs to the
-continuation.
+The two other ways to ask the same question are in `letters.py` and `answers.py`; how it stands
+before a model, as text or in a chat, is in `framing.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +19,11 @@ from numpy.typing import NDArray
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure, Table, proportion
 from gristmill.core.progress import Progress
+from gristmill.evaluate.framing import Cut, Framing, TextEncoder, TextFraming, cut_texts, fit
 from gristmill.evaluate.likelihood import score_all
 from gristmill.infer.generator import Scorer
 
-
-class TextEncoder(Protocol):
-    """What is needed of a tokenizer."""
-
-    @property
-    def eot_id(self) -> int: ...
-    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]: ...
-    def token_bytes(self, token_id: int) -> bytes: ...
+__all__ = ["Cut", "Instance", "TextEncoder", "cut_texts", "score_choices"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,9 @@ class Instance:
 
     gold: the place of the right one. unconditional: the context in which a continuation's own
     probability is taken for the PMI score (Holtzman et al. 2021, "domain context"). group: under
-    which results are also given apart, such as whether training saw the source.
+    which results are also given apart, such as whether training saw the source. stem: the question
+    itself, without a template, for the ways that show the choices and for chats (default: the
+    context).
     """
 
     id: str
@@ -49,29 +43,25 @@ class Instance:
     gold: int
     unconditional: str = ""
     group: str = "all"
+    stem: str = ""
+
+    @property
+    def question(self) -> str:
+        """The stem, or the context where there is none."""
+        return self.stem or self.context.strip()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The choices as they are listed."""
+        return tuple(text.strip() for text in self.continuations)
 
     def __post_init__(self) -> None:
         if len(self.continuations) < 2:
             raise GristmillError("a question needs two choices or more", where=self.id)
         if not 0 <= self.gold < len(self.continuations):
             raise GristmillError(f"choice {self.gold} does not exist", where=self.id)
-        if not all(self.continuations):
+        if not all(text.strip() for text in self.continuations):
             raise GristmillError("a choice is empty", where=self.id)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A joined text as ids (after end-of-text) and where its continuation begins among them."""
-
-    ids: list[int]
-    start: int
-    characters: int
-    bytes: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the continuation."""
-        return len(self.ids) - self.start
 
 
 @dataclass(frozen=True)
@@ -109,21 +99,29 @@ def score_choices(
     tokenizer: TextEncoder,
     instances: Sequence[Instance],
     *,
+    framing: Framing | None = None,
+    shots: Sequence[Instance] = (),
     context: int | None = None,
     bar: Progress | None = None,
 ) -> list[ChoiceScores]:
     """Scores every continuation of every instance in one pass.
 
-    context: the most tokens that the scorer can look back on; a longer context loses its
+    framing: default the text itself. shots: questions that stand before each one with their right
+    answers. context: the most tokens that the scorer can look back on; a longer context loses its
     beginning. Raises GristmillError where a continuation alone does not fit.
     """
-    pairs = [(i.context, c) for i in instances for c in i.continuations]
+    framing = framing or TextFraming(tokenizer)
+    asked = {
+        id(i): i.question if framing.name == "chat" else i.context for i in [*instances, *shots]
+    }
+    pairs = [(asked[id(i)], c) for i in instances for c in i.continuations]
     pairs += [(i.unconditional, c) for i in instances for c in i.continuations]
     # A continuation alone occurs once per question that offers it: score each pair once.
     distinct = list(dict.fromkeys(pairs))
+    before = [(asked[id(i)], i.continuations[i.gold]) for i in shots]
     cuts = [
-        _fit(cut, context, text)
-        for cut, (_, text) in zip(cut_texts(tokenizer, distinct), distinct, strict=True)
+        fit(cut, context, text)
+        for cut, (_, text) in zip(framing.cuts(distinct, before), distinct, strict=True)
     ]
     scored = score_all(scorer, [cut.ids for cut in cuts], bar)
     log_p = {
@@ -132,7 +130,7 @@ def score_choices(
     }
     results = []
     for instance in instances:
-        inside = [log_p[instance.context, text] for text in instance.continuations]
+        inside = [log_p[asked[id(instance)], text] for text in instance.continuations]
         alone = [log_p[instance.unconditional, text] for text in instance.continuations]
         results.append(
             ChoiceScores(
@@ -145,45 +143,6 @@ def score_choices(
             )
         )
     return results
-
-
-def cut_texts(tokenizer: TextEncoder, pairs: Sequence[tuple[str, str]]) -> list[Cut]:
-    """Each (context, continuation) joined, encoded and cut at the first token that ends in the
-    continuation."""
-    encoded = tokenizer.encode_batch([context + text for context, text in pairs])
-    lengths = _TokenLengths(tokenizer)
-    cuts = []
-    for (context, text), ids in zip(pairs, encoded, strict=True):
-        border = len(context.encode())
-        ends = np.cumsum([lengths[token] for token in ids.tolist()])
-        start = 1 + int(np.searchsorted(ends, border, side="right"))
-        cuts.append(Cut([tokenizer.eot_id, *ids.tolist()], start, len(text), len(text.encode())))
-    return cuts
-
-
-class _TokenLengths(dict[int, int]):
-    """Bytes of each token, looked up once."""
-
-    def __init__(self, tokenizer: TextEncoder):
-        super().__init__()
-        self._tokenizer = tokenizer
-
-    def __missing__(self, token: int) -> int:
-        self[token] = len(self._tokenizer.token_bytes(token))
-        return self[token]
-
-
-def _fit(cut: Cut, context: int | None, text: str) -> Cut:
-    if context is None or len(cut.ids) <= context + 1:
-        return cut
-    surplus = len(cut.ids) - context - 1
-    if cut.start - surplus < 1:
-        raise GristmillError(
-            f"a choice of {cut.tokens} tokens does not fit a context of {context}",
-            where=text[:60],
-            mend="shorten it",
-        )
-    return Cut(cut.ids[surplus:], cut.start - surplus, cut.characters, cut.bytes)
 
 
 def accuracy(scores: Sequence[ChoiceScores], normalisation: str) -> Figure:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from gristmill.core.progress import Progress, Silent
+from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Scorer
 
 Floats = NDArray[np.float64]
@@ -32,6 +34,55 @@ def score_all(
             scores[i] = score.astype(np.float64)
         bar.advance(float(sum(len(sequences[i]) for i in portion)))
     return scores
+
+
+def score_endings(
+    scorer: Scorer,
+    endings: Sequence[tuple[Sequence[int], int]],
+    bar: Progress | None = None,
+) -> Floats:
+    """log p (nats) of one token after each prompt, (prompt, token).
+
+    Equal prompts are read once where the scorer is our engine, whatever the number of endings:
+    four letters cost as much as one.
+    """
+    if not isinstance(scorer, Engine):
+        scored = score_all(scorer, [[*prompt, token] for prompt, token in endings], bar)
+        return np.array([float(scores[-1]) for scores in scored])
+    bar = bar or Silent()
+    asked: dict[tuple[int, ...], list[int]] = {}
+    for place, (prompt, _) in enumerate(endings):
+        asked.setdefault(tuple(prompt), []).append(place)
+    log_p = np.zeros(len(endings))
+    prompts = sorted(asked, key=lambda prompt: (-len(prompt), prompt))
+    while prompts:
+        rows = max(1, min(len(prompts), scorer.batch_tokens // len(prompts[0])))
+        batch, prompts = prompts[:rows], prompts[rows:]
+        for prompt, log_p_V in zip(batch, _next_tokens(scorer, batch), strict=True):
+            for place in asked[prompt]:
+                log_p[place] = log_p_V[endings[place][1]]
+        bar.advance(float(sum(map(len, batch))))
+    return log_p
+
+
+def _next_tokens(engine: Engine, prompts: Sequence[Sequence[int]]) -> Floats:
+    """log p of every token of the vocabulary after each prompt, (prompts, vocabulary)."""
+    device = engine.model.head_weight.device
+    tokens = np.zeros((len(prompts), max(map(len, prompts))), dtype=np.int64)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : len(prompt)] = prompt
+    last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
+    was_training = engine.model.training
+    engine.model.eval()
+    try:
+        with torch.no_grad():
+            # Padding on the right needs no mask: no token sees what follows it.
+            hidden_BTD = engine.model(torch.from_numpy(tokens).to(device))
+            hidden_BD = hidden_BTD[torch.arange(len(prompts), device=device), last]
+            log_p_BV = engine.model.head(hidden_BD).float().log_softmax(dim=-1)
+    finally:
+        engine.model.train(was_training)
+    return log_p_BV.cpu().numpy().astype(np.float64)
 
 
 def score_documents(

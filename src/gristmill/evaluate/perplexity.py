@@ -113,10 +113,15 @@ class Perplexity:
         """The same with the bits of end-of-text: a code from which documents can be restored."""
         return ratio(self.bits_N + self.end_bits_N, self.bytes_N, seed, resamples)
 
-    def token_perplexity(self) -> float:
-        """exp of the mean loss per token of the text; depends on the tokenizer."""
-        tokens = int(self.tokens_N.sum())
-        return math.exp(self.bits_N.sum() * math.log(2) / tokens) if tokens else math.nan
+    def bits_per_token(self, seed: int = 0, resamples: int = 1000) -> Figure:
+        """Mean bits of a token of the text; depends on the tokenizer."""
+        return ratio(self.bits_N, self.tokens_N, seed, resamples)
+
+    def token_perplexity(self, seed: int = 0, resamples: int = 1000) -> Figure:
+        """2 to the power of that: between 1 (certain) and the vocabulary's size (guessing)."""
+        bits = self.bits_per_token(seed, resamples)
+        low, high = (None if b is None else 2.0**b for b in (bits.low, bits.high))
+        return Figure(2.0**bits.value, low, high, int(self.tokens_N.sum()))
 
     def subset(self, rows: Ints) -> Perplexity:
         """Only these documents."""
@@ -167,6 +172,60 @@ class Unigram:
     def log_probabilities(self, documents: Sequence[Ints]) -> list[Floats]:
         """log p (nats) of each document's tokens and its closing end-of-text."""
         return [self._log_p[np.append(document, self._eot_id)] for document in documents]
+
+
+def unigram_entropy(data: DocumentTokens) -> float:
+    """Bits per token of the scored text by its own token frequencies: what no model that ignores
+    the context can go below, however it was trained."""
+    counts = np.zeros(data.vocab_size)
+    for document in data.documents:
+        counts += np.bincount(document, minlength=data.vocab_size)
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+def bounds_table(
+    models: Mapping[str, Perplexity],
+    disjoint: Mapping[str, Perplexity],
+    data: DocumentTokens,
+    seed: int,
+    resamples: int = 1000,
+) -> Table:
+    """Every predictor between the two bounds of perplexity, 1 and the vocabulary's size.
+
+    disjoint: the scores of the models that read windows, over windows that do not overlap.
+    """
+    per_byte = data.tokens / max(1, int(data.bytes_N.sum()))
+
+    def line(name: str, bits_per_token: float) -> list[object]:
+        return [name, bits_per_token * per_byte, bits_per_token, 2.0**bits_per_token]
+
+    rows = [line("uniform guessing (bound)", math.log2(data.vocab_size))]
+    rows.append(line("best without context", unigram_entropy(data)))
+    for name, found in models.items():
+        pairs = [(name, found)]
+        if name in disjoint:
+            pairs = [(f"{name}, disjoint", disjoint[name]), (f"{name}, strided", found)]
+        for shown, scores in pairs:
+            rows.append(
+                [
+                    shown,
+                    scores.bits_per_byte(seed, resamples),
+                    scores.bits_per_token(seed, resamples),
+                    scores.token_perplexity(seed, resamples),
+                ]
+            )
+    rows.append(line("certainty (bound)", 0.0))
+    return Table(
+        "Perplexity and its bounds",
+        ["predictor", "bits per byte", "bits per token", "perplexity"],
+        rows,
+        note="Perplexity lies between 1 and the vocabulary's size and depends on the tokenizer; "
+        "bits per byte do not. Best without context: the entropy of the text's own token "
+        "frequencies. Disjoint windows begin without what came before, so they bound the loss from "
+        "above; strided ones overlap, so that every token sees much of it. 95% by bootstrap over "
+        "documents.",
+    )
 
 
 def by_domain(

@@ -1,11 +1,13 @@
 """Tasks: where the instances come from.
 
 `description_task` is made from the mixture itself: "X is", and four descriptions, one of them X's
-own, the others of articles on other topics. `read_task` reads a user's questions.
+own, the others of articles on other topics. `read_task` reads a user's questions, and the layouts
+of published sets.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections import Counter
@@ -20,11 +22,11 @@ import pyarrow.parquet as pq
 from gristmill.core.errors import GristmillError
 from gristmill.core.seeds import derive_seed
 from gristmill.evaluate.choices import Instance
+from gristmill.evaluate.layouts import Asked, layout_of
 
 # Raised by one when the questions of an unchanged input change: scores are then of another task.
 DESCRIPTION_TASK_VERSION = 1
 _WORD = re.compile(r"\w+")
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Task:
     name: str
     instances: list[Instance]
     rejects: list[dict[str, str]]
+    version: str = ""
+    """Of the layout and its questions: scores of two versions do not compare."""
 
 
 def read_articles(mixture: Path | str) -> Iterator[Article]:
@@ -101,7 +105,8 @@ def description_task(
     rng = np.random.default_rng(derive_seed(seed, "description task"))
     chosen = _sample(kept, questions, rng)
     instances = [_question(article, by_topic, choices, rng) for article in chosen]
-    return Task("descriptions", [i for i in instances if i is not None], [])
+    made = [i for i in instances if i is not None]
+    return Task("descriptions", made, [], f"descriptions-{DESCRIPTION_TASK_VERSION}")
 
 
 class WordCase:
@@ -158,14 +163,17 @@ def _question(
         gold=places.index(0),
         unconditional="It is",
         group=article.split,
+        stem=f"What is {article.title}?",
     )
 
 
 def read_task(path: Path | str) -> Task:
-    """Questions of a JSON Lines file: `{"question": ..., "choices": [...], "answer": ...}`.
+    """Questions of a user's file: JSON Lines, CSV or Parquet.
 
-    answer: the place of the right choice from 0, its letter, or its text. Optional: `id`, `group`,
-    `context` (used as it stands in place of the question in its template). A record that cannot be
+    Own questions are JSON Lines: `{"question": ..., "choices": [...], "answer": ...}`, where answer
+    is the place of the right choice from 0, its letter, or its text. Optional: `id`, `group`,
+    `context` (what a base model goes on from, in place of the question in its template). The
+    layouts of published sets are known by their columns, see `layouts.py`. A record that cannot be
     used is among the rejects. Raises GristmillError where none can.
     """
     path = Path(path)
@@ -173,59 +181,95 @@ def read_task(path: Path | str) -> Task:
         raise GristmillError("no such task file", where=path)
     instances: list[Instance] = []
     rejects: list[dict[str, str]] = []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                instances.append(_from_record(json.loads(line), f"{path.name}:{number}"))
-            except (ValueError, TypeError, KeyError, GristmillError) as error:
-                reason = error.what if isinstance(error, GristmillError) else str(error)
-                rejects.append(
-                    {"where": f"{path.name}:{number}", "reason": reason, "sample": line[:200]}
-                )
+    labels: Counter[str] = Counter()
+    for number, record, sample in _records(path):
+        where = f"{path.name}:{number}"
+        try:
+            if isinstance(record, ValueError):
+                raise record
+            if not isinstance(record, dict):
+                raise GristmillError("not a JSON object")
+            layout = layout_of(record)
+            instances.append(_instance(layout.read(record), record, where))
+            labels[layout.label] += 1
+        except (ValueError, TypeError, KeyError, GristmillError) as error:
+            reason = error.one_line() if isinstance(error, GristmillError) else str(error)
+            rejects.append({"where": where, "reason": reason, "sample": sample[:200]})
     if not instances:
         raise GristmillError(
             "no usable question" + (f": {rejects[0]['reason']}" if rejects else ""),
             where=rejects[0]["where"] if rejects else path,
             mend='write {"question": ..., "choices": [...], "answer": ...} on each line',
         )
-    return Task(path.stem, instances, rejects)
+    return Task(path.stem, instances, rejects, "+".join(sorted(labels)))
 
 
-def _from_record(record: Any, where: str) -> Instance:
-    if not isinstance(record, dict):
-        raise GristmillError("not a JSON object", where=where)
-    for key in ("choices", "answer"):
-        if key not in record:
-            raise GristmillError(f"has no '{key}'", where=where)
-    choices = record["choices"]
-    if not isinstance(choices, list) or not all(isinstance(c, str) and c for c in choices):
-        raise GristmillError("'choices' is not a list of texts", where=where)
-    if "context" in record:
-        context, unconditional = str(record["context"]), ""
-    elif isinstance(record.get("question"), str):
-        context, unconditional = f"Question: {record['question']}\nAnswer:", "Answer:"
+def _records(path: Path) -> Iterator[tuple[int, Any, str]]:
+    """Number (of the line or row, from 1), record and text of each; what cannot be parsed is its
+    ValueError."""
+    if path.suffix == ".parquet":
+        for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+            yield number, row, str(row)
+        return
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        if path.suffix == ".csv":
+            yield from _csv_records(file)
+            return
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line), line.rstrip()
+                except ValueError as error:
+                    yield number, error, line.rstrip()
+
+
+def _csv_records(file: Iterable[str]) -> Iterator[tuple[int, Any, str]]:
+    """By the names of the first row where they are those of a layout; else rows without names."""
+    header: list[str] | None = None
+    for number, cells in enumerate(csv.reader(file), start=1):
+        if number == 1:
+            try:
+                layout_of(dict.fromkeys(cells, ""))
+                header = cells
+                continue
+            except GristmillError:
+                pass
+        if cells:
+            record = {"cells": cells} if header is None else dict(zip(header, cells, strict=False))
+            yield number, record, ",".join(cells)
+
+
+def _instance(asked: Asked, record: Mapping[str, Any], where: str) -> Instance:
+    if asked.context is None:
+        context, unconditional = f"Question: {asked.question}\nAnswer:", "Answer:"
     else:
-        raise GristmillError("has no 'question'", where=where)
+        context, unconditional = asked.context, ""
     return Instance(
         id=str(record.get("id", where)),
         context=context,
-        continuations=tuple(c if c[0].isspace() else f" {c}" for c in choices),
-        gold=_place(record["answer"], choices, where),
+        continuations=tuple(c if c[0].isspace() else f" {c}" for c in asked.choices),
+        gold=asked.gold,
         unconditional=unconditional,
         group=str(record.get("group", "all")),
+        stem=asked.question,
     )
 
 
-def _place(answer: Any, choices: list[str], where: str) -> int:
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        if 0 <= answer < len(choices):
-            return answer
-    elif isinstance(answer, str):
-        # A choice that is itself one letter is meant before the place that the letter numbers.
-        if answer in choices:
-            return choices.index(answer)
-        if len(answer) == 1 and answer.upper() in _LETTERS[: len(choices)]:
-            return _LETTERS.index(answer.upper())
-    raise GristmillError(f"answer {answer!r} is none of the choices", where=where)
+def draw(task: Task, most: int | None, shots: int, seed: int) -> tuple[Task, list[Instance]]:
+    """The task with at most `most` of its questions, in their order, and `shots` others, set aside
+    to stand before each one with their answers.
+
+    Which ones depends on the seed and the number of questions alone. Raises GristmillError where
+    nothing would be left to ask.
+    """
+    count = len(task.instances)
+    if shots >= count:
+        raise GristmillError(
+            f"{shots} shots leave none of {count} questions to ask",
+            where=task.name,
+            mend="give more questions, or fewer shots",
+        )
+    order = np.random.default_rng(derive_seed(seed, "questions asked")).permutation(count).tolist()
+    aside, rest = order[:shots], sorted(order[shots:][: most if most is not None else count])
+    left = [task.instances[i] for i in rest]
+    return replace(task, instances=left), [task.instances[i] for i in aside]

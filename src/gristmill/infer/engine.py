@@ -1,7 +1,7 @@
-"""Batched generation from a live module with a key-value cache.
+"""Batched generation from a live module with its cache of what was read.
 
-Prompts of different lengths are padded on the right and each row goes on from its own position:
-the cache's slots are positions, so padding is overwritten before any query could see it. A row's
+Prompts of different lengths are padded on the right and each row goes on from its own position;
+the model is told their lengths, so that no padding is ever part of what a row has read. A row's
 output is a function of its prompt, its sampling and its seed; what shares its batch moves nothing
 but float rounding.
 """
@@ -21,8 +21,7 @@ from gristmill.core.progress import Progress, Silent
 from gristmill.infer.generator import Completion, Emitted, Finish, Request
 from gristmill.infer.sampling import SamplingRows, choose
 from gristmill.infer.scoring import BATCH_TOKENS, score_sequences
-from gristmill.model.cache import KVCache
-from gristmill.model.transformer import Transformer
+from gristmill.model.language_model import Cache, LanguageModel
 
 # Finished rows leave when only this share of a batch still goes on: each time the whole cache is
 # copied.
@@ -39,7 +38,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Transformer,
+        model: LanguageModel,
         *,
         max_rows: int = 32,
         context: int | None = None,
@@ -160,7 +159,7 @@ class Engine:
             positions_B1 = None if even else torch.tensor(ends, device=device)[:, None]
             hidden_BD = self._forward(token_B[:, None], positions_B1, cache)[:, 0]
 
-    def _read_prompts(self, batch: Sequence[Request], capacity: int) -> tuple[KVCache, Tensor]:
+    def _read_prompts(self, batch: Sequence[Request], capacity: int) -> tuple[Cache, Tensor]:
         """A cache that holds the prompts of the rows, and the hidden state of each one's last
         token, hidden_BD. A prompt that several rows share is read once."""
         place: dict[tuple[int, ...], int] = {}
@@ -168,9 +167,9 @@ class Engine:
         device = self.model.head_weight.device
         tokens_UT = torch.from_numpy(_padded(list(place))).to(device)
         cache = self.model.new_cache(len(place), capacity)
-        hidden_UTD = self._forward(tokens_UT, None, cache)
-        last_U = torch.tensor([len(prompt) - 1 for prompt in place], device=device)
-        hidden_UD = hidden_UTD[torch.arange(len(place), device=device), last_U]
+        lengths_U = torch.tensor([len(prompt) for prompt in place], device=device)
+        hidden_UTD = self._forward(tokens_UT, None, cache, lengths_U)
+        hidden_UD = hidden_UTD[torch.arange(len(place), device=device), lengths_U - 1]
         if len(place) == len(batch):
             return cache, hidden_UD
         rows_B = torch.tensor(copy_B, device=device)
@@ -181,7 +180,11 @@ class Engine:
         return min(request.sampling.max_tokens, self.context - len(request.prompt))
 
     def _forward(
-        self, tokens_BT: Tensor, positions_BT: Tensor | None, cache: KVCache
+        self,
+        tokens_BT: Tensor,
+        positions_BT: Tensor | None,
+        cache: Cache,
+        lengths_B: Tensor | None = None,
     ) -> Tensor:  # hidden_BTD
         # Per call, not per batch: between two tokens of a stream a trainer may go on training.
         was_training = self.model.training
@@ -189,7 +192,9 @@ class Engine:
             self.model.eval()
         try:
             with torch.no_grad():
-                hidden_BTD: Tensor = self.model(tokens_BT, positions_BT=positions_BT, cache=cache)
+                hidden_BTD: Tensor = self.model(
+                    tokens_BT, positions_BT=positions_BT, cache=cache, lengths_B=lengths_B
+                )
                 return hidden_BTD
         finally:
             if was_training:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gristmill.core.progress import Progress, Silent
-from gristmill.model.transformer import Transformer
+from gristmill.model.language_model import LanguageModel
 
 # Logits held at once: 64 MB in float32 at 4,096 tokens of vocabulary.
 _HEAD_CHUNK = 4096 * 4096
@@ -20,7 +20,7 @@ BATCH_TOKENS = 4096
 
 
 def token_log_probabilities(
-    model: Transformer,
+    model: LanguageModel,
     tokens_BT: Tensor,
     *,
     segments_BT: Tensor | None = None,
@@ -45,7 +45,7 @@ def token_log_probabilities(
 
 
 def score_sequences(
-    model: Transformer,
+    model: LanguageModel,
     sequences: Sequence[Sequence[int]],
     *,
     temperature: float = 1.0,

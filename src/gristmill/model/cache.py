@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gristmill.core.errors import GristmillError
@@ -61,6 +62,23 @@ class KVCache:
         stands twice is copied (requests that share a prompt)."""
         self._k_LBKSD = self._k_LBKSD[:, rows]
         self._v_LBKSD = self._v_LBKSD[:, rows]
+
+    def join(self, other: KVCache) -> None:
+        """Adds the rows of `other` after its own (requests that join a batch)."""
+        capacity = max(self.capacity, other.capacity)
+        self.grow(capacity)
+        other.grow(capacity)
+        self.length = max(self.length, other.length)
+        self._k_LBKSD = torch.cat([self._k_LBKSD, other._k_LBKSD], dim=1)
+        self._v_LBKSD = torch.cat([self._v_LBKSD, other._v_LBKSD], dim=1)
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for rows of `capacity` tokens, where there is less."""
+        more = capacity - self.capacity
+        if more > 0:
+            self._k_LBKSD = F.pad(self._k_LBKSD, (0, 0, 0, more))
+            self._v_LBKSD = F.pad(self._v_LBKSD, (0, 0, 0, more))
+            self.capacity = capacity
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gristmill.model.lstm import LstmConfig
 from gristmill.model.transformer import TransformerConfig
+
+ModelConfig = TransformerConfig | LstmConfig
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,11 @@ class ParameterCount:
         return self.blocks + self.norms
 
 
-def count_parameters(config: TransformerConfig) -> ParameterCount:
-    """The counts of a shape, without building it."""
+def count_parameters(config: ModelConfig) -> ParameterCount:
+    """The counts of a shape, without building it. An LSTM's blocks are its layers' matrices and
+    the projection behind them, its `norms` the gates' biases."""
+    if isinstance(config, LstmConfig):
+        return _count_lstm(config)
     q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
     attention = config.width * (2 * q_width + 2 * kv_width)
     block = attention + 3 * config.width * config.mlp_width
@@ -50,12 +56,26 @@ def count_parameters(config: TransformerConfig) -> ParameterCount:
     return ParameterCount(total, embedding, embedding, blocks, norms)
 
 
-def attention_flops_per_token(config: TransformerConfig, keys: float) -> float:
-    """Forward operations of q k^T and of the weighted sum of v, for a token seeing `keys` keys."""
+def _count_lstm(config: LstmConfig) -> ParameterCount:
+    inputs = config.width + (config.layers - 1) * config.hidden
+    blocks = 4 * config.hidden * (inputs + config.layers * config.hidden)
+    if config.hidden != config.width:
+        blocks += config.hidden * config.width
+    biases = 4 * config.hidden * config.layers
+    embedding = config.vocab_size * config.width
+    total = blocks + biases + embedding * (1 if config.tied else 2)
+    return ParameterCount(total, embedding, embedding, blocks, biases)
+
+
+def attention_flops_per_token(config: ModelConfig, keys: float) -> float:
+    """Forward operations of q k^T and of the weighted sum of v, for a token seeing `keys` keys;
+    none of an LSTM, whose cost does not grow with what it has read."""
+    if isinstance(config, LstmConfig):
+        return 0.0
     return 4.0 * config.layers * config.heads * config.head_dim * keys
 
 
-def flops_per_token(config: TransformerConfig, length: int | None = None) -> float:
+def flops_per_token(config: ModelConfig, length: int | None = None) -> float:
     """Forward and backward operations per trained token: 6 N + attention.
 
     N counts blocks and head. length: tokens per row (default: the context); a token sees
@@ -67,6 +87,6 @@ def flops_per_token(config: TransformerConfig, length: int | None = None) -> flo
     return 6.0 * count_parameters(config).matrix + 3.0 * attention_flops_per_token(config, keys)
 
 
-def forward_flops_per_token(config: TransformerConfig, keys: float) -> float:
+def forward_flops_per_token(config: ModelConfig, keys: float) -> float:
     """Operations to produce one token that sees `keys` keys: 2 N + attention."""
     return 2.0 * count_parameters(config).matrix + attention_flops_per_token(config, keys)

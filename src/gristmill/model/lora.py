@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
 from gristmill.core.seeds import derive_seed
-from gristmill.model.transformer import TransformerConfig
+from gristmill.model.transformer import TransformerConfig, require_transformer
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -83,6 +83,9 @@ def add_adapters(
     """
     if rank < 1 or alpha <= 0:
         raise GristmillError(f"no adapter has rank {rank} and alpha {alpha}", where="lora")
+    config = getattr(model, "config", None)
+    if config is not None:
+        require_transformer(config, "an adapter", "lora")
     if adapters(model):
         raise GristmillError("the model has adapters already", mend="merge them first")
     found = {

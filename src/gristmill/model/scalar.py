@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
 from gristmill.core.seeds import derive_seed
-from gristmill.model.transformer import Transformer, TransformerConfig, Trunk
+from gristmill.model.language_model import LanguageModel
+from gristmill.model.transformer import (
+    Transformer,
+    TransformerConfig,
+    Trunk,
+    require_transformer,
+)
 from gristmill.model.weights import (
     CONFIG,
     check_tensors,
@@ -52,9 +58,11 @@ class ScalarModel(nn.Module):
 
     @classmethod
     @torch.no_grad()
-    def from_transformer(cls, model: Transformer, seed: int) -> ScalarModel:
+    def from_transformer(cls, model: LanguageModel, seed: int) -> ScalarModel:
         """A copy of the trunk under a new head, N(0, 1 / (width + 1)) in variance (Stiennon et al.
-        2020, appendix B.1)."""
+        2020, appendix B.1). Raises GristmillError for another family."""
+        require_transformer(model.config, "a reward or value model")
+        assert isinstance(model, Transformer)
         found = cls(model.config)
         found.model.load_state_dict(model.model.state_dict())
         found.to(model.head_weight.device)
@@ -85,7 +93,7 @@ def save_scalar(
 def load_scalar(folder: Path | str, device: torch.device | str = "cpu") -> ScalarModel:
     """What `save_scalar` wrote, in evaluation mode. Raises GristmillError as `load_model` does."""
     folder = Path(folder)
-    config = load_config(folder)
+    config = require_transformer(load_config(folder), "a reward or value model", folder)
     tensors = read_tensors(folder, device)
     if "score.weight" not in tensors:
         raise GristmillError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.seeds import derive_seed
 from gristmill.model.attention import Visibility, attention, compute_dtype
 from gristmill.model.cache import KVCache, LayerCache
+from gristmill.model.language_model import Cache, LanguageModel, run_starts
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,22 @@ class TransformerConfig:
                 f"rotary positions need an even head_dim, not {self.head_dim}",
                 where="model.head_dim",
             )
+
+
+def require_transformer(
+    config: object, what: str, where: str | Path | None = None
+) -> TransformerConfig:
+    """The configuration, if it is a transformer's; raises GristmillError for another family.
+
+    what: the thing that needs one, for the message.
+    """
+    if isinstance(config, TransformerConfig):
+        return config
+    raise GristmillError(
+        f"{what} needs a transformer, and this model is an LSTM",
+        where=where,
+        mend="give a model of train lm with architecture: transformer",
+    )
 
 
 class RMSNorm(nn.Module):
@@ -189,8 +207,10 @@ class Trunk(nn.Module):
         return hidden_BTD
 
 
-class Transformer(nn.Module):
+class Transformer(LanguageModel):
     """Token ids in, hidden states out; `head` turns hidden states into logits."""
+
+    config: TransformerConfig
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -206,7 +226,8 @@ class Transformer(nn.Module):
         *,
         segments_BT: Tensor | None = None,
         positions_BT: Tensor | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
+        lengths_B: Tensor | None = None,
     ) -> Tensor:
         """Final-normed hidden states, hidden_BTD.
 
@@ -214,24 +235,20 @@ class Transformer(nn.Module):
         documents in one row). positions_BT: default 0, 1, ... in each row; restarting in each
         segment where segments are given; going on from `cache.length` where a cache is given.
         cache: what the rows held before; the new tokens are added to it. With a cache, positions
-        must be such that every earlier slot of the row has been written.
+        must be such that every earlier slot of the row has been written. lengths_B: not needed
+        here: what padding writes is overwritten before a query sees it (model/cache.py).
         Raises GristmillError where segments and a cache are both given or the cache is full.
         """
+        assert cache is None or isinstance(cache, KVCache), "a cache of another family"
         hidden_BTD: Tensor = self.model(
             tokens_BT, segments_BT=segments_BT, positions_BT=positions_BT, cache=cache
         )
         return hidden_BTD
 
-    def head(self, hidden_BTD: Tensor) -> Tensor:
-        """logits_BTV of hidden states (any leading axes)."""
-        return F.linear(hidden_BTD, self.head_weight)
-
     @property
-    def head_weight(self) -> Tensor:
-        """The (vocab_size, width) matrix that `head` multiplies by: the embedding where tied."""
-        if self.lm_head is None:
-            return self.model.embed_tokens.weight
-        return self.lm_head.weight
+    def embedding_weight(self) -> Tensor:
+        """The (vocab_size, width) matrix that tokens are looked up in."""
+        return self.model.embed_tokens.weight
 
     def new_cache(self, rows: int, capacity: int) -> KVCache:
         """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
@@ -245,10 +262,6 @@ class Transformer(nn.Module):
             device=weight.device,
             dtype=self._compute_dtype(),
         )
-
-    def num_parameters(self) -> int:
-        """All parameters, a tied embedding counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
 
     def num_matrix_parameters(self) -> int:
         """Parameters that multiply activations: every matrix in the blocks, and the head.
@@ -306,9 +319,7 @@ def positions_of_segments(segments_BT: Tensor) -> Tensor:
     """Positions that restart at 0 where a row's segment id changes; int64, (B, T)."""
     length = segments_BT.shape[1]
     index_T = torch.arange(length, device=segments_BT.device)
-    changed_BT = torch.zeros_like(segments_BT, dtype=torch.bool)
-    changed_BT[:, 1:] = segments_BT[:, 1:] != segments_BT[:, :-1]
-    start_BT = torch.where(changed_BT, index_T, 0).cummax(dim=1).values
+    start_BT = torch.where(run_starts(segments_BT), index_T, 0).cummax(dim=1).values
     return index_T - start_BT
 
 

@@ -1,8 +1,8 @@
 """Weights in and out: safetensors and a `config.json` that transformers loads with no custom code.
 
-The architectures are Llama's, Qwen2's and Qwen3's. No pickle in either direction. Shapes are
-checked against the configuration before anything is copied, so that a wrong file is refused by
-name rather than half loaded.
+The architectures are Llama's, Qwen2's and Qwen3's, and an LSTM, which nothing but gristmill loads.
+No pickle in either direction. Shapes are checked against the configuration before anything is
+copied, so that a wrong file is refused by name rather than half loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from torch import Tensor
 
 from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
+from gristmill.model.language_model import LanguageModel
+from gristmill.model.lstm import LstmConfig, LstmModel
 from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
@@ -31,11 +33,15 @@ _SHAPES = {
     "qwen2": ("Qwen2ForCausalLM", False, True, None),
     "llama": ("LlamaForCausalLM", False, False, None),
 }
+# No class of transformers computes it: nothing but gristmill loads such a folder.
+LSTM_TYPE = "gristmill_lstm"
+
+ModelConfig = TransformerConfig | LstmConfig
 
 
 def save_model(
     folder: Path | str,
-    model: Transformer,
+    model: LanguageModel,
     tokenizer_folder: Path | str | None = None,
     *,
     eos_id: int | Sequence[int] | None = None,
@@ -52,7 +58,7 @@ def save_model(
 
 def save_folder(
     folder: Path | str,
-    config: TransformerConfig,
+    config: ModelConfig,
     tensors: Mapping[str, Tensor],
     tokenizer_folder: Path | str | None = None,
     *,
@@ -71,7 +77,11 @@ def save_folder(
         eos_id = _eos_id(folder) if eos_id is None else eos_id
     if isinstance(eos_id, Sequence):
         eos_id = eos_id[0] if len(eos_id) == 1 else list(eos_id) or None
-    described = config_to_hf(config, tensors["model.embed_tokens.weight"].dtype)
+    dtype = tensors["model.embed_tokens.weight"].dtype
+    if isinstance(config, LstmConfig):
+        described = _lstm_to_json(config, dtype)
+    else:
+        described = config_to_hf(config, dtype)
     stops = {"bos_token_id": bos_id, "eos_token_id": eos_id, "pad_token_id": pad_id}
     write_json(folder / CONFIG, {**described, **stops})
     write_json(
@@ -88,8 +98,9 @@ def save_folder(
 
 def load_model(
     folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> Transformer:
-    """The model that `save_model` (or transformers) wrote, in evaluation mode.
+) -> LanguageModel:
+    """The model that `save_model` (or transformers) wrote, in evaluation mode: a `Transformer` or
+    an `LstmModel`, as its config.json says.
 
     dtype: the precision to hold it in; the file's own where None. A sharded checkpoint
     (`model.safetensors.index.json`) is read too.
@@ -104,7 +115,7 @@ def load_model(
         tensors.pop("lm_head.weight", None)
     check_tensors(tensors, expected_shapes(config), folder / WEIGHTS)
     with torch.device("meta"):
-        model = Transformer(config)
+        model = new_model(config)
     if dtype is not None:
         tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     model.load_state_dict(tensors, assign=True)
@@ -112,7 +123,25 @@ def load_model(
     return model.eval()
 
 
-def load_config(folder: Path | str) -> TransformerConfig:
+def new_model(config: ModelConfig) -> LanguageModel:
+    """A model of that shape, of the family that its configuration belongs to; not initialised."""
+    return LstmModel(config) if isinstance(config, LstmConfig) else Transformer(config)
+
+
+def require_exportable(folder: Path | str) -> TransformerConfig:
+    """The shape of a model that other programs load too; raises GristmillError for an LSTM."""
+    config = load_config(folder)
+    if isinstance(config, LstmConfig):
+        raise GristmillError(
+            "an LSTM cannot be exported: no other program loads this architecture",
+            where=folder,
+            mend="export a transformer (train lm with architecture: transformer); generate, chat, "
+            "score, evaluate and serve work on the LSTM here",
+        )
+    return config
+
+
+def load_config(folder: Path | str) -> ModelConfig:
     """The shape that a folder's `config.json` gives."""
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -123,6 +152,8 @@ def load_config(folder: Path | str) -> TransformerConfig:
         raise GristmillError(f"not JSON: {error}", where=path) from error
     if not isinstance(config, dict):
         raise GristmillError("not a JSON object", where=path)
+    if config.get("model_type") == LSTM_TYPE:
+        return _lstm_from_json(config, path)
     return config_from_hf(config, path)
 
 
@@ -223,6 +254,38 @@ def config_from_hf(config: dict[str, Any], where: Path) -> TransformerConfig:
         raise GristmillError(f"a value has the wrong type: {error}", where=where) from error
 
 
+def _lstm_to_json(config: LstmConfig, dtype: torch.dtype) -> dict[str, Any]:
+    return {
+        "architectures": ["GristmillLstm"],
+        "model_type": LSTM_TYPE,
+        "vocab_size": config.vocab_size,
+        "embedding_size": config.width,
+        "hidden_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "max_position_embeddings": config.context,
+        "dropout": config.dropout,
+        "tie_word_embeddings": config.tied,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+
+
+def _lstm_from_json(config: Mapping[str, Any], where: Path) -> LstmConfig:
+    try:
+        return LstmConfig(
+            vocab_size=int(config["vocab_size"]),
+            width=int(config["embedding_size"]),
+            layers=int(config["num_hidden_layers"]),
+            hidden=int(config["hidden_size"]),
+            context=int(config["max_position_embeddings"]),
+            tied=bool(config["tie_word_embeddings"]),
+            dropout=float(config.get("dropout", 0.0)),
+        )
+    except KeyError as error:
+        raise GristmillError(f"{error.args[0]} is missing", where=where) from error
+    except (TypeError, ValueError) as error:
+        raise GristmillError(f"a value has the wrong type: {error}", where=where) from error
+
+
 def _rope_to_hf(config: TransformerConfig) -> dict[str, Any]:
     scaling = config.rope_scaling
     if scaling is None:
@@ -278,10 +341,10 @@ def read_tensors(folder: Path, device: torch.device | str) -> dict[str, Tensor]:
     return tensors
 
 
-def expected_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of a language model, by name."""
     with torch.device("meta"):
-        model = Transformer(config)
+        model = new_model(config)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

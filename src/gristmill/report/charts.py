@@ -9,6 +9,7 @@ from typing import Any
 
 COLOURS = ("#1f5f8b", "#c8553d", "#4a7c3a", "#8a5a9e", "#b58900", "#5b6770", "#2aa198", "#a23b72")
 _INK, _GRID = "#33383d", "#dfe3e6"
+_FORMATS = {"": "o-", "dots": "o", "hollow": "o", "line": "-"}
 
 
 def chart_svg(chart: Mapping[str, Any]) -> str:
@@ -58,7 +59,7 @@ def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
     if chart.get("log_x"):
         axes.set_xscale("log")
     if chart.get("log_y"):
-        axes.set_yscale("log")
+        _log_y(axes)
     axes.set_xlabel(chart["x_label"])
     axes.set_ylabel(chart["y_label"])
     axes.grid(color=_GRID, linewidth=0.7)
@@ -94,10 +95,16 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
                     [max(0.0, v - a) for v, a in zip(y, _numbers(low), strict=True)],
                     [max(0.0, b - v) for v, b in zip(y, _numbers(high), strict=True)],
                 ]
-            legend[one["name"]] = axes.errorbar(
-                x, y, yerr=error, color=colour, fmt="o-", markersize=5, linewidth=1.2,
-                elinewidth=1.0, capsize=2.5,
+            mark = str(one.get("mark") or "")
+            if mark == "line" and low is not None and high is not None:
+                axes.fill_between(x, _numbers(low), _numbers(high), color=colour, alpha=0.12, lw=0)
+                error = None
+            drawn = axes.errorbar(
+                x, y, yerr=error, color=colour, fmt=_FORMATS[mark], markersize=5, linewidth=1.2,
+                elinewidth=1.0, capsize=2.5, markerfacecolor="none" if mark == "hollow" else colour,
             )  # fmt: skip
+            if mark != "hollow" or one["name"] not in legend:
+                legend[one["name"]] = drawn
             for place, value, label in zip(x, y, one.get("labels") or (), strict=False):
                 # A pair of dollars in a label would be read as a formula.
                 axes.annotate(
@@ -107,7 +114,7 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
         if chart.get("log_x"):
             axes.set_xscale("log")
         if chart.get("log_y"):
-            axes.set_yscale("log")
+            _log_y(axes)
         axes.set_ylabel(panel or chart["y_label"])
         axes.margins(x=0.08, y=0.12)
         axes.grid(color=_GRID, linewidth=0.7)
@@ -121,6 +128,19 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
             ncols=min(4, len(names)), frameon=False, fontsize=9.5,
         )  # fmt: skip
     return canvas
+
+
+def _log_y(axes: Any) -> None:
+    """A logarithmic y axis; within a decade its ticks are plain numbers: 4.2, not 4.2 x 10^0."""
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if low > 0 and high < 10 * low:
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(plain)
+        axes.grid(which="both", axis="y", color=_GRID, linewidth=0.7)
 
 
 def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:

@@ -40,6 +40,7 @@ _GROUPS = (
     ("Evaluation", "evaluate. score"),
     ("Sample texts", "generate"),
     ("Alignment", "align. train.sft train.reward train.dpo train.ppo study.alignment"),
+    ("Scaling", "study.sweep study.families scaling."),
     ("Comparisons", "study."),
 )  # fmt: skip
 """Sections with the verbs that they hold; one that is named whole goes before a prefix."""

@@ -8,12 +8,13 @@ other sizes are the field's, with their source, and were not checked here at lar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gristmill.core.errors import GristmillError
-from gristmill.model.flops import count_parameters, flops_per_token
+from gristmill.model.flops import ModelConfig, count_parameters, flops_per_token
+from gristmill.model.lstm import LstmConfig
 from gristmill.model.transformer import TransformerConfig
 
 
@@ -66,9 +67,12 @@ class Derived:
 
 @dataclass(frozen=True)
 class Dial:
-    """What the dial says: the shape, the budget, the rates. `reasons` has one entry for each."""
+    """What the dial says: the shape, the budget, the rates. `reasons` has one entry for each.
 
-    model: TransformerConfig
+    anchor: the run that the rates were tuned on.
+    """
+
+    model: ModelConfig
     batch_rows: int
     steps: int
     warmup: int
@@ -78,6 +82,7 @@ class Dial:
     other_lr: float
     weight_decay: float
     reasons: tuple[Derived, ...]
+    anchor: Anchor = DEMO
 
     @property
     def tokens(self) -> int:
@@ -144,18 +149,7 @@ def turn(
     )
     total = count_parameters(model).total
     reasons.append(Derived("parameters", total, f"of this shape; {parameters:,.0f} were wished"))
-    budget = tokens or round(COMPUTE_OPTIMAL * total)
-    why_budget = "set" if tokens else f"{COMPUTE_OPTIMAL:.0f} for each parameter (Hoffmann 2022)"
-    batch_rows = settle(
-        "batch_rows",
-        batch_rows_for(budget, context),
-        f"{DEMO.batch_tokens:,} tokens at {DEMO.tokens:,} trained on, growing with their power 0.4 "
-        "(Bergsma et al. 2025), to a power of 2",
-    )
-    steps = max(1, round(budget / (batch_rows * context)))
-    reasons.append(Derived("tokens", steps * batch_rows * context, why_budget))
-    reasons.append(Derived("steps", steps, "tokens / (batch_rows * context)"))
-    warmup = settle("warmup", min(max(1, steps // 100), 2000), "1% of the steps, at most 2,000")
+    batch_rows, steps, warmup = settle_budget(settle, reasons, total, tokens, context)
     shrink = math.sqrt(DEMO.width / width)
     tuned = f"tuned on {DEMO.name}"
     matrix_lr = settle("matrix_lr", DEMO.matrix_lr, f"{tuned}; Muon's does not move with size")
@@ -183,6 +177,32 @@ def turn(
         weight_decay,
         tuple(reasons),
     )
+
+
+def settle_budget(
+    settle: Callable[[str, Any, str], Any],
+    reasons: list[Derived],
+    parameters: int,
+    tokens: int | None,
+    context: int,
+) -> tuple[int, int, int]:
+    """(batch_rows, steps, warmup), the same for every family at equal parameters and tokens.
+
+    settle: takes a name, the value derived and the reason; returns the value asked for, if any.
+    """
+    budget = tokens or round(COMPUTE_OPTIMAL * parameters)
+    why_budget = "set" if tokens else f"{COMPUTE_OPTIMAL:.0f} for each parameter (Hoffmann 2022)"
+    batch_rows = settle(
+        "batch_rows",
+        batch_rows_for(budget, context),
+        f"{DEMO.batch_tokens:,} tokens at {DEMO.tokens:,} trained on, growing with their power 0.4 "
+        "(Bergsma et al. 2025), to a power of 2",
+    )
+    steps = max(1, round(budget / (batch_rows * context)))
+    reasons.append(Derived("tokens", steps * batch_rows * context, why_budget))
+    reasons.append(Derived("steps", steps, "tokens / (batch_rows * context)"))
+    warmup = settle("warmup", min(max(1, steps // 100), 2000), "1% of the steps, at most 2,000")
+    return batch_rows, steps, warmup
 
 
 def ideal_aspect(layers: int) -> float:
@@ -303,12 +323,15 @@ def cost(
     return Cost(flops, memory, checkpoint, disk, seconds)
 
 
-def activation_bytes(model: TransformerConfig, rows: int, bytes_each: int = 2) -> int:
+def activation_bytes(model: ModelConfig, rows: int, bytes_each: int = 2) -> int:
     """What one micro-batch keeps for its backward pass, without recomputation.
 
     For each token and layer about 12 vectors of width, 4 of mlp_width and, where attention is not
-    fused (up to 512 keys on a CPU), three values for each head and key.
+    fused (up to 512 keys on a CPU), three values for each head and key. Of an LSTM about 10 of
+    hidden (gates, states, what the kernels set aside), half as many again for padding.
     """
+    if isinstance(model, LstmConfig):
+        return rows * model.context * model.layers * 15 * model.hidden * bytes_each
     keys = model.context if model.context <= 512 else 0
     per_token = 12 * model.width + 4 * model.mlp_width + 3 * model.heads * keys
     return rows * model.context * model.layers * per_token * bytes_each
@@ -317,9 +340,18 @@ def activation_bytes(model: TransformerConfig, rows: int, bytes_each: int = 2) -
 def explain(dial: Dial, *, flops_per_second: float | None = None) -> list[str]:
     """The dial in sentences: every derived number with its reason, then what it costs."""
     lines = [f"{reason.name} = {_spell(reason.value)}: {reason.why}" for reason in dial.reasons]
-    lines.append(f"{DEMO.name}: {DEMO.scale}")
+    lines.append(f"{dial.anchor.name}: {dial.anchor.scale}")
+    count, each = count_parameters(dial.model), flops_per_token(dial.model)
+    lines.append(
+        f"parameters {count.total:,}, {count.without_embedding:,} without embedding and head; "
+        f"{count.matrix:,} multiply"
+    )
     needs = cost(dial, flops_per_second=flops_per_second)
-    lines.append(f"compute {needs.flops:.2e} FLOPs (6 N for each token, and attention)")
+    attention = "" if isinstance(dial.model, LstmConfig) else ", and attention"
+    lines.append(
+        f"compute {needs.flops:.2e} FLOPs, {each:.3g} for each token: 6 for each parameter that "
+        f"multiplies, 2 of them forward{attention}"
+    )
     lines.append(
         f"memory about {needs.memory_bytes / 2**30:.2f} GiB, checkpoints "
         f"{needs.checkpoint_bytes / 2**20:,.0f} MiB each, disk {needs.disk_bytes / 2**20:,.0f} MiB"

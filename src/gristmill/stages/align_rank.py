@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +42,9 @@ class RankConfig(StageConfig):
     files: tuple[str, ...] = content_of(())
     """Preferences that exist already, JSON Lines: {"prompt": ..., "chosen": ..., "rejected": ...},
     or with "messages" in place of a prompt. They are added as they are; no answers are needed."""
+    labels: str | None = content_of(None, hashed_by="gristmill.serve.store:labels_hash")
+    """What people chose on the labelling page of `serve`: WORKSPACE/serve/store.sqlite. Taken as
+    they are, in place of ranking answers; a tie or a skip makes no preference."""
     pairs: Literal["extremes", "all"] = "all"
     """extremes: the best answer against the worst; all: every two that differ by the margin."""
     margin: float = Field(0.05, ge=0)
@@ -61,7 +65,9 @@ class RankConfig(StageConfig):
     kind="preferences",
     config=RankConfig,
     inputs={
-        "answers": Slot("answers", optional=True, help="sampled answers; not needed with --files"),
+        "answers": Slot(
+            "answers", optional=True, help="sampled answers, where they are ranked here"
+        ),
         "reward": Slot("reward", optional=True, named=True, help="ranks in place of the rule"),
     },
     summary="preferences from sampled answers",
@@ -83,15 +89,24 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.errors import GristmillError
 
     answers, reward = inputs.get("answers"), inputs.get("reward")
-    if answers is None and not config.files:
+    if answers is None and not config.files and not config.labels:
         raise GristmillError(
-            "nothing to rank", mend="give --answers FOLDER, or --files [PREFERENCES.jsonl]"
+            "nothing to rank",
+            mend="give --answers FOLDER, --labels STORE or --files [PREFERENCES.jsonl]",
         )
-    chosen = [reward is not None, config.rule is not None, bool(config.by_hand)]
-    if sum(chosen) > 1:
+    rankers = {
+        "--reward": reward is not None,
+        "--rule": config.rule is not None,
+        "--by_hand": bool(config.by_hand),
+        "--labels": config.labels is not None,
+    }
+    if sum(rankers.values()) > 1:
         raise GristmillError(
-            "two rankers at once", mend="give one of --reward, --rule and --by_hand"
+            "two rankers at once", mend="give one of --reward, --rule, --by_hand and --labels"
         )
+    if config.labels is not None:
+        # Those labels say what is better; no rule adds its own opinion of the same answers.
+        answers = None
     scorer: Scorer = score_by_rule(load_rule(config.rule))
     if reward is not None:
         scorer = _by_reward(reward, config, output)
@@ -111,6 +126,8 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
             ranked[split] = rank(
                 scored, how, "reward" if reward is not None else "rule", output.seed
             )
+        if split == "train" and config.labels is not None:
+            ranked[split].preferences += _labelled(config.labels, output)
         if split == "train" and config.files:
             ranked[split].preferences += _own(config, output, refused)
         _count(output, split, ranked[split])
@@ -121,6 +138,12 @@ def align_rank(config: RankConfig, inputs: Inputs, output: Output) -> None:
         output.counts["by_hand_rejected"] = output.reject("by_hand", _unfit_everywhere(ranked))
     train = ranked["train"].preferences
     if not train:
+        if config.labels is not None and not config.files:
+            raise GristmillError(
+                "no label prefers an answer",
+                where=config.labels,
+                mend="choose between pairs on the page: gristmill serve, then /labels",
+            )
         if answers is None:
             why = f": {refused[0]['reason']}" if refused else ""
             raise GristmillError(
@@ -153,6 +176,26 @@ def _own(config: RankConfig, output: Output, refused: list[dict[str, str]]) -> l
         refused += rejects
     output.counts["own"] = len(own)
     return own
+
+
+def _labelled(path: str, output: Output) -> list[Preference]:
+    """The labels of a store that prefer an answer, read as any file of preferences is."""
+    from gristmill.align.chats import read_preferences
+    from gristmill.serve.store import Store
+
+    store = Store.open(path, create=False)
+    try:
+        lines = [json.dumps(line, ensure_ascii=False) for line in store.preferences()]
+        told = store.labelled()
+    finally:
+        store.close()
+    kept = output.path / "labels.jsonl"
+    kept.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    found, rejects = read_preferences(kept)
+    output.counts["labels"] = len(told)
+    output.counts["labels_without_choice"] = len(told) - len(lines)
+    output.counts["labels_rejected"] = output.reject("labels", rejects)
+    return found
 
 
 def _how(config: RankConfig, noise: float) -> HowPaired:

@@ -11,6 +11,9 @@ from gristmill.core.progress import progress
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from gristmill.core.artifact import Artifact
     from gristmill.evaluate.perplexity import DocumentTokens, Perplexity
 
@@ -36,7 +39,7 @@ class PerplexityConfig(StageConfig):
 
 @stage(
     "evaluate perplexity",
-    version=1,
+    version=2,
     kind="evaluation",
     config=PerplexityConfig,
     inputs={
@@ -65,16 +68,20 @@ class PerplexityConfig(StageConfig):
 )
 def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output) -> None:
     """Figures: base, unigram and ngram5 `.bits_per_byte`; a table by domain; a chart by place."""
+    import math
+
     from gristmill.core.canonical import write_json
     from gristmill.evaluate.likelihood import score_documents
     from gristmill.evaluate.ngram import KneserNey
     from gristmill.evaluate.perplexity import (
         Perplexity,
         Unigram,
+        bounds_table,
         by_domain,
         by_position,
         difference,
         read_documents,
+        unigram_entropy,
     )
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
@@ -86,6 +93,7 @@ def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output
     data = data.first(config.max_documents)
     counted = read_documents(tokens.path, "train", unique=True)
     ngram_name = f"{config.ngram_order}-gram"
+    apart: dict[str, list[NDArray[np.float64]]] = {}
     bar = progress("evaluate perplexity", None, "tokens")
     try:
         bar.note(f"counting {config.ngram_order}-grams")
@@ -104,9 +112,19 @@ def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output
             scores[name] = score_documents(
                 engine, data.documents, data.eot_id, context, config.stride, bar
             )
+            # Documents that fit the context are read whole either way: only the others again.
+            long = [i for i, ids in enumerate(data.documents) if len(ids) + 1 > context]
+            again = score_documents(
+                engine, [data.documents[i] for i in long], data.eot_id, context, context, bar
+            )
+            apart[name] = list(scores[name])
+            for i, log_p in zip(long, again, strict=True):
+                apart[name][i] = log_p
+            output.counts[f"{name}.long_documents"] = len(long)
     finally:
         bar.close()
     found = {name: Perplexity.of(log_p, data) for name, log_p in scores.items()}
+    disjoint = {name: Perplexity.of(log_p, data) for name, log_p in apart.items()}
     seed = output.seed
     for name, perplexity in found.items():
         prefix = {"unigram": "unigram", ngram_name: f"ngram{config.ngram_order}"}.get(name, name)
@@ -114,12 +132,24 @@ def evaluate_perplexity(config: PerplexityConfig, inputs: Inputs, output: Output
         output.figures[f"{prefix}.bits_per_byte_with_end"] = perplexity.with_end(
             seed, config.resamples
         )
-        output.figures[f"{prefix}.token_perplexity"] = Figure(
-            perplexity.token_perplexity(), n=data.tokens
+        output.figures[f"{prefix}.token_perplexity"] = perplexity.token_perplexity(
+            seed, config.resamples
         )
+    for name, perplexity in disjoint.items():
+        output.figures[f"{name}.bits_per_byte_disjoint"] = perplexity.bits_per_byte(
+            seed, config.resamples
+        )
+        output.figures[f"{name}.disjoint_minus_strided"] = difference(
+            perplexity, found[name], seed, config.resamples
+        )
+    output.figures["uniform.bits_per_byte"] = Figure(
+        math.log2(data.vocab_size) * data.tokens / max(1, int(data.bytes_N.sum())), n=data.tokens
+    )
+    output.figures["unigram.entropy"] = Figure(unigram_entropy(data), n=data.tokens)
     output.figures[f"base.minus_ngram{config.ngram_order}"] = difference(
         found["base"], found[ngram_name], seed, config.resamples
     )
+    output.tables.append(bounds_table(found, disjoint, data, seed, config.resamples))
     output.tables.append(by_domain(found, data.domains, seed, config.resamples))
     output.charts.append(by_position(scores))
     output.samples.append(_hardest(data, found["base"]))

@@ -46,13 +46,13 @@ def export_gguf(config: ExportGgufConfig, inputs: Inputs, output: Output) -> Non
     from gristmill.core.progress import progress
     from gristmill.model.gguf import open_gguf
     from gristmill.model.gguf_writer import write_gguf
-    from gristmill.model.weights import load_config, read_tensors
+    from gristmill.model.weights import read_tensors, require_exportable
     from gristmill.tokenizer.tokenizer import Tokenizer
 
     source = inputs["model"]
     if config.to is not None and config.to.exists():
         raise GristmillError("is there already", where=config.to, mend="give another with --to")
-    shape = load_config(source.path)
+    shape = require_exportable(source.path)
     tensors = read_tensors(source.path, "cpu")
     if shape.tied:
         tensors.pop("lm_head.weight", None)

@@ -42,13 +42,13 @@ def export_hf(config: ExportHfConfig, inputs: Inputs, output: Output) -> None:
     import torch
 
     from gristmill.core.canonical import write_text_atomic
-    from gristmill.model.weights import load_config, load_model, read_tensors, save_folder
+    from gristmill.model.weights import load_model, read_tensors, require_exportable, save_folder
     from gristmill.tokenizer.tokenizer import Tokenizer
 
     source = inputs["model"]
     _check_target(config.to, None)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
-    shape = load_config(source.path)
+    shape = require_exportable(source.path)
     stored = read_tensors(source.path, "cpu")
     if shape.tied:
         stored.pop("lm_head.weight", None)

@@ -12,7 +12,7 @@ from gristmill.stages.stage import Inputs, Output, StageConfig, content_of, stag
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gristmill.model.transformer import TransformerConfig
+    from gristmill.model.weights import ModelConfig
     from gristmill.tokenizer.vocabulary import Vocabulary
 
 IMPORT = "import.json"
@@ -114,7 +114,7 @@ class _Found:
 
     def __init__(
         self,
-        shape: TransformerConfig,
+        shape: ModelConfig,
         tensors: dict[str, Tensor],
         vocabulary: Vocabulary,
         chat_template: str | None,

@@ -13,6 +13,7 @@ and `samples`; hashing, the manifest, caching and the atomic rename are done her
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,9 +48,21 @@ def local(default: Any = ..., **kwargs: Any) -> Any:
     return Field(default, json_schema_extra={"identity": "none"}, **kwargs)
 
 
-def content_of(default: Any = ..., **kwargs: Any) -> Any:
-    """A config field that is a path (or a list of them): its identity is what the files hold."""
-    return Field(default, json_schema_extra={"identity": "content"}, **kwargs)
+def later(default: Any, **kwargs: Any) -> Any:
+    """A config field that a stage was given after artifacts of it were made. Its default is what
+    was done before, and at its default it is not part of the identity: they stay what they are."""
+    return Field(default, json_schema_extra={"identity": "unless_default"}, **kwargs)
+
+
+def content_of(default: Any = ..., *, hashed_by: str | None = None, **kwargs: Any) -> Any:
+    """A config field that is a path (or a list of them): its identity is what the files hold.
+
+    hashed_by: `package.module:function`, path to text, for a file whose bytes say more than that.
+    """
+    how: dict[str, Any] = {"identity": "content"}
+    if hashed_by is not None:
+        how["hashed_by"] = hashed_by
+    return Field(default, json_schema_extra=how, **kwargs)
 
 
 def function_name(default: Any = ..., **kwargs: Any) -> Any:
@@ -293,10 +306,11 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         how = extra.get("identity", "value")
         value = getattr(config, name)
-        if how == "none":
+        if how == "none" or (how == "unless_default" and value == info.default):
             continue
         if how == "content":
-            identity[name] = [hash_path(Path(path)) for path in _as_list(value)]
+            hashing = _hashing(extra.get("hashed_by"))
+            identity[name] = [hashing(Path(path)) for path in _as_list(value)]
         elif how == "function":
             # Where the file lies does not matter; what it holds does.
             identity[name] = [given.rpartition(":")[2] for given in _as_list(value)]
@@ -321,6 +335,14 @@ def hash_path(path: Path) -> str:
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return hash_json({p.relative_to(path).as_posix(): hash_file(p) for p in files})
     raise GristmillError("no such file or folder", where=path, mend="check the path")
+
+
+def _hashing(name: Any) -> Callable[[Path], str]:
+    if name is None:
+        return hash_path
+    module, _, function = str(name).partition(":")
+    found: Callable[[Path], str] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def _as_list(value: Any) -> list[str]:

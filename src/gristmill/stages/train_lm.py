@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Chart, Figure, Samples, Series
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, local, stage
 
 if TYPE_CHECKING:
     from gristmill.scaling.dial import Dial
@@ -17,10 +18,19 @@ METRICS = "metrics.jsonl"
 TRAINING = "training.json"
 _PROMPTS = ("The city of", "Physics is the", "She was an American")
 _CURVE_POINTS = 200
+# Of the dial's numbers, those that only one family has.
+_ONLY = {
+    "transformer": ("heads", "kv_heads", "head_dim", "mlp_width"),
+    "lstm": ("hidden", "dropout"),
+}
 
 
 class Shape(StageConfig):
-    """Numbers that replace what the size dial derives; what follows from one follows it."""
+    """Numbers that replace what the size dial derives; what follows from one follows it.
+
+    `heads`, `kv_heads`, `head_dim` and `mlp_width` are a transformer's, `hidden` and `dropout` an
+    LSTM's.
+    """
 
     layers: int | None = Field(None, ge=1)
     width: int | None = Field(None, ge=2)
@@ -28,6 +38,10 @@ class Shape(StageConfig):
     kv_heads: int | None = Field(None, ge=1)
     head_dim: int | None = Field(None, ge=2)
     mlp_width: int | None = Field(None, ge=1)
+    hidden: int | None = later(None, ge=1)
+    """Width of an LSTM's layers."""
+    dropout: float | None = later(None, ge=0, lt=1)
+    """Of an LSTM: one mask for all tokens of a sequence."""
     tied: bool | None = None
     """Whether embedding and head are one matrix."""
     batch_rows: int | None = Field(None, ge=1)
@@ -43,6 +57,8 @@ class Shape(StageConfig):
 class TrainLmConfig(StageConfig):
     """The size dial, the data's order and the optimizer."""
 
+    architecture: Literal["transformer", "lstm"] = later("transformer")
+    """The family. An LSTM is trained, evaluated and sampled alike, but not exported."""
     size: float = Field(4.0, gt=0)
     """Millions of parameters wished for: everything else follows from it (see --dry-run)."""
     token_budget: int | None = Field(None, ge=1)
@@ -72,7 +88,7 @@ class TrainLmConfig(StageConfig):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the products; `auto` measures this machine. Weights and sums are float32 always."""
     compile: bool = local(False)
-    """Compiles the blocks; pays only in long trainings and needs a C++ compiler."""
+    """Compiles a transformer's blocks; pays only in long trainings and needs a C++ compiler."""
     micro_batch: int | None = local(None, ge=1)
     """Rows held at once; default: what fits into half of the free memory."""
     checkpoint_seconds: float = local(60.0, gt=0)
@@ -100,7 +116,8 @@ class TrainLmConfig(StageConfig):
     seeded=True,
 )
 def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
-    """A folder that transformers loads, with `training.json` and `metrics.jsonl`."""
+    """A folder that transformers loads, with `training.json` and `metrics.jsonl`; an LSTM's is for
+    gristmill alone."""
     import shutil
     import sys
 
@@ -110,8 +127,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.seeds import derive_seed
     from gristmill.model.device import choose_device
     from gristmill.model.flops import flops_per_token
-    from gristmill.model.transformer import Transformer
-    from gristmill.model.weights import save_model
+    from gristmill.model.weights import new_model, save_model
     from gristmill.tokenizer.shards import TokenShards
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.train.metrics import read_metrics
@@ -130,7 +146,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     )
     device = choose_device(output.execution.device)
-    model = Transformer(dial.model)
+    model = new_model(dial.model)
     start_weights(model, derive_seed(output.seed, "weights"))
     model.to(device)
     print(
@@ -177,7 +193,8 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
             micro_batch=_micro_batch(config, dial, output),
             clip=config.clip,
             precision=config.precision,
-            compile=config.compile,
+            # The layers are fused kernels already; compiling would unroll every step of theirs.
+            compile=config.compile and config.architecture != "lstm",
             checkpoint_seconds=config.checkpoint_seconds,
         ),
         probes=[heldout, samples],
@@ -214,10 +231,20 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
 
 def _turn(config: TrainLmConfig, vocab_size: int) -> Dial:
     from gristmill.scaling.dial import turn
+    from gristmill.scaling.lstm_dial import turn_lstm
 
     overrides = config.dial.model_dump()
     tied = overrides.pop("tied")
-    return turn(
+    others = _ONLY["transformer" if config.architecture == "lstm" else "lstm"]
+    for name in others:
+        if overrides.pop(name) is not None:
+            raise GristmillError(
+                f"'{name}' is no part of the architecture {config.architecture}",
+                where=f"train.lm.dial.{name}",
+                mend="leave it out, or choose the other architecture",
+            )
+    derive = turn_lstm if config.architecture == "lstm" else turn
+    return derive(
         config.size * 1e6,
         vocab_size=vocab_size,
         context=config.context,

@@ -65,6 +65,7 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
     from gristmill.model.device import choose_device
     from gristmill.model.lora import merge, save_adapter
     from gristmill.model.scalar import ScalarModel
+    from gristmill.model.transformer import require_transformer
     from gristmill.model.weights import load_model
     from gristmill.stages.tuning import (
         ADAPTER,
@@ -86,6 +87,7 @@ def train_reward(config: TrainRewardConfig, inputs: Inputs, output: Output) -> N
     base = inputs["model"].path
     chat_format = ChatFormat.load(base, Tokenizer.load(base))
     language_model = load_model(base, choose_device(output.execution.device))
+    require_transformer(language_model.config, "a reward model", base)
     found = read_pairs(
         inputs["preferences"].path,
         chat_format,

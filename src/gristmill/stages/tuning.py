@@ -14,7 +14,7 @@ from gristmill.stages.stage import Output, StageConfig, local
 if TYPE_CHECKING:
     from torch import nn
 
-    from gristmill.model.transformer import Transformer
+    from gristmill.model.language_model import LanguageModel
     from gristmill.tokenizer.chat import ChatFormat
     from gristmill.train.optimizers import OptimizerSettings
     from gristmill.train.schedules import Schedule
@@ -132,7 +132,7 @@ def prepare(model: nn.Module, lora: LoraConfig, seed: int) -> None:
 
 def save_tuned(
     output: Output,
-    model: Transformer,
+    model: LanguageModel,
     base: Path,
     chat_format: ChatFormat,
     lora: LoraConfig,

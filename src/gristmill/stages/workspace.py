@@ -124,6 +124,6 @@ def asked_for(told: Sequence[Artifact]) -> list[tuple[Artifact, str]]:
                 found.append((below, study))
 
     for artifact in told:
-        if artifact.kind == "comparison" and artifact.stage.startswith("study."):
+        if artifact.stage.startswith("study."):
             walk(artifact, artifact.stage)
     return found

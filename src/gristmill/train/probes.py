@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Request, Sampling
-from gristmill.model.transformer import Transformer, document_segments
+from gristmill.model.language_model import LanguageModel
+from gristmill.model.transformer import document_segments
 from gristmill.tokenizer.shards import TokenShards
 from gristmill.train.interfaces import View
 from gristmill.train.objectives import NextToken
@@ -80,7 +81,7 @@ class SampleText:
     def __call__(self, view: View) -> Mapping[str, Any]:
         """Each prompt's text with its continuation."""
         model = view.models["policy"]
-        assert isinstance(model, Transformer)
+        assert isinstance(model, LanguageModel)
         sampling = Sampling(max_tokens=self.tokens, temperature=0.8, stop_ids=(self.eot_id,))
         requests = [Request(ids, sampling, self.seed) for ids in self.prompts.values()]
         made = Engine(model).generate(requests)

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible server and the web pages: chat, arena, labelling, documents, runs."""
