@@ -159,7 +159,8 @@ def test_config_show_fills_in_what_runs(capsys: pytest.CaptureFixture[str]) -> N
     shown = json.loads(capsys.readouterr().out)
     assert shown["data"]["dedup"]["near"]["words"] == 4
     assert shown["data"]["extract"]["inputs"] == {"pages": "data.crawl"}
-    assert main(["config", "validate", "demo"]) == 0
+    for shipped in ("demo", "compare", "scaling", "laptop"):
+        assert main(["config", "validate", shipped]) == 0
     assert main(["config", "validate", "own-text"]) == 2
     assert main(["config", "validate", "own-text", "--data.import.path", "x"]) == 0
 

@@ -25,6 +25,10 @@ dpo.margin.before dpo.margin.after ppo.reward.before ppo.reward.after ppo.kl
 best_of_n.reward.1 best_of_n.reward.2 best_of_n.reward.4 best_of_n.reward.8 best_of_n.reward.16
 alignment.sft.gold alignment.dpo.win_rate alignment.ppo.kl alignment.ppo_direct.proxy
 alignment.chosen.bits_per_byte alignment.best_of_n.n_16.gold alignment.base.asks_on
+likelihood.accuracy.base likelihood.accuracy.sft letter.accuracy.base letter.accuracy.sft
+generation.accuracy.base generation.accuracy.sft contamination.base.p contamination.sft.p
+judge.win_rate.base judge.win_rate.dpo judge.win_rate.ppo judge.agreement judge.consistency
+index.bytes_per_token
 """.split()
 
 
@@ -77,10 +81,11 @@ def test_a_changed_value_in_the_middle_runs_exactly_what_depends_on_it(
     result = make_recipe(tmp_path / "w").run("--data.quality.keep_share", "0.7")
     assert ran(result) == [
         "data.quality", "data.domains", "data.mix", "data.inspect", "tokenizer.train",
-        "tokenizer.encode", "train.lm", "evaluate.perplexity", "evaluate.tasks", "score",
-        "generate", "align.synthesize", "train.sft", "align.sample", "align.rank", "train.reward",
-        "train.ppo", "train.dpo", "align.best-of-n", "train.reward@direct", "train.sft@chosen",
-        "train.ppo@ppo_direct", "study.alignment", "report",
+        "tokenizer.encode", "data.index", "train.lm", "evaluate.perplexity", "score", "generate",
+        "align.synthesize", "train.sft", "evaluate.tasks", "evaluate.contamination",
+        "align.sample", "align.rank", "train.reward", "train.ppo", "train.dpo", "align.best-of-n",
+        "train.reward@direct", "train.sft@chosen", "train.ppo@ppo_direct", "study.alignment",
+        "evaluate.judge", "report",
     ]  # fmt: skip
 
 
@@ -89,7 +94,7 @@ def test_a_changed_strength_runs_its_method_and_what_compares_it(
 ) -> None:
     shutil.copytree(finished.recipe.workspace, tmp_path / "w")
     result = make_recipe(tmp_path / "w").run("--train.dpo.beta", "0.5")
-    assert ran(result) == ["train.dpo", "study.alignment", "report"]
+    assert ran(result) == ["train.dpo", "study.alignment", "evaluate.judge", "report"]
 
 
 def test_the_assistant_loads_in_transformers_and_answers_the_same(finished: Any) -> None:
@@ -141,6 +146,36 @@ def test_exports_load_in_tokenizers_and_transformers(finished: Any) -> None:
         expected = their_model(ids).logits
         found = model.head(model(ids))
     assert (found - expected).abs().max() < 1e-4
+
+
+def test_a_sentence_of_a_training_page_is_traced_to_its_warc_record(finished: Any) -> None:
+    import pyarrow.parquet as pq
+
+    from gristmill.data.warc.reader import read_record
+
+    workspace = finished.recipe.workspace
+    pages = pq.read_table(artifact(finished.result, "data.mix") / "train").to_pylist()
+    page = next(row for row in pages if 400 < len(row["text"]) < 900 and "\n" not in row["text"])
+    sentence = page["text"][: page["text"].index(". ", 60) + 1]
+
+    def trace(text: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "gristmill", "trace", text, "--json"]
+        done = subprocess.run(
+            [*command, "--workspace", str(workspace)], env=finished.recipe.environment,
+            capture_output=True, encoding="utf-8", check=True,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    found = trace(sentence)
+    (span,) = [s for s in found["spans"] if s["end"] - s["start"] == len(sentence)]
+    documents = {document["url"]: document for document in span["documents"]}
+    assert page["url"] in documents and "not causes" in found["note"]
+    told = documents[page["url"]]
+    record = read_record(workspace / told["warc"], told["offset"])
+    assert (record.url, record.record_id) == (page["url"], told["record_id"])
+    invented = trace("Seven violet accountants juggled the parliament of marmalade.")
+    assert not invented["spans"]
 
 
 def test_kill_at_20_random_points_changes_nothing(

@@ -351,14 +351,11 @@ def _check(flags: Flags) -> int:
     }  # fmt: skip
     rows = []
     for one in found:
-        for key, title in titles.items():
-            if key not in one["errors"]:
-                continue
-            ours, theirs = one["ours"][key], one["theirs"][key]
-            first = one["name"] if key == "flops" else ""
-            rows.append(
-                [first, title, f"{ours:.4g}", f"{theirs:.4g}", f"{one['errors'][key]:+.1%}"]
-            )
+        told = [key for key in titles if key in one["errors"]]
+        for key in told:
+            ours, theirs, error = one["ours"][key], one["theirs"][key], one["errors"][key]
+            name = one["name"] if key == told[0] else ""
+            rows.append([name, titles[key], f"{ours:.4g}", f"{theirs:.4g}", f"{error:+.1%}"])
     print_table("Published trainings", ["", "", "ours", "published", "error"], rows, out)
     out.print()
     for one in found:
