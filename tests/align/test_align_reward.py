@@ -379,3 +379,4 @@ def test_intervals_draw_prompts_and_not_pairs() -> None:
     every = share_of(np.ones(540, dtype=bool), pairs)
     assert every.low == proportion(60, 60).low  # all right leaves doubt, of sixty prompts
     assert mean_of(np.full(540, 0.3), pairs).low is None
+    assert mean_of(np.zeros(540), pairs).low is None  # a mean that is 0 is no share

@@ -15,6 +15,7 @@ from gristmill.align.reward import RewardModel
 from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
 from gristmill.core.canonical import hash_json
 from gristmill.core.errors import GristmillError, Retryable
+from gristmill.core.figure import proportion
 from gristmill.infer.engine import Engine
 from gristmill.infer.text import LocalText, TextGenerator, TextRequest
 from gristmill.model.scalar import ScalarModel
@@ -226,7 +227,7 @@ def test_answers_artifacts_and_own_questions(world: World, tmp_path: Path) -> No
         Workspace.at(tmp_path / "ws"),
     )
     assert figures(artifact)["judge.win_rate.good"] == pytest.approx(
-        {"value": 1.0, "low": 1.0, "high": 1.0, "n": 9}
+        {"value": 1.0, "low": proportion(9, 9).low, "high": 1.0, "n": 9}
     )  # what not everyone answered is left out
     own = tmp_path / "own.jsonl"
     own.write_text('{"instruction": "Why?"}\n{"prompt": "How?"}\n{"x": 1}\n', encoding="utf-8")

@@ -19,7 +19,7 @@ from torch import Tensor
 from gristmill.align.chats import Baseline, Preference, Rejects, read_preferences
 from gristmill.align.intervals import ratio_figure
 from gristmill.core.errors import GristmillError
-from gristmill.core.figure import Figure, proportion
+from gristmill.core.figure import Figure, all_equal
 from gristmill.core.seeds import derive_seed
 from gristmill.tokenizer.chat import ChatFormat
 from gristmill.train.permutation import permute
@@ -57,25 +57,18 @@ class Pair:
 
 def share_of(holds_P: NDArray[np.bool_], pairs: Sequence[Pair]) -> Figure:
     """The share of pairs of which something holds; see `mean_of`. n counts pairs."""
-    return mean_of(holds_P.astype(np.float64), pairs)
+    return mean_of(holds_P.astype(np.float64), pairs, share=True)
 
 
-def mean_of(values_P: NDArray[np.float64], pairs: Sequence[Pair]) -> Figure:
+def mean_of(values_P: NDArray[np.float64], pairs: Sequence[Pair], *, share: bool = False) -> Figure:
     """The mean over pairs with a 95% bootstrap interval that draws prompts, not pairs: answers to
     one prompt stand in several pairs, which say the same thing again. n counts pairs.
-
-    Where all values are equal the bootstrap sees no doubt: of shares Wilson's interval over the
-    prompts stands in, other means have none.
     """
     place: dict[tuple[int, ...], int] = {}
     prompt_P = np.array([place.setdefault(pair.prompt, len(place)) for pair in pairs], dtype=int)
     count = len(pairs)
     if count and len(set(values_P.tolist())) == 1:
-        value = float(values_P[0])
-        if value not in (0.0, 1.0):
-            return Figure(value, n=count)
-        wilson = proportion(round(value * len(place)), len(place))
-        return Figure(value, wilson.low, wilson.high, count)
+        return all_equal(float(values_P[0]), len(place), count, share=share)
     sums_G = np.bincount(prompt_P, weights=values_P, minlength=len(place))
     pairs_G = np.bincount(prompt_P, minlength=len(place)).astype(np.float64)
     found = ratio_figure(np.asarray(sums_G, dtype=np.float64), np.asarray(pairs_G))

@@ -98,7 +98,22 @@ def proportion(successes: int, n: int) -> Figure:
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Figure(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    # Rounding leaves 1e-18 where the end is 0 or 1.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Figure(p, low, high, n)
+
+
+def all_equal(value: float, cases: int, n: int, *, share: bool) -> Figure:
+    """A mean whose cases are all equal, where a bootstrap would see no doubt.
+
+    A share that is 0 or 1 gets Wilson's interval over the cases, anything else none. n: what is
+    counted, such as pairs of which several are one case.
+    """
+    if not share or value not in (0.0, 1.0) or cases == 0:
+        return Figure(value, n=n)
+    wilson = proportion(round(value * cases), cases)
+    return Figure(value, wilson.low, wilson.high, n)
 
 
 def t_mean(values: Sequence[float]) -> Figure:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.core.figure import Figure, Table
+from gristmill.core.figure import Figure, Table, all_equal
 from gristmill.core.seeds import derive_seed
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def agreement(
     )
 
     def share(values: Floats, kept: NDArray[np.bool_]) -> Figure:
-        return bootstrap_mean(np.where(kept, values, math.nan), seed, group)
+        return bootstrap_mean(np.where(kept, values, math.nan), seed, group, share=True)
 
     def to_longer(side: NDArray[np.int64], kept: NDArray[np.bool_]) -> Figure:
         return share((side == longer).astype(float), kept & (side != 0) & (longer != 0))
@@ -128,9 +128,16 @@ def cohens_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:
 
 
 def bootstrap_mean(
-    values_N: Sequence[float] | Floats, seed: int = 0, groups_N: NDArray[np.int64] | None = None
+    values_N: Sequence[float] | Floats,
+    seed: int = 0,
+    groups_N: NDArray[np.int64] | None = None,
+    *,
+    share: bool = False,
 ) -> Figure:
-    """The mean of what is not nan, with a 95% percentile bootstrap over groups (Efron 1979)."""
+    """The mean of what is not nan, with a 95% percentile bootstrap over groups (Efron 1979).
+
+    share: the values are shares, whose interval is Wilson's where all of them are 0 or 1.
+    """
     values = np.asarray(values_N, dtype=np.float64)
     known = ~np.isnan(values)
     count = int(known.sum())
@@ -143,6 +150,8 @@ def bootstrap_mean(
     mean = float(values[known].mean())
     if len(sums_G) < 2:
         return Figure(mean, n=count)
+    if len(set(values[known].tolist())) == 1:
+        return all_equal(mean, len(sums_G), count, share=share)
 
     def means(draws_RG: NDArray[np.int64]) -> Floats:
         found: Floats = (draws_RG @ sums_G) / (draws_RG @ sizes_G)

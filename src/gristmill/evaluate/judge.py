@@ -199,9 +199,11 @@ def against_baseline(
         agreed = [j.consistent for j in several]
         found[name] = Against(
             name,
-            bootstrap_mean(share_P, seed),
+            bootstrap_mean(share_P, seed, share=True),
             controlled,
-            bootstrap_mean([math.nan if one is None else float(one) for one in agreed], seed),
+            bootstrap_mean(
+                [math.nan if one is None else float(one) for one in agreed], seed, share=True
+            ),
             bootstrap_mean([j.first_favour for j in several], seed),
             wins=int((share_P > 0.5).sum()),
             ties=int((share_P == 0.5).sum()),

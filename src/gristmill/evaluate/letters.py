@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gristmill.core.figure import Figure, Table, proportion
+from gristmill.core.figure import Figure, Table, all_equal, proportion
 from gristmill.core.progress import Progress
 from gristmill.core.seeds import derive_seed
 from gristmill.evaluate.choices import Instance
@@ -124,11 +124,13 @@ def letter_accuracy(scores: Sequence[LetterScores], seed: int = 0) -> Figure:
 
 
 def mean_of(values: Sequence[float], seed: int = 0, resamples: int = 1000) -> Figure:
-    """A mean with its 95% percentile bootstrap over questions (Efron 1979); nan for none."""
+    """A mean of shares with its 95% bootstrap over questions (Efron 1979); nan for none."""
     n = len(values)
     if n == 0:
         return Figure(float("nan"), n=0)
     values_N = np.asarray(values, dtype=np.float64)
+    if len(set(values_N.tolist())) == 1:
+        return all_equal(float(values_N[0]), n, n, share=True)
     rng = np.random.default_rng(derive_seed(seed, "questions"))
     means_R = values_N[rng.integers(n, size=(resamples, n))].mean(axis=1)
     low, high = np.percentile(means_R, [2.5, 97.5])

@@ -77,7 +77,7 @@ def tell_figures(
     flat = [j for several in judged.values() for j in several]
     agreed = [math.nan if j.consistent is None else float(j.consistent) for j in flat]
     prompts = np.unique([j.pair.id for j in flat], return_inverse=True)[1]
-    output.figures["judge.consistency"] = bootstrap_mean(agreed, output.seed, prompts)
+    output.figures["judge.consistency"] = bootstrap_mean(agreed, output.seed, prompts, share=True)
     output.figures["judge.first_favour"] = bootstrap_mean(
         [j.first_favour for j in flat], output.seed, prompts
     )
