@@ -1,11 +1,12 @@
 """The parametric law on the points of Chinchilla's figure 4, beside the published fits.
 
-    python benchmarks/scaling_fit.py chinchilla_points.csv [--quick]
+    python benchmarks/scaling_fit.py [chinchilla_points.csv] [--quick]
 
 The file is the one that Besiroglu et al. (2024) read off the figure: columns Model Size, Training
-FLOP, loss; 245 points, of which the 5 of highest loss are dropped. Prints a table, the numbers that
-`gristmill plan` ships as its default law, and one JSON object as the last line. Exit 3 where the
-file is absent.
+FLOP, loss; 245 points, of which the 5 of highest loss are dropped. Where none is given,
+../shared/data/scaling/chinchilla_points.csv beside the repository is taken. Prints a table, the
+numbers that `gristmill plan` ships as its default law, and one JSON object as the last line. Exit 3
+where the file is absent.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ OBJECTIVE = 0.00101827
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("points", nargs="?", default="chinchilla_points.csv", type=Path)
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "scaling"
+    points_file = beside / "chinchilla_points.csv"
+    parser.add_argument("points", nargs="?", default=points_file, type=Path)
     parser.add_argument("--quick", action="store_true", help="40 resamples in place of 1,000")
     given = parser.parse_args()
     if not given.points.is_file():
