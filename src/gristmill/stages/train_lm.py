@@ -91,6 +91,8 @@ class TrainLmConfig(StageConfig):
     """Compiles a transformer's blocks; pays only in long trainings and needs a C++ compiler."""
     micro_batch: int | None = local(None, ge=1)
     """Rows held at once; default: what fits into half of the free memory."""
+    threads: int | None = local(None, ge=1)
+    """Of the processor, for one operation; default: all, for a narrow LSTM one."""
     checkpoint_seconds: float = local(60.0, gt=0)
     probe_windows: int = local(32, ge=1)
     """Held-out windows that the loss is watched on, eight times in a training."""
@@ -99,10 +101,10 @@ class TrainLmConfig(StageConfig):
 
     def explain(self) -> list[str]:
         """Every number that the dial derives, with its reason."""
-        from gristmill.scaling.dial import explain
+        from gristmill.scaling.cost import explain
 
         head = f"for a vocabulary of {self.assumed_vocabulary:,}:"
-        return [head, *explain(_turn(self, self.assumed_vocabulary))]
+        return [head, *explain(dial_of(self, self.assumed_vocabulary))]
 
 
 @stage(
@@ -136,11 +138,12 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.train.probes import HeldoutLoss, SampleText
     from gristmill.train.schedules import Schedule
     from gristmill.train.starting import start_weights
+    from gristmill.train.threads import cpu_threads
     from gristmill.train.trainer import Settings, Trainer
 
     folder = inputs["tokens"].path
     tokenizer = Tokenizer.load(folder)
-    dial = _turn(config, TokenShards.open(folder, "train").vocab_size)
+    dial = dial_of(config, TokenShards.open(folder, "train").vocab_size)
     special = set(tokenizer.special_tokens.values())
     token_bytes_V = np.array(
         [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
@@ -201,7 +204,8 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         flops_per_token=flops_per_token(dial.model),
         title="train lm",
     )
-    result = trainer.fit()
+    with cpu_threads(config.threads or _threads(dial)):
+        result = trainer.fit()
     save_model(output.path, model, folder)
     shutil.copyfile(output.run.path / METRICS, output.path / METRICS)
     output.volatile.add(METRICS)
@@ -229,7 +233,8 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     _present(read_metrics(output.path / METRICS), output)
 
 
-def _turn(config: TrainLmConfig, vocab_size: int) -> Dial:
+def dial_of(config: TrainLmConfig, vocab_size: int) -> Dial:
+    """What the size dial of the architecture derives, single numbers replaced."""
     from gristmill.scaling.dial import turn
     from gristmill.scaling.lstm_dial import turn_lstm
 
@@ -283,11 +288,18 @@ def _source(
     )
 
 
+def _threads(dial: Dial) -> int | None:
+    from gristmill.model.lstm import LstmConfig
+    from gristmill.train.threads import threads_for_lstm
+
+    return threads_for_lstm(dial.model.hidden) if isinstance(dial.model, LstmConfig) else None
+
+
 def _micro_batch(config: TrainLmConfig, dial: Dial, output: Output) -> int:
     """The rows of a micro-batch: asked for, or the most that fit; pinned in the run."""
     import psutil
 
-    from gristmill.scaling.dial import activation_bytes
+    from gristmill.scaling.cost import activation_bytes
 
     def measure() -> int:
         if config.micro_batch is not None:
