@@ -19,7 +19,7 @@ STAMP_DEV := $(VENV)/.installed-dev
 .PHONY: help setup setup-dev demo test lint types unit end-to-end clean clean-cache wheel
 
 help:
-	@echo "make demo        environment, then raw pages to an assistant (about 11 minutes)"
+	@echo "make demo        environment, then raw pages to an assistant (at most 12 minutes)"
 	@echo "make test        environment, then lint, types, tests"
 	@echo "make setup       the environment alone, in $(VENV)"
 	@echo "make lint types unit end-to-end   the parts of make test"

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from gristmill.evaluate.arena import Battle, online_elo
-from gristmill.evaluate.ratings import ELO_SCALE, rate, tally
+from gristmill.evaluate.ratings import ELO_SCALE, rate
+from gristmill.evaluate.tally import tally
 
 MODELS = 40
 

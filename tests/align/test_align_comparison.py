@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +33,7 @@ from gristmill.align.comparison_results import (
 from gristmill.align.drawing import Drawn
 from gristmill.align.reward import RewardModel
 from gristmill.align.side_by_side import Speaker, asks_on, side_by_side
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.evaluate.perplexity import DocumentTokens
@@ -307,21 +306,12 @@ def test_the_same_questions_side_by_side(tokenizer: Tokenizer, chat_format: Chat
     assert [list(row) for row in found.samples.rows] == [["question", "base", "sft"]] * 3
 
 
-def sealed(folder: Path, kind: str, stage: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    write_manifest(
-        folder,
-        Manifest(
-            kind=kind, stage=stage, stage_version=1, code_version="0",
-            key=hash_json([kind, str(folder)]), content=content_hash(files), config={},
-            files=files, created="", seconds=0, cpu_seconds=0, peak_memory_bytes=0,
-        ),
-    )  # fmt: skip
-    return Artifact.open(folder)
-
-
 def test_the_stage_goes_on_after_a_kill_and_gives_the_same(
-    tokenizer: Tokenizer, chat_format: ChatFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer: Tokenizer,
+    chat_format: ChatFormat,
+    seal: Callable[[Path, str, str], Artifact],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tokenizer.save(tmp_path / "tokenizer")
     policy = build(tokenizer, 0)
@@ -332,9 +322,7 @@ def test_the_stage_goes_on_after_a_kill_and_gives_the_same(
     (tmp_path / "chats").mkdir()
     asked = [*chats(6), Chat("long", (Message("user", "mill " * 80), Message("assistant", "x")))]
     write_records(tmp_path / "chats" / "heldout.jsonl", asked)
-    inputs = {
-        name: sealed(tmp_path / name, name, "x") for name in ("model", "reward", "chats")
-    }  # fmt: skip
+    inputs = {name: seal(tmp_path / name, name, "x") for name in ("model", "reward", "chats")}
     assert stage_by_verb("align best-of-n") is align_best_of_n
     config = BestOfNConfig(samples=8, max_tokens=6, max_rows=8, missing_end_score=None)
     straight = align_best_of_n.run(config, inputs, Workspace.at(tmp_path / "a"), seed=3)

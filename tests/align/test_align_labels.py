@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from gristmill.align.chats import read_preferences
 from gristmill.align.pair_rows import read_pairs
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.serve.store import Store
 from gristmill.stages.align_rank import RankConfig, align_rank
@@ -50,6 +53,25 @@ def test_ten_labels_make_pairs_to_train_on_and_to_hold_out(tmp_path: Path) -> No
     assert align_rank.run(config, {}, workspace).path == made.path
     store.label(pair(12), "first")
     assert align_rank.run(config, {}, workspace).path != made.path
+
+
+def test_what_people_chose_is_all_where_answers_are_there_too(
+    tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
+    store = Store.open(tmp_path / "store.sqlite")
+    store.label(pair(0), "second")
+    (tmp_path / "answers").mkdir()
+    record = {"id": "0", "messages": [{"role": "user", "content": "What is 0?"}],
+              "kind": "description", "truth": {"description": "A number"},
+              "answers": ["A number.", "No idea.", "Three."]}  # fmt: skip
+    (tmp_path / "answers" / "train.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    answers = seal(tmp_path / "answers", "answers", "align.sample")
+    workspace = Workspace.at(tmp_path / "workspace")
+    ruled = align_rank.run(RankConfig(), {"answers": answers}, workspace)
+    assert ruled.manifest.counts["train"] > 0
+    made = align_rank.run(RankConfig(labels=str(store.path)), {"answers": answers}, workspace)
+    found, _ = read_preferences(made.path / "train.jsonl")
+    assert [one.id for one in found] == ["p0"] and found[0].source == "hand"
 
 
 def test_no_choice_no_preferences(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from gristmill.align.chats import Chat, read_chats, write_records
 from gristmill.align.ppo import PpoSettings
 from gristmill.align.ppo_source import PpoSource
 from gristmill.align.reward import Normalisation, RewardModel
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_file, hash_json
+from gristmill.core.artifact import Artifact
+from gristmill.core.canonical import hash_file
 from gristmill.core.errors import Retryable
 from gristmill.model.scalar import ScalarModel
 from gristmill.model.transformer import Transformer, TransformerConfig
@@ -43,19 +44,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def sealed(folder: Path, kind: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    manifest: dict[str, Any] = {
-        "kind": kind, "stage": f"test.{kind}", "stage_version": 1, "code_version": "0",
-        "key": hash_json(kind), "content": content_hash(files), "config": {}, "files": files,
-        "created": "", "seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0,
-    }  # fmt: skip
-    write_manifest(folder, Manifest(**manifest))
-    return Artifact.open(folder)
-
-
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> dict[str, Artifact]:
     """An assistant of bytes, a reward model with random weights, and prompts."""
     root = tmp_path_factory.mktemp("inputs")
     tokenizer = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
@@ -89,7 +81,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         long = (Message("user", "q" * 60), Message("assistant", "a"))
         write_records(root / "chats" / f"{split}.jsonl", [*chats, Chat("long", long)])
     kinds = {"model": "model", "reward": "reward", "direct": "reward", "chats": "chats"}
-    return {name: sealed(root / name, kind) for name, kind in kinds.items()}
+    return {name: seal(root / name, kind, "x") for name, kind in kinds.items()}
 
 
 def chosen(inputs: dict[str, Artifact], reward: str = "reward") -> dict[str, Artifact]:

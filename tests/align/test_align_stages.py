@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import torch
 
 from gristmill.align.chats import read_answers, read_chats, read_preferences
 from gristmill.align.reward import RewardModel
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import mixture_schema
 from gristmill.infer.engine import Engine
@@ -31,28 +31,6 @@ from gristmill.tokenizer.training import train_tokenizer
 FIRST = "Anna Boris Clara Dmitri Erik Flora Georg Hanna Igor Jutta Karl Lena".split()
 LAST = "Adler Brandt Cohen Dahl Eriksen Fischer Gruber Holm Ivanov Jensen Koch".split()
 SAMPLE = SampleConfig(samples=3, max_tokens=10, prompts=40, heldout=5)
-
-
-def sealed(folder: Path, kind: str, stage: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    write_manifest(
-        folder,
-        Manifest(
-            kind=kind,
-            stage=stage,
-            stage_version=1,
-            code_version="0",
-            key=hash_json([kind, str(folder)]),
-            content=content_hash(files),
-            config={},
-            files=files,
-            created="",
-            seconds=0,
-            cpu_seconds=0,
-            peak_memory_bytes=0,
-        ),
-    )
-    return Artifact.open(folder)
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -80,13 +58,13 @@ def rows(count: int) -> list[dict[str, Any]]:
 class Chain:
     """A mixture, chats made of it, and an untrained assistant."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, seal: Callable[[Path, str, str], Artifact]):
         everything = rows(110)
         for split, part in (("train", everything[:90]), ("heldout", everything[90:])):
             (folder / "mixture" / split).mkdir(parents=True)
             table = pa.Table.from_pylist(part, schema=mixture_schema())
             pq.write_table(table, folder / "mixture" / split / "part-00000.parquet")
-        self.mixture = sealed(folder / "mixture", "mixture", "data.mix")
+        self.mixture = seal(folder / "mixture", "mixture", "data.mix")
         tokenizer = train_tokenizer([str(r["text"]) for r in everything], 320)
         tokenizer.save(folder / "tokenizer")
         torch.manual_seed(0)
@@ -96,11 +74,11 @@ class Chain:
         save_model(folder / "model", model, folder / "tokenizer")
         chat_format = ChatFormat.native(Tokenizer.load(folder / "tokenizer"))
         chat_format.save(folder / "model")
-        self.model = sealed(folder / "model", "model", "train.sft")
+        self.model = seal(folder / "model", "model", "train.sft")
         reward = RewardModel(ScalarModel.from_transformer(model, 3), "direct")
         reward.save(folder / "reward", folder / "tokenizer")
         chat_format.save(folder / "reward")
-        self.reward = sealed(folder / "reward", "reward", "train.reward")
+        self.reward = seal(folder / "reward", "reward", "train.reward")
         self.workspace = Workspace.at(folder / "workspace")
         self.chats = align_synthesize.run(
             SynthesizeConfig(heldout=12), {"mixture": self.mixture}, self.workspace, seed=1
@@ -113,8 +91,10 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return Chain(tmp_path_factory.mktemp("chain"))
+def chain(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> Chain:
+    return Chain(tmp_path_factory.mktemp("chain"), seal)
 
 
 def presented(artifact: Artifact) -> Any:
@@ -194,7 +174,9 @@ def test_a_killed_sampling_goes_on_with_the_same_answers(
     assert again.content == chain.answers.content
 
 
-def test_a_base_model_has_no_chat_format(chain: Chain, tmp_path: Path) -> None:
+def test_a_base_model_has_no_chat_format(
+    chain: Chain, tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
     base = tmp_path / "base"
     tokenizer = Tokenizer.load(chain.model.path)
     model = Transformer(TransformerConfig(tokenizer.vocab_size, 32, 2, 2, 1, 16, 48, 128))
@@ -203,7 +185,7 @@ def test_a_base_model_has_no_chat_format(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(GristmillError, match="no chat format"):
         align_sample.run(
             SAMPLE,
-            {"model": sealed(base, "model", "train.lm"), "chats": chain.chats},
+            {"model": seal(base, "model", "train.lm"), "chats": chain.chats},
             chain.workspace,
         )
 

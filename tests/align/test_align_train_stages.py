@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from gristmill.align.dpo import Dpo, DpoSource
 from gristmill.align.dpo_evaluation import DpoEvaluation
 from gristmill.align.pair_rows import SIDES, encode_pairs
 from gristmill.align.reward import RewardModel
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_file, hash_json
+from gristmill.core.artifact import Artifact
+from gristmill.core.canonical import hash_file
 from gristmill.core.errors import GristmillError, Retryable
 from gristmill.core.figure import Figure
 from gristmill.model.lora import load_adapter
+from gristmill.model.lstm import LstmConfig, LstmModel
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model, save_model
 from gristmill.stages.train_dpo import TrainDpoConfig, _present, train_dpo
 from gristmill.stages.train_reward import TrainRewardConfig, train_reward
+from gristmill.stages.train_sft import TrainSftConfig, train_sft
 from gristmill.stages.tuning import LoraConfig
 from gristmill.stages.workspace import Workspace
 from gristmill.tokenizer.chat import ChatFormat, Message
@@ -44,19 +47,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def sealed(folder: Path, kind: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    manifest: dict[str, Any] = {
-        "kind": kind, "stage": f"test.{kind}", "stage_version": 1, "code_version": "0",
-        "key": hash_json(kind), "content": content_hash(files), "config": {}, "files": files,
-        "created": "", "seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0,
-    }  # fmt: skip
-    write_manifest(folder, Manifest(**manifest))
-    return Artifact.open(folder)
-
-
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def model(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> Artifact:
     folder = tmp_path_factory.mktemp("assistant")
     tokenizer = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
     made = Transformer(
@@ -73,7 +67,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     tokenizer.save(folder)
     save_model(folder, made, folder)
     ChatFormat.native(tokenizer).save(folder)
-    return sealed(folder, "model")
+    return seal(folder, "model", "x")
 
 
 def records(count: int, seed: int) -> list[Preference]:
@@ -89,7 +83,9 @@ def records(count: int, seed: int) -> list[Preference]:
 
 
 @pytest.fixture(scope="module")
-def preferences(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def preferences(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> Artifact:
     folder = tmp_path_factory.mktemp("preferences")
     write_records(folder / "train.jsonl", records(160, 0))
     with open(folder / "train.jsonl", "a", encoding="utf-8") as file:
@@ -97,7 +93,7 @@ def preferences(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         long = {"messages": [{"role": "user", "content": "q" * 60}]}
         file.write(json.dumps({**long, "chosen": "a", "rejected": "b"}) + "\n")
     write_records(folder / "heldout.jsonl", records(40, 1))
-    return sealed(folder, "preferences")
+    return seal(folder, "preferences", "x")
 
 
 def figures(artifact: Artifact) -> dict[str, Any]:
@@ -242,15 +238,40 @@ def test_a_stopped_dpo_goes_on_to_the_same_weights(
     assert figures(straight) == figures(resumed) and straight.content == resumed.content
 
 
-def test_without_a_held_out_file_groups_are_held_out(model: Artifact, tmp_path: Path) -> None:
+def test_without_a_held_out_file_groups_are_held_out(
+    model: Artifact, tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
     (tmp_path / "mine").mkdir()
     write_records(tmp_path / "mine/train.jsonl", records(100, 0))
-    mine = sealed(tmp_path / "mine", "preferences")
+    mine = seal(tmp_path / "mine", "preferences", "x")
     config = REWARD.model_copy(update={"heldout_share": 0.2})
     made = train_reward.run(config, {"model": model, "preferences": mine}, Workspace.at(tmp_path))
     assert made.manifest.counts["heldout"] == 20 and made.manifest.counts["pairs"] == 80
     (tmp_path / "few").mkdir()
     write_records(tmp_path / "few/train.jsonl", records(1, 0))
-    few = sealed(tmp_path / "few", "preferences")
+    few = seal(tmp_path / "few", "preferences", "x")
     with pytest.raises(GristmillError, match="no pair is left to hold out"):
         train_reward.run(REWARD, {"model": model, "preferences": few}, Workspace.at(tmp_path))
+
+
+def test_adapters_on_an_lstm_are_refused_before_anything_is_read(
+    tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
+    tokenizer = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
+    lstm = LstmModel(LstmConfig(tokenizer.vocab_size, width=16, layers=1, hidden=16, context=48))
+    lstm.init_weights(0)
+    tokenizer.save(tmp_path / "lstm")
+    save_model(tmp_path / "lstm", lstm, tmp_path / "lstm")
+    ChatFormat.native(tokenizer).save(tmp_path / "lstm")
+    model, lora = seal(tmp_path / "lstm", "model", "x"), LoraConfig(rank=4)
+    # Nothing can be learnt from these, which is what would be said if they were read first.
+    (tmp_path / "nothing").mkdir()
+    for split in ("train", "heldout"):
+        (tmp_path / "nothing" / f"{split}.jsonl").write_text("no record\n", encoding="utf-8")
+    for stage, config, slot in (
+        (train_sft, TrainSftConfig(lora=lora), "chats"),
+        (train_dpo, DPO.model_copy(update={"lora": lora}), "preferences"),
+    ):
+        inputs = {"model": model, slot: seal(tmp_path / "nothing", slot, "x")}
+        with pytest.raises(GristmillError, match="an adapter needs a transformer"):
+            stage.run(config, inputs, Workspace.at(tmp_path / "w"))

@@ -10,6 +10,7 @@ import pytest
 from gristmill.cli.flags import parse_flags
 from gristmill.cli.help import config_entries
 from gristmill.cli.main import main
+from gristmill.cli.present import console, print_table
 from gristmill.cli.tree import all_verbs
 from gristmill.core.errors import GristmillError
 from gristmill.stages.registry import STAGES, stage_by_verb
@@ -122,11 +123,41 @@ def test_a_mistyped_verb_is_one_line_with_the_nearest(tmp_path: Path) -> None:
         (["data", "dedup", "--near.words", "many"], "--near.words: input should be a valid int"),
         (["run", "demo", "--seed", "x"], "--seed: must be a whole number"),
         (["show", "x", "--workspace", "none"], "none: no such workspace"),
+        (["arena", "rate", "--workspac", "w"], "'workspac'; did you mean 'workspace'?"),
+        (["train", "dpo", "--preference", "w"], "'preference'; did you mean 'preferences'?"),
+        (["chat", "--workspac", "w"], "'workspac'; did you mean 'workspace'?"),
+        (["trace", ""], "no text is given"),
+        (["train", "dpo", "--model", "train.sft"], "no artifact 'train.sft'; give its folder, or"),
+        (["run", "demo", "--workspac", "w"], "demo:workspac: unknown key 'workspac'; did you"),
     ]:
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)
         assert expected in done.stderr, (arguments, done.stderr)
         assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_the_overview_and_the_doctor_keep_to_eighty_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0 and main(["doctor"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_names_that_one_copies_stand_whole_and_a_sweep_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "evaluate.contamination-531635830221"
+    row = (name, "preferences", "438.7 kB", "232.6 s", "study")
+    print_table("w", ["artifact", "kind", "size", "time", ""], [row], console(), names=True)
+    assert " ".join(row) in " ".join(capsys.readouterr().out.split())
+    assert main(["run", "scaling", "--dry-run", "--workspace", str(tmp_path / "w")]) == 0
+    shown = capsys.readouterr().out
+    assert "for study.sweep@lstm" in shown and "42 would run" in shown
+    assert "evaluate.perplexity@lstm" not in shown
+    assert main(["run", "scaling", "--dry-run", "--json", "--workspace", str(tmp_path / "w")]) == 0
+    nodes = [stage["node"] for stage in json.loads(capsys.readouterr().out)["stages"]]
+    assert sum("lstm" in node for node in nodes) == 43
 
 
 def test_help_and_version_import_nothing_heavy() -> None:

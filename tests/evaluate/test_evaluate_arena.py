@@ -16,7 +16,8 @@ from gristmill.evaluate.arena import (
     read_battles,
     write_battles,
 )
-from gristmill.evaluate.ratings import rate, tally, win_probability
+from gristmill.evaluate.ratings import rate, win_probability
+from gristmill.evaluate.tally import tally
 
 
 def fought(a: str, b: str, winner: str, times: int = 1) -> list[Battle]:

@@ -1,16 +1,21 @@
 """The order test: uniform where nothing is known, small where an order was planted."""
 
 import importlib.util
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.core.run import Run
 from gristmill.evaluate.contamination import OrderTest, order_test, shards_of
+from gristmill.stages.evaluate_contamination import ContaminationConfig, _beside, _scores, _sets
+from gristmill.stages.stage import Execution, Inputs, Output
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
 
@@ -91,6 +96,66 @@ def test_shards_hold_neighbours_and_fit() -> None:
     assert shards_of([10] * 7, 30, most=2) == [range(0, 2), range(2, 4), range(4, 6)]
     assert shards_of([10, 10, 50, 10, 10], 30) == [range(0, 2), range(3, 5)]
     assert shards_of([], 30) == []
+
+
+def test_each_shard_is_compared_with_orders_of_its_own_examples(tokenizer: Tokenizer) -> None:
+    seen: list[list[str]] = []
+
+    class Keeps(Random):
+        def score_tokens(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+            seen.extend(tokenizer.decode(list(s[1:])).split("\n\n") for s in sequences)
+            return super().score_tokens(sequences)
+
+    found = order_test(Keeps(0), tokenizer, EXAMPLES, context=120, orders=6, most=3)
+    shards = [set(EXAMPLES[i : i + 3]) for i in range(0, 60, 3)]
+    assert found.sizes == (3,) * 20
+    asked = [[one for one in seen if set(one) == shard and len(one) == 3] for shard in shards]
+    assert [len(orders) for orders in asked] == [7] * 20
+    assert len({tuple(order) for orders in asked for order in orders}) > 60
+
+
+def test_of_several_tests_one_must_be_smaller_to_accuse() -> None:
+    gains = np.array([3.0, 1.0, 2.0, -1.0, 2.0, 1.0, -0.5])
+    test = OrderTest(gains, np.zeros((7, 1)), (2,) * 7)
+    assert 0.025 < test.p < 0.05
+
+    def said(sets: dict[str, OrderTest]) -> list[object]:
+        return [row[2] for row in _beside({"m": sets}, {}, {}, {}).rows]
+
+    assert said({"one": test}) == ["yes"]
+    assert said({"one": test, "two": test}) == ["no sign", "no sign"]
+    certain = OrderTest(gains + 9, np.zeros((7, 1)), (2,) * 7)
+    assert said({"one": test, "two": certain}) == ["no sign", "yes"]
+
+
+def test_questions_with_their_right_answers_are_tested_beside_their_likelihood(
+    tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
+    question = {"context": "The sky is", "continuations": [" red", " blue"], "gold": 1}
+    files = {
+        "results.json": {"tasks": {"sky": {"questions": [question]}}},
+        "presentation.json": {
+            "figures": {
+                f"{way}.accuracy.base": {"value": value}
+                for way, value in (("letter", 0.1), ("likelihood", 0.2), ("generation", 0.3))
+            }
+        },
+    }
+    (tmp_path / "tasks").mkdir()
+    for name, value in files.items():
+        (tmp_path / "tasks" / name).write_text(json.dumps(value), encoding="utf-8")
+    inputs = Inputs({"tasks": [seal(tmp_path / "tasks", "evaluation", "evaluate.tasks")]})
+    output = Output(tmp_path, Run(tmp_path / "run"), 0, Execution())
+    assert _sets(ContaminationConfig(), inputs, output) == {"sky": ["The sky is blue"]}
+    for name in ("sky.jsonl", "sky.more.jsonl"):
+        (tmp_path / name).write_text('{"text": "It is blue."}\n', encoding="utf-8")
+    given = [str(tmp_path / "sky.jsonl"), str(tmp_path / "sky.more.jsonl")]
+    # One would take the other's place without a word.
+    for several, slots in ((given, Inputs({})), (given[:1], inputs)):
+        with pytest.raises(GristmillError, match="two test sets are called 'sky'"):
+            _sets(ContaminationConfig(sets=tuple(several)), slots, output)
+    found = _scores(inputs)
+    assert {place: figure.value for place, figure in found.items()} == {("base", "sky"): 0.2}
 
 
 def test_too_few_examples_are_refused(tokenizer: Tokenizer) -> None:

@@ -86,6 +86,23 @@ def test_a_length_biased_judges_controlled_rate_moves_towards_the_truth() -> Non
     assert found.consistency.value == 1.0
 
 
+def test_models_on_the_same_prompts_tell_each_other_how_hard_those_are() -> None:
+    hard = np.random.default_rng(2).normal(size=120)
+
+    def by_prompt(pair: JudgePair) -> float:
+        side = 1 if pair.second.startswith("y") else -1
+        return 1 / (1 + math.exp(-side * 2 * hard[int(pair.id)]))
+
+    same = {name: pairs(120, seed) for seed, name in enumerate(("m", "n"))}
+    found = against_baseline(judge_both_orders(Made(by_prompt), same))
+    weights = [one.controlled.weights for one in found.values() if one.controlled]
+    assert len(weights) == 2 and min(weight.difficulty for weight in weights) > 1
+    # A model alone, or other prompts, say nothing of that.
+    for other in ({"m": same["m"]}, {"m": same["m"], "n": same["n"][:100]}):
+        alone = against_baseline(judge_both_orders(Made(by_prompt), other))["m"].controlled
+        assert alone is not None and alone.weights.difficulty == 0
+
+
 def test_unreadable_verdicts_are_counted_and_kept_and_decide_nothing() -> None:
     def half(pair: JudgePair) -> float | None:
         # Unreadable in one order alone: the other order must not decide by itself.
@@ -271,3 +288,10 @@ def test_intervals_draw_prompts_not_pairs() -> None:
     assert alone.low is not None and grouped.low is not None
     assert alone.value == grouped.value
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)  # type: ignore[operator]
+    # Agreement too: pairs that share a prompt are right or wrong together.
+    judge, truth, names = (values > 0.3).astype(float), np.ones(300), [str(p) for p in prompts]
+    apart, together = (
+        agreement(judge, truth, np.arange(300), groups=groups).accuracy for groups in (None, names)
+    )
+    assert apart.low is not None and together.low is not None and apart.value == together.value
+    assert together.high - together.low > 2 * (apart.high - apart.low)  # type: ignore[operator]

@@ -1,10 +1,8 @@
 """`evaluate judge`, `arena import` and `arena rate` with small models and a real local endpoint."""
 
-import asyncio
 import json
 import math
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,7 @@ import torch
 from aiohttp import web
 
 from gristmill.align.reward import RewardModel
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError, Retryable
 from gristmill.core.figure import proportion
 from gristmill.infer.engine import Engine
@@ -33,22 +30,11 @@ from gristmill.tokenizer.training import train_tokenizer
 TEXTS = ["What is a mouse? A small animal. What is a river? Water that flows."] * 3
 
 
-def sealed(folder: Path, kind: str, stage: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    manifest = Manifest(
-        kind=kind, stage=stage, stage_version=1, code_version="0",
-        key=hash_json([kind, str(folder)]), content=content_hash(files), config={}, files=files,
-        created="", seconds=0, cpu_seconds=0, peak_memory_bytes=0,
-    )  # fmt: skip
-    write_manifest(folder, manifest)
-    return Artifact.open(folder)
-
-
 class World:
     """Three untrained assistants and a base model, a reward model, and questions."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, seal: Callable[[Path, str, str], Artifact]):
+        self.folder, self.seal = folder, seal
         self.tokenizer = train_tokenizer(TEXTS, 280)
         self.models = {
             name: self.assistant(name, f"train.{name}", seed)
@@ -58,7 +44,7 @@ class World:
         scalar = ScalarModel.from_transformer(load_model(self.models["sft"].path), 0)
         RewardModel(scalar, "bradley_terry").save(folder / "reward", self.models["sft"].path)
         ChatFormat.native(self.tokenizer).save(folder / "reward")
-        self.reward = sealed(folder / "reward", "reward", "train.reward")
+        self.reward = seal(folder / "reward", "reward", "train.reward")
         (folder / "chats").mkdir()
         with open(folder / "chats" / "heldout.jsonl", "w", encoding="utf-8") as file:
             for number in range(30):
@@ -69,7 +55,7 @@ class World:
                 record = {"id": str(number), "messages": messages, "kind": "description",
                           "truth": {"description": "Water.", "title": str(number)}}  # fmt: skip
                 file.write(json.dumps(record) + "\n")
-        self.chats = sealed(folder / "chats", "chats", "align.synthesize")
+        self.chats = seal(folder / "chats", "chats", "align.synthesize")
 
     def assistant(
         self, name: str, stage: str, seed: int, chat: bool = True, context: int = 2048
@@ -85,7 +71,7 @@ class World:
         save_model(self.folder / name, model)
         if chat:
             ChatFormat.native(self.tokenizer).save(self.folder / name)
-        return sealed(self.folder / name, "model", stage)
+        return self.seal(self.folder / name, "model", stage)
 
     def inputs(self, *models: str, **more: Artifact) -> dict:
         found = [self.base if name == "base" else self.models[name] for name in models]
@@ -93,8 +79,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("world"))
+def world(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> World:
+    return World(tmp_path_factory.mktemp("world"), seal)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +206,7 @@ def test_answers_artifacts_and_own_questions(world: World, tmp_path: Path) -> No
                           "kind": "description", "answers": [said],
                           "truth": {"description": "Water that flows"}}  # fmt: skip
                 file.write(json.dumps(record) + "\n")
-        return sealed(tmp_path / name, "answers", "align.sample")
+        return world.seal(tmp_path / name, "answers", "align.sample")
 
     good, bad = answers("good", "Water that flows.", 12), answers("bad", "A dry stone.", 9)
     artifact = evaluate_judge.run(
@@ -243,28 +231,12 @@ def test_answers_artifacts_and_own_questions(world: World, tmp_path: Path) -> No
 class JudgeServer:
     """Judges over HTTP: whoever says more wins; it fails while `broken`."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, serve_app: Callable[[web.Application], int]) -> None:
         self.asked = 0
         self.broken_after: int | None = None
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
-        self.thread.start()
-        assert started.wait(10)
-
-    def _serve(self, started: threading.Event) -> None:
-        asyncio.set_event_loop(self.loop)
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._judge)
-        runner = web.AppRunner(app)
-        self.loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self.loop.run_until_complete(site.start())
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        started.set()
-        self.loop.run_forever()
-        self.loop.run_until_complete(runner.cleanup())
-        self.loop.close()
+        self.url = f"http://127.0.0.1:{serve_app(app)}/v1"
 
     async def _judge(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -280,11 +252,8 @@ class JudgeServer:
 
 
 @pytest.fixture
-def judge_server() -> Iterator[JudgeServer]:
-    server = JudgeServer()
-    yield server
-    server.loop.call_soon_threadsafe(server.loop.stop)
-    server.thread.join(10)
+def judge_server(serve_app: Callable[[web.Application], int]) -> JudgeServer:
+    return JudgeServer(serve_app)
 
 
 def test_an_endpoint_judges_and_a_resume_pays_once(
@@ -292,7 +261,7 @@ def test_an_endpoint_judges_and_a_resume_pays_once(
 ) -> None:
     monkeypatch.setenv("JUDGE_KEY", "sk-secret-1")
     config = JudgeConfig(
-        max_tokens=12, prompts=10, endpoint=f"http://127.0.0.1:{judge_server.port}/v1",
+        max_tokens=12, prompts=10, endpoint=judge_server.url,
         endpoint_model="longest", endpoint_key="JUDGE_KEY", retries=0, price_in=5.0,
         price_out=20.0, concurrency=2,
     )  # fmt: skip

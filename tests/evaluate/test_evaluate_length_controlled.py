@@ -5,6 +5,7 @@ import pytest
 
 from gristmill.core.errors import GristmillError
 from gristmill.evaluate.length_controlled import (
+    PENALTIES,
     Weights,
     _fit,
     difficulty_of_others,
@@ -106,3 +107,12 @@ def test_equal_lengths_unread_verdicts_and_too_few() -> None:
 def test_predicted_rate_of_given_weights() -> None:
     expected = (1 / (1 + math.exp(-2)) + 1 / (1 + math.exp(0))) / 2
     assert predicted_rate(Weights(9.0, 1.0, 1.0), [1.0, -1.0]) == pytest.approx(expected)
+
+
+def test_the_penalty_is_chosen_on_prompts_that_the_fit_has_not_seen() -> None:
+    rng = np.random.default_rng(4)
+    delta = rng.normal(0, 100, 40)
+    # Nothing to learn: on what it has seen the weakest penalty always fits best.
+    noise = length_controlled(rng.integers(0, 2, 40).astype(float), delta, resamples=0)
+    clear = length_controlled(sigmoid(3 * length_term(delta) + 1), delta, resamples=0)
+    assert noise.penalty < PENALTIES[-4] < clear.penalty

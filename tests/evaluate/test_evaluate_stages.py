@@ -1,5 +1,7 @@
 import json
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.cli.main import main
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import mixture_schema
 from gristmill.model.transformer import Transformer, TransformerConfig
@@ -24,28 +26,6 @@ from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
 
 WORDS = ["mouse", "cheese", "river", "city", "king", "book", "water", "plant", "war", "song"]
-
-
-def sealed(folder: Path, kind: str, stage: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    write_manifest(
-        folder,
-        Manifest(
-            kind=kind,
-            stage=stage,
-            stage_version=1,
-            code_version="0",
-            key=hash_json([kind, str(folder)]),
-            content=content_hash(files),
-            config={},
-            files=files,
-            created="",
-            seconds=0,
-            cpu_seconds=0,
-            peak_memory_bytes=0,
-        ),
-    )
-    return Artifact.open(folder)
 
 
 def row(number: int, rng: random.Random) -> dict[str, object]:
@@ -69,25 +49,25 @@ def row(number: int, rng: random.Random) -> dict[str, object]:
 class Chain:
     """A mixture, its tokens and two untrained models."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, seal: Callable[[Path, str, str], Artifact]):
+        self.seal = seal
         rng = random.Random(0)
         rows = [row(number, rng) for number in range(80)]
         for split, part in (("train", rows[:60]), ("heldout", rows[60:])):
             (folder / "mixture" / split).mkdir(parents=True)
             table = pa.Table.from_pylist(part, schema=mixture_schema())
             pq.write_table(table, folder / "mixture" / split / "part-00000.parquet")
-        self.mixture = sealed(folder / "mixture", "mixture", "data.mix")
+        self.mixture = seal(folder / "mixture", "mixture", "data.mix")
         tokenizer = train_tokenizer([str(r["text"]) for r in rows], 300)
         tokenizer.save(folder / "tokenizer")
         encode_mixture(folder / "mixture", tokenizer, folder / "tokens", workers=1)
         tokenizer.save(folder / "tokens")
-        self.tokens = sealed(folder / "tokens", "tokens", "tokenizer.encode")
+        self.tokens = seal(folder / "tokens", "tokens", "tokenizer.encode")
         self.model = self.build(folder, "model", "train.lm", 0)
         self.other = self.build(folder, "other", "train.sft", 1)
         self.workspace = Workspace.at(folder / "workspace")
 
-    @staticmethod
-    def build(folder: Path, name: str, stage: str, seed: int) -> Artifact:
+    def build(self, folder: Path, name: str, stage: str, seed: int) -> Artifact:
         tokenizer = Tokenizer.load(folder / "tokenizer")
         config = TransformerConfig(tokenizer.vocab_size, 32, 2, 2, 1, 16, 48, 64)
         model = Transformer(config)
@@ -97,12 +77,14 @@ class Chain:
             for parameter in model.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
         save_model(folder / name, model, folder / "tokenizer")
-        return sealed(folder / name, "model", stage)
+        return self.seal(folder / name, "model", stage)
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return Chain(tmp_path_factory.mktemp("chain"))
+def chain(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> Chain:
+    return Chain(tmp_path_factory.mktemp("chain"), seal)
 
 
 def presented(artifact: Artifact) -> dict[str, dict[str, dict[str, float]]]:
@@ -140,7 +122,7 @@ def test_perplexity_of_models_beside_ngrams(chain: Chain) -> None:
 
 def test_perplexity_refuses_another_tokenizer(chain: Chain, tmp_path: Path) -> None:
     train_tokenizer(["other text"] * 9, 276).save(tmp_path / "tokenizer")
-    other = Chain.build(tmp_path, "model", "train.lm", 0)
+    other = chain.build(tmp_path, "model", "train.lm", 0)
     with pytest.raises(GristmillError, match="another tokenizer"):
         evaluate_perplexity.run(
             PerplexityConfig(), {"model": other, "tokens": chain.tokens}, chain.workspace
@@ -167,6 +149,21 @@ def test_tasks_from_the_mixture_and_from_a_file(chain: Chain, tmp_path: Path) ->
     assert [len(table["rows"]) for table in shown["tables"][:3]] == [1, 3, 1]
     (reject,) = (artifact.path / "rejects" / "mine.jsonl").read_text().splitlines()
     assert json.loads(reject)["where"] == "mine.jsonl:2"
+    assert artifact.manifest.counts["mine.rejected"] == 1
+
+
+def test_only_the_models_that_are_named_are_asked(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    for model in (chain.model, chain.other):
+        folder = workspace.artifacts_folder / model.name
+        shutil.copytree(model.path, folder)
+        workspace.name_node(model.stage, Artifact.open(folder))
+    place = ["--workspace", str(workspace.path), "--dry-run", "--json"]
+    for more, count in ([], 0), (["--others", "train.sft"], 1):
+        assert main(["evaluate", "tasks", "--model", "train.lm", *more, *place]) == 0
+        assert len(json.loads(capsys.readouterr().out)["inputs"]["others"]) == count
 
 
 def test_tasks_without_topics_say_so_and_go_on(chain: Chain) -> None:

@@ -11,24 +11,37 @@ import pytest
 import torch
 
 from gristmill.core.errors import GristmillError
-from gristmill.evaluate.answers import answer_table, ask, read_lenient, read_strict, unreadable
+from gristmill.core.run import Run
+from gristmill.evaluate.answers import (
+    Answer,
+    answer_table,
+    ask,
+    read_lenient,
+    read_strict,
+    unreadable,
+)
 from gristmill.evaluate.choices import Instance, score_choices
 from gristmill.evaluate.differences import difference_table, mcnemar, paired
 from gristmill.evaluate.framing import ChatFraming, TextFraming
 from gristmill.evaluate.letters import (
     listed,
+    listed_shots,
     position_table,
     rotations_of,
     score_letters,
 )
 from gristmill.evaluate.likelihood import score_endings
-from gristmill.evaluate.tasks import draw, read_task
+from gristmill.evaluate.tasks import Task, draw, read_task
 from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Completion, Request
 from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.stages.evaluate_tasks import TasksConfig, _sheets
+from gristmill.stages.stage import Execution, Inputs, Output
+from gristmill.stages.tasks_results import Sheet
 from gristmill.tokenizer.chat import ChatFormat, Message
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
+from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
 
 TEXT = "Question: Which is it? A) red B) green C) blue D) grey Answer: A. What is the sky? blue. "
 
@@ -163,6 +176,60 @@ def test_shots_stand_before_a_text(tokenizer: Tokenizer) -> None:
     (cut,) = TextFraming(tokenizer).cuts([("Thing 1 is", " green")], [("Thing 0 is", " red")])
     assert tokenizer.decode(cut.ids[1:]) == "Thing 0 is red\n\nThing 1 is green"
     assert tokenizer.decode(cut.ids[cut.start :]) == " green"
+
+
+def test_shots_by_letter_stand_in_order_with_the_letters_of_their_right_answers(
+    tokenizer: Tokenizer,
+) -> None:
+    framing = TextFraming(tokenizer)
+    first, second, asked = questions(4)[1:]
+    pairs = listed_shots([first, second], framing)
+    assert [letter for _, letter in pairs] == [" B", " C"]
+    (ids,) = framing.prompts([listed(asked, framing)], pairs)
+    told = tokenizer.decode(ids[1:])
+    answers = [line for line in told.splitlines() if line.startswith(("Question", "Answer"))]
+    assert answers == [
+        "Question: What is thing 1?", "Answer: B", "Question: What is thing 2?", "Answer: C",
+        "Question: What is thing 3?", "Answer:",
+    ]  # fmt: skip
+
+
+def test_a_letter_of_two_tokens_is_scored_whole() -> None:
+    # One token a byte: the space and the letter are two.
+    letters = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
+    framing = TextFraming(letters)
+
+    class Counts:
+        """log p of a token is minus its id: the letter's own would rank A first by itself."""
+
+        def score_tokens(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+            return [-np.array(sequence[1:], dtype=np.float32) for sequence in sequences]
+
+    (scores,) = score_letters(Counts(), framing, questions(1), rotations=1)
+    assert scores.log_p_RC[0].tolist() == [-sum(letters.encode(f" {x}")) for x in "ABCD"]
+
+
+def test_two_files_of_questions_of_one_name_are_refused(tmp_path: Path) -> None:
+    files = []
+    for folder in ("easy", "hard"):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "test.jsonl")
+        files[-1].write_text('{"question": "?", "choices": ["a", "b"], "answer": 0}\n')
+    config = TasksConfig(tasks=tuple(map(str, files)))
+    output = Output(tmp_path / "made", Run(tmp_path / "run"), 0, Execution())
+    with pytest.raises(GristmillError, match="two sets of questions are called 'test'"):
+        _sheets(config, Inputs({}), output)
+
+
+def test_a_written_answer_is_right_by_the_lenient_reading() -> None:
+    (asked,) = questions(1)
+    answers = [
+        Answer(asked, "The answer is (A).", "stop", None, 0),
+        Answer(asked, "B", "stop", 1, 1),
+        Answer(asked, "who knows", "stop", None, None),
+    ]
+    sheet = Sheet(Task("t", [asked] * 3, []), [], [0, 1, 2], generation={"m": answers})
+    assert sheet.right("generation", "pmi") == {"m": [1.0, 0.0, 0.0]}
 
 
 OPTIONS = ["a red fox", "the plains", "the plains of Asia", "1,000 km"]

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import math
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -23,40 +23,16 @@ Handler = Callable[["Server", web.Request, dict], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """A server in a thread of its own that answers as it is told."""
+    """A server that answers as it is told."""
 
-    def __init__(self, handler: Handler):
+    def __init__(self, handler: Handler, serve_app: Callable[[web.Application], int]):
         self.handler = handler
         self.bodies: list[dict] = []
         self.headers: list[dict[str, str]] = []
         self.in_the_air = self.most_in_the_air = 0
-        self.loop = asyncio.new_event_loop()
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
-        self.thread.start()
-        assert started.wait(10)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
-    def _serve(self, started: threading.Event) -> None:
-        asyncio.set_event_loop(self.loop)
         app = web.Application()
         app.router.add_post("/v1/{path:.*}", self._handle)
-        runner = web.AppRunner(app)
-        self.loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        self.loop.run_until_complete(site.start())
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        started.set()
-        self.loop.run_forever()
-        self.loop.run_until_complete(runner.cleanup())
-        self.loop.close()
+        self.url = f"http://127.0.0.1:{serve_app(app)}/v1"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -71,16 +47,8 @@ class Server:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Handler], Server]]:
-    servers = []
-
-    def start(handler: Handler) -> Server:
-        servers.append(Server(handler))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+def serve(serve_app: Callable[[web.Application], int]) -> Callable[[Handler], Server]:
+    return lambda handler: Server(handler, serve_app)
 
 
 def said(text: str, **more: object) -> web.Response:
@@ -251,6 +219,27 @@ def test_a_resume_pays_for_nothing_twice(
     again = Endpoint(settings(server.url), Run(tmp_path))
     again.answer([*asked, ask("a", temperature=0.5)])
     assert len(server.bodies) - before == 3  # another temperature is another question
+
+
+def test_another_model_or_address_is_asked_anew(
+    serve: Callable[[Handler], Server], tmp_path: Path
+) -> None:
+    server = serve(echo)
+    run = Run(tmp_path)
+    for more in ({}, {"model": "other"}, {"api": "chat"}, {"url": f"{server.url}/"}):
+        Endpoint(replace(settings(server.url), **more), run).answer([ask("a")])  # type: ignore[arg-type]
+    assert [body["model"] for body in server.bodies] == ["m", "other", "m"]
+
+
+def test_a_choice_that_is_not_among_the_most_probable_is_no_likelier_than_they_are(
+    serve: Callable[[Handler], Server],
+) -> None:
+    async def only_b(server: Server, request: web.Request, body: dict) -> web.StreamResponse:
+        top = [{"token": t, "logprob": p} for t, p in ((" B", -0.1), ("The", -3.0), ("I", -6.0))]
+        return said("B", logprobs={"content": [{"token": " B", "top_logprobs": top}]})
+
+    (answer,) = Endpoint(settings(serve(only_b).url)).answer([ask("q", choices=("A", "B"))])
+    assert answer.choice_log_p == pytest.approx((-6.0, -0.1))
 
 
 def test_one_request_that_cannot_be_answered_is_failed(

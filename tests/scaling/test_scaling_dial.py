@@ -9,6 +9,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.model.flops import count_parameters, flops_per_token
 from gristmill.model.transformer import Transformer
 from gristmill.scaling import dial
+from gristmill.scaling.cost import cost, explain
 
 
 @pytest.mark.parametrize("wish", [1e6, 2e6, 4e6, 17e6, 124e6, 1e9, 7e9, 70e9])
@@ -72,14 +73,14 @@ def test_every_number_has_a_reason() -> None:
             "warmup", "tokens", "matrix_lr", "embedding_lr", "head_lr", "other_lr", "weight_decay",
             "tied", "parameters"} == given  # fmt: skip
     assert all(reason.why for reason in found.reasons)
-    assert any("FLOPs" in line for line in dial.explain(found))
+    assert any("FLOPs" in line for line in explain(found))
 
 
 def test_costs_are_what_the_model_counts() -> None:
     found = dial.turn(4e6, vocab_size=4096, context=256, tokens=2_400_000)
     model = Transformer(found.model)
     assert model.num_parameters() == found.parameters
-    needs = dial.cost(found, flops_per_second=1e11)
+    needs = cost(found, flops_per_second=1e11)
     assert needs.flops == flops_per_token(found.model) * found.tokens
     assert needs.seconds == pytest.approx(needs.flops / 1e11)
     count = count_parameters(found.model)

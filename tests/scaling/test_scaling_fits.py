@@ -66,6 +66,21 @@ def test_the_objective_is_summed_by_hand() -> None:
     assert value == pytest.approx(0.1 * (math.log(2) - 0.05))
 
 
+def test_what_is_minimised_is_the_sum_of_huber_losses_at_a_thousandth() -> None:
+    points = runs(0.01)
+    found = fit_parametric(points, resamples=0)
+
+    def objective(law: Parametric) -> float:
+        size = [abs(math.log(float(law.loss(p.parameters, p.tokens)) / p.loss)) for p in points]
+        return sum(0.5 * r * r if r <= 1e-3 else 1e-3 * (r - 0.5e-3) for r in size)
+
+    assert found.objective == pytest.approx(objective(found), rel=1e-9)
+    for name in ("E", "A", "B", "alpha", "beta"):
+        for factor in (0.999, 1.001):
+            beside = replace(found, **{name: getattr(found, name) * factor})
+            assert objective(beside) > found.objective
+
+
 def test_a_known_law_is_found_again() -> None:
     found = fit_parametric(runs(), resamples=0)
     assert found.objective < 1e-15
@@ -227,6 +242,14 @@ def test_the_largest_run_is_predicted_without_being_seen() -> None:
     again = predict_largest(wrong, resamples=100)
     assert again.predicted == told.predicted and again.inside is False
     assert again.error == pytest.approx(told.predicted.value / 9.0 - 1)
+
+
+def test_the_largest_run_is_that_of_most_compute() -> None:
+    # A larger model that has hardly been trained is a small run.
+    wide = Point(4e9, 2e8, law(4e9, 2e8))
+    told = predict_largest([*runs(0.002), wide], resamples=20)
+    assert (told.point.parameters, told.point.tokens) == pytest.approx((1e9, 2e10))
+    assert told.reach == pytest.approx(10 ** (2 / 5), rel=0.01)
 
 
 def test_all_seeds_of_the_largest_run_are_held_out() -> None:

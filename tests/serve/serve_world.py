@@ -146,7 +146,7 @@ def _named(headers: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(
-    folders: Sequence[Path],
+    folders: Sequence[Path | ServedModel],
     store: Path,
     *,
     limits: Limits | None = None,
@@ -155,7 +155,8 @@ def running(
 ) -> Iterator[Running]:
     """The real application behind uvicorn, in a thread. view: of an empty workspace by default."""
     limits = limits or Limits()
-    models = Models(lambda: [served(folder) for folder in folders], limits=limits, device="cpu")
+    found = [one if isinstance(one, ServedModel) else served(one) for one in folders]
+    models = Models(lambda: found, limits=limits, device="cpu")
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     with contextlib.closing(Store.open(store)) as votes:

@@ -135,6 +135,22 @@ def test_prompts_are_scored_as_the_scorer_does(model: LanguageModel) -> None:
             assert [value for _, value in score.top] == pytest.approx(best.tolist(), abs=1e-4)
 
 
+def test_a_long_prompt_is_scored_in_parts(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = requests()
+    rows = [(key, spec(request, top=1, score_prompt=True)) for key, request in enumerate(asked)]
+    whole = dict(RunningBatch(model).join(rows))
+    assert max(len(scores) for scores in whole.values()) > 3
+    # Two places at a time.
+    monkeypatch.setattr(batching, "_SCORED_LOGITS", 2 * model.config.vocab_size)
+    parts = dict(RunningBatch(model).join(rows))
+    for key, scores in whole.items():
+        given = [score.log_probability for score in parts[key]]
+        assert given[0] is None and len(given) == len(scores)
+        assert given[1:] == pytest.approx([score.log_probability for score in scores[1:]], abs=1e-5)
+
+
 def test_made_tokens_bring_the_model_s_own_probabilities(model: LanguageModel) -> None:
     """Temperature and top-p move what is drawn, not what is said of it."""
     (request,) = requests()[4:5]

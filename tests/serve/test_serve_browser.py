@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from serve_workspace import INJECTIONS, SENTENCE, build_workspace, log_steps, teach
 from serve_world import Running, running, write_model
 
-from gristmill.cli.serve_view import open_view
+from gristmill.cli.serve_view import FolderView, open_view
+from gristmill.serve.service import ServedModel
 from gristmill.serve.store import Store
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ def browser() -> Iterator[Browser]:
 
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
+        # Two names of strangers, both pointed at this machine.
+        strangers = "MAP *.elsewhere.test 127.0.0.1, MAP rebound.test 127.0.0.1"
+        sandbox = ["--no-sandbox"] if root else []
         started = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox"] if root else []
+            executable_path=found, args=[*sandbox, f"--host-resolver-rules={strangers}"]
         )
         yield started
         started.close()
@@ -165,6 +169,8 @@ def test_a_long_answer_is_stopped_and_frees_its_place(browser: Browser, site: Si
         page = visit.page
         page.select_option("#model", NAMES[1])
         page.fill("#max_tokens", "4000")
+        # The most probable token is never the end; a drawn one may be, before Stop is there.
+        page.fill("#temperature", "0")
         ask(page, "go on")
         page.locator("#stop").click()
         page.locator("#send").wait_for(state="visible")
@@ -277,6 +283,103 @@ def test_hostile_answers_and_names_do_nothing(browser: Browser, site: Site) -> N
         visit.sound()
 
 
+class HostileView(FolderView):
+    """A workspace in which every name and every text is one of those strings."""
+
+    @property
+    def can_trace(self) -> bool:
+        return True
+
+    def runs(self) -> list[dict[str, Any]]:
+        # A step between these is no other number.
+        points = [[1, 1e20], [2, 1e20 + 16384], [2**60, 1e20 + 32768]]
+        return [
+            {"name": text, "artifact": text, "stage": text, "moving": False, "steps": 2,
+             "curves": {text: points, "loss": points}}
+            for text in INJECTIONS
+        ]  # fmt: skip
+
+    def trace(self, text: str) -> dict[str, Any]:
+        documents = [
+            {"url": one, "title": one, "id": one, "warc": one, "offset": 1, "excerpt": one,
+             "match": [0, len(one)]}
+            for one in INJECTIONS
+        ]  # fmt: skip
+        spans = [{"start": 0, "end": 1, "tokens": 1, "count": 1, "documents": documents}]
+        return {"text": INJECTIONS[0], "spans": spans, "note": INJECTIONS[1]}
+
+    def pairs(self) -> list[dict[str, Any]]:
+        return [
+            {"id": one, "group": "", "kind": "", "truth": {},
+             "messages": [{"role": "system", "content": one}, {"role": "user", "content": one}],
+             "first": {"content": one, "stopped": True}, "second": {"content": f"# {one}"}}
+            for one in INJECTIONS
+        ]  # fmt: skip
+
+    def documents(self, query: str, page: int) -> dict[str, Any]:
+        found = [{"url": one, "title": one, "kept": False, "by": one, "reason": one, "words": 1,
+                  "excerpt": one} for one in INJECTIONS]  # fmt: skip
+        return {"total": 20, "page": 1, "pages": 1, "counts": {"kept": 0, "dropped": 20},
+                "documents": found}  # fmt: skip
+
+    def why(self, url: str) -> dict[str, Any]:
+        numbers = {url: url, "list": [url], "nested": {url: [url]}}
+        steps = [
+            {"stage": url, "said": said, "numbers": numbers} for said in (url, f"dropped{url}")
+        ]
+        return {"url": url, "title": url, "text": url, "steps": steps}
+
+
+def test_hostile_names_do_nothing_on_any_page(browser: Browser, site: Site, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", assistant=True, seed=1)
+    named = [ServedModel(text, folder, True) for text in INJECTIONS]
+    store = tmp_path / "store.sqlite"
+    acting = ", ".join(
+        f"main {tag}" for tag in ("img", "iframe", "script", "style", "link", "math")
+    )
+    with running(named, store, view=HostileView(tmp_path)) as server:
+        own = Site(server, tmp_path, store)
+
+        def sound(visit: Visit) -> None:
+            assert visit.page.locator(acting).count() == 0
+            visit.sound()
+
+        with visiting(browser, own, "/") as visit:
+            visit.page.locator("#models tr").nth(19).wait_for()
+            assert all(text in visit.page.inner_text("#models") for text in INJECTIONS[:3])
+            sound(visit)
+        with visiting(browser, own, "/chat") as visit:
+            page = visit.page
+            assert page.locator("#model option").all_inner_texts() == list(INJECTIONS)
+            for text in INJECTIONS[:3]:
+                page.select_option("#model", text)
+                page.fill("#max_tokens", "4")
+                ask(page, text)
+                page.locator("article.turn").last.locator(".sources li li").nth(19).wait_for()
+            sound(visit)
+        with visiting(browser, own, "/arena") as visit:
+            ask(visit.page, INJECTIONS[0])
+            visit.page.locator("#choices button:enabled").first.wait_for(timeout=2 * SECONDS)
+            visit.page.keyboard.press("ArrowRight")
+            visit.page.locator("#ratings tr").nth(1).wait_for()
+            sound(visit)
+        with visiting(browser, own, "/labels") as visit:
+            for number in range(20):
+                visit.page.get_by_text(f"{number} chosen").first.wait_for()
+                sound(visit)
+                visit.page.keyboard.press("1")
+            visit.page.get_by_text("20 chosen").first.wait_for()
+            sound(visit)
+        with visiting(browser, own, "/documents") as visit:
+            for number, text in enumerate(INJECTIONS):
+                visit.page.locator(".row").nth(number).click()
+                visit.page.locator("#one .address", has_text=text).wait_for()
+            sound(visit)
+        with visiting(browser, own, "/runs") as visit:
+            visit.page.locator("svg path.curve").first.wait_for()
+            sound(visit)
+
+
 def test_runs_are_drawn_and_follow(browser: Browser, site: Site) -> None:
     with visiting(browser, site, "/runs", width=390) as visit:
         page = visit.page
@@ -289,53 +392,119 @@ def test_runs_are_drawn_and_follow(browser: Browser, site: Site) -> None:
         visit.sound()
 
 
+# What a page of another origin may try. Each says what it got, or "refused".
 OTHER = """<!doctype html><body><form method=post action="{url}/api/battles/{battle}/vote"
  enctype="text/plain"><input name='{{"winner": "a", "x": "' value='"}}'></form><script>
-const told = [];
-const tries = [
-  () => fetch("{url}/api/battles/{battle}/vote", {{method: "POST", body: '{{"winner": "a"}}',
-    headers: {{"content-type": "application/json"}}}}),
-  () => fetch("{url}/api/battles/{battle}/vote", {{method: "POST", body: '{{"winner": "a"}}',
-    mode: "no-cors"}}),
-  () => fetch("{url}/api/documents").then((found) => found.text()),
-  () => fetch("{url}/api/models", {{mode: "no-cors"}}).then((found) => found.text()),
-  () => import("{url}/static/app.js").then(() => "imported"),
-];
-(async () => {{
-  for (const attempt of tries) told.push(await attempt().then(String, () => "refused"));
+const vote = "{url}/api/battles/{battle}/vote", ballot = '{{"winner": "a"}}';
+const post = (path, more) => fetch(path, {{method: "POST", body: ballot, ...more}});
+const json = {{"content-type": "application/json"}};
+const read = (path, more) => fetch("{url}" + path, more).then((found) => found.text());
+const loads = (tag, attributes) => new Promise((done, failed) => {{
+  const node = Object.assign(document.createElement(tag), attributes);
+  node.onload = () => done("loaded");
+  node.onerror = failed;
+  document.head.append(node);
+}});
+const opens = (thing) => new Promise((done, failed) => {{
+  thing.onopen = thing.onmessage = () => done("opened");
+  thing.onerror = failed;
+}});
+const framed = (attributes) => new Promise((done) => {{
   const frame = document.createElement("iframe");
-  frame.src = "{url}/chat";
+  for (const [name, value] of Object.entries(attributes)) frame.setAttribute(name, value);
+  addEventListener("message", (event) => done(event.data));
+  setTimeout(() => {{
+    try {{ done(frame.contentDocument ? "read" : "refused"); }} catch {{ done("refused"); }}
+  }}, 1000);
   document.body.append(frame);
+}});
+const nobody = `<script>fetch("${{vote}}", {{method: "POST", body: '${{ballot}}',
+  headers: {{"content-type": "application/json"}}}}).then((r) => r.text(), () => "refused")
+  .then((said) => parent.postMessage(said, "*"))<` + "/script>";
+const tries = {{
+  json: () => post(vote, {{headers: json}}),
+  credentials: () => post(vote, {{headers: json, credentials: "include"}}),
+  put: () => fetch(vote, {{method: "PUT", body: ballot}}),
+  silent: () => post(vote, {{mode: "no-cors"}}).then((found) => found.text()),
+  form: () => post(vote, {{mode: "no-cors", body: new URLSearchParams({{winner: "a"}})}})
+    .then((found) => found.text()),
+  begin: () => post("{url}/api/battles", {{mode: "no-cors", body: '{{"prompt": "x"}}'}})
+    .then((found) => found.text()),
+  undo: () => post("{url}/api/labels/undo", {{mode: "no-cors", body: "{{}}"}})
+    .then((found) => found.text()),
+  documents: () => read("/api/documents"),
+  models: () => read("/api/models", {{mode: "no-cors"}}),
+  api: () => read("/v1/models"),
+  page: () => read("/chat"),
+  "module": () => import("{url}/static/app.js").then(() => "imported"),
+  script: () => loads("script", {{src: "{url}/api/labels"}}),
+  style: () => loads("link", {{rel: "stylesheet", href: "{url}/static/page.css"}}),
+  image: () => loads("img", {{src: "{url}/static/icon.svg"}}),
+  events: () => opens(new EventSource("{url}/api/runs")),
+  socket: () => opens(new WebSocket("{url}/api/battles".replace("http", "ws"))),
+  frame: () => framed({{src: "{url}/chat"}}),
+  sandbox: () => framed({{sandbox: "allow-scripts", srcdoc: nobody}}),
+}};
+(async () => {{
+  const told = {{}};
+  for (const [name, attempt] of Object.entries(tries)) {{
+    told[name] = await attempt().then((said) => String(said) || "refused", () => "refused");
+  }}
+  // A beacon is told nothing: whether it counted is looked up in the store.
+  navigator.sendBeacon(vote, ballot);
+  navigator.sendBeacon(vote, new Blob([ballot], {{type: "application/json"}}));
   await new Promise((done) => setTimeout(done, 300));
-  try {{ told.push(frame.contentDocument ? "read" : "refused"); }} catch {{ told.push("refused"); }}
   window.told = told;
 }})();
 </script>"""
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "sub.elsewhere.test"])
 def test_a_page_of_another_origin_can_neither_vote_nor_read(
-    browser: Browser, site: Site, tmp_path: Path
+    browser: Browser, site: Site, tmp_path: Path, name: str
 ) -> None:
-    battle = site.stored().begin_battle(NAMES, "Why?")
-    site.stored().answered(battle.id, "because", "so")
+    """Another port of this machine's, another of its names, and a stranger's."""
+    stored = site.stored()
+    stored.label(_PAIR, "tie")
+    labels, votes = stored.labelled(), len(stored.battles())
+    battle = stored.begin_battle(NAMES, "Why?")
+    stored.answered(battle.id, "because", "so")
     page_text = OTHER.format(url=site.server.url, battle=battle.id)
     (tmp_path / "other.html").write_text(page_text, encoding="utf-8")
     handler = functools.partial(_Quiet, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{other.server_port}/other.html")
+        page.goto(f"http://{name}:{other.server_port}/other.html")
         page.wait_for_function("window.told", timeout=SECONDS)
         told = page.evaluate("window.told")
         with page.expect_navigation(url="**/vote", timeout=SECONDS):
             page.evaluate("document.forms[0].submit()")
         page.close()
         other.shutdown()
-    assert told == ["refused"] * 6
-    # Neither did the form count, whatever its page was told.
-    with sqlite3.connect(site.store) as votes:
-        (winner,) = votes.execute("SELECT winner FROM votes WHERE id = ?", (battle.id,)).fetchone()
-    assert winner is None
+    assert len(told) == 19 and {key: said for key, said in told.items() if said != "refused"} == {}
+    # Nothing counted, whatever the page was told.
+    assert stored.labelled() == labels and len(stored.battles()) == votes
+    with contextlib.closing(sqlite3.connect(site.store)) as database:
+        (begun,) = database.execute("SELECT count(*) FROM votes WHERE winner IS NULL").fetchone()
+    assert begun == 1 and stored.vote(battle.id, "tie") == battle
+    stored.undo_label()
+    stored.close()
+
+
+_PAIR = {"id": "kept", "messages": [], "first": {"content": "1"}, "second": {"content": "2"}}
+
+
+def test_a_name_that_was_pointed_here_shows_nothing(browser: Browser, site: Site) -> None:
+    """DNS rebinding, by a browser that believes the name."""
+    page = browser.new_page()
+    for path in ("/chat", "/api/documents", "/v1/models", "/static/app.js"):
+        answer = page.goto(f"http://rebound.test:{site.server.port}{path}")
+        assert answer is not None and answer.status == 421
+        assert "wrong_host" in page.content() and NAMES[0] not in page.content()
+    said = page.evaluate("fetch('/api/models').then((found) => found.status)")
+    assert said == 421
+    page.close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import socket
 import sys
@@ -9,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import serve_world as world
 from serve_world import Answer, Running
 
-from gristmill.serve.guard import COOKIE, is_loopback, session_of
+from gristmill.serve.guard import COOKIE, Guard, is_loopback, session_of
 
 TOKEN = "a-token-of-enough-letters"
 
@@ -64,6 +67,22 @@ def test_two_hosts_or_none_are_refused(server: Running) -> None:
             raw.sendall(b"GET /v1/models HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
             said = b"".join(iter(lambda: raw.recv(65536), b""))
         assert said.split()[1] in (b"400", b"421") and b"helper" not in said
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "127.0.0.2", "[2001:db8::1]", "2130706433"])
+def test_an_address_that_is_not_bound_is_no_name_of_loopback(server: Running, host: str) -> None:
+    assert refused(server.get("/v1/models", Host=f"{host}:{server.port}"), 421, "wrong_host")
+
+
+def test_every_origin_of_a_request_is_looked_at(server: Running) -> None:
+    own = f"Origin: {server.url}\r\n"
+    for other in ("http://evil.example", "null"):
+        for lines in (f"{own}Origin: {other}\r\n", f"Origin: {other}\r\n{own}"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+                head = f"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{lines}"
+                raw.sendall(f"{head}Connection: close\r\n\r\n".encode())
+                said = b"".join(iter(lambda: raw.recv(65536), b""))
+            assert said.split()[1] == b"403" and b"helper" not in said
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST"])
@@ -141,7 +160,9 @@ def test_every_answer_has_the_headers(server: Running) -> None:
     answers += [server.get("/", Host="evil.example"), server.post("/v1/completions", {})]
     for answer in answers:
         assert "default-src 'self'" in answer.headers["content-security-policy"]
-        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        for part in ("object-src", "base-uri", "frame-ancestors"):
+            assert f"{part} 'none'" in answer.headers["content-security-policy"]
+        assert "form-action 'self'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
@@ -149,7 +170,7 @@ def test_every_answer_has_the_headers(server: Running) -> None:
 
 
 def test_with_a_token_nothing_answers_without_it(locked: Running) -> None:
-    for path in (*ROUTES, "/static/page.css", "/nothing"):
+    for path in (*ROUTES, "/static/page.css", "/nothing", "/login/", "/login2"):
         assert refused(locked.get(path), 401, "invalid_api_key"), path
         wrong = locked.get(path, Authorization=f"Bearer {TOKEN[:-1]}")
         assert refused(wrong, 401, "invalid_api_key"), path
@@ -173,7 +194,12 @@ def test_a_browser_logs_in(locked: Running) -> None:
     assert right.status == 303
     cookie = right.headers["set-cookie"]
     assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and TOKEN not in cookie
+    assert "secure" not in cookie.lower()
     assert locked.get("/v1/models", Cookie=cookie.split(";")[0]).status == 200
+    # Behind a proxy on this machine that speaks TLS the cookie never goes without it.
+    over_tls = {**form, "X-Forwarded-Proto": "https", "Origin": f"https://127.0.0.1:{locked.port}"}
+    right = locked.send("POST", "/login", f"token={TOKEN}".encode(), over_tls)
+    assert right.status == 303 and "; secure" in right.headers["set-cookie"].lower()
     stranger = {**form, "Origin": "http://evil.example"}
     assert refused(locked.send("POST", "/login", b"token=x", stranger), 403, "wrong_origin")
 
@@ -193,3 +219,39 @@ def test_a_browser_logs_in(locked: Running) -> None:
 )
 def test_what_is_loopback(host: str, alone: bool) -> None:
     assert is_loopback(host) is alone
+
+
+async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("a secret of the insides")
+
+
+def sent_by(scope: Scope, first: Message) -> list[Message]:
+    """What the guard sends before an application that fails."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return first
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    whole = {"path": "/v1/models", "headers": [(b"host", b"127.0.0.1")], **scope}
+    with contextlib.suppress(RuntimeError):
+        asyncio.run(Guard(fails)(whole, receive, send))
+    return sent
+
+
+def test_a_defect_is_told_without_its_insides_and_with_the_headers() -> None:
+    start, body = sent_by(
+        {"type": "http", "method": "GET", "scheme": "http"},
+        {"type": "http.request", "body": b"", "more_body": False},
+    )
+    assert start["status"] == 500 and b"secret" not in body["body"]
+    headers = dict(start["headers"])
+    assert b"default-src 'self'" in headers[b"content-security-policy"]
+    assert headers[b"cache-control"] == b"no-store"
+
+
+def test_a_web_socket_is_closed_before_the_application_sees_it() -> None:
+    sent = sent_by({"type": "websocket"}, {"type": "websocket.connect"})
+    assert [message["type"] for message in sent] == ["websocket.close"]

@@ -186,6 +186,34 @@ def test_a_server_that_ends_while_a_model_is_read_tells_who_waits(
     assert asyncio.run(ask(models)) == "Busy Busy"
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: "])
+def test_a_connection_without_a_request_gives_its_place_back(
+    folder: Path, tmp_path: Path, begun: bytes
+) -> None:
+    limits = Limits(connections=4, header_seconds=0.3)
+    with (
+        world.running([folder], tmp_path / "store.sqlite", limits=limits) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        silent = [
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), timeout=world.PATIENCE)
+            )
+            for _ in range(4)
+        ]
+        for one in silent:
+            one.sendall(begun)
+        until(lambda: server.send("GET", "/health").status == 200)
+        assert [one.recv(4096) for one in silent] == [b""] * 4
+
+
+def test_an_answer_that_takes_long_is_not_cut_off(folder: Path, tmp_path: Path) -> None:
+    limits = Limits(header_seconds=0.05, max_tokens=20_000)
+    with world.running([folder], tmp_path / "store.sqlite", limits=limits) as server:
+        made = server.post("/v1/completions", {**LONG, "max_tokens": 600})
+        assert made.json()["usage"]["completion_tokens"] == 600
+
+
 def test_headers_may_not_be_large(server: Running) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=world.PATIENCE) as raw:
         raw.sendall(b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -155,6 +156,36 @@ def test_token_ids_with_echo_are_scored_as_lm_eval_wants(
             assert (own == max(top.values())) == (best == prompt[place + 1])
 
 
+def test_a_text_that_the_model_would_end_is_scored_whole(tmp_path: Path) -> None:
+    """lm-eval leaves the last score away as that of the token that was made. Where that one is the
+    end of the text it must be there too, or the last token of the text is left away."""
+    model = world.random_model(64, seed=4)
+    assert model.lm_head is not None
+    with torch.no_grad():
+        model.lm_head.weight[:] = 0.0
+        model.lm_head.weight[TOKENIZER.eot_id] = torch.linspace(-1, 1, 16)
+    TOKENIZER.save(tmp_path / "ends")
+    save_model(tmp_path / "ends", model, tmp_path / "ends")
+    prompts = [[TOKENIZER.eot_id, *range(65, 65 + count)] for count in range(1, 24)]
+    body = {"model": "ends", "prompt": prompts, "max_tokens": 1, "echo": True, "temperature": 0}
+    with world.running([tmp_path / "ends"], tmp_path / "store.sqlite") as server:
+        made = server.post("/v1/completions", {**body, "logprobs": 1}).json()["choices"]
+        plain = server.post("/v1/completions", {**body, "logprobs": 1, "echo": False}).json()
+    assert {choice["finish_reason"] for choice in made} == {"stop", "length"}
+    scorer = Engine(load_model(tmp_path / "ends"))
+    for prompt, choice in zip(prompts, made, strict=True):
+        scores = choice["logprobs"]
+        lengths = {name: len(values) for name, values in scores.items()}
+        assert set(lengths.values()) == {len(prompt) + 1}, lengths
+        (expected,) = scorer.score_tokens([prompt])
+        assert scores["token_logprobs"][1:-1] == pytest.approx(expected.tolist(), abs=1e-4)
+        ended = choice["finish_reason"] == "stop"
+        assert (scores["tokens"][-1] == "<|endoftext|>") == ended
+        assert "<|" not in choice["text"]
+    # Without echo a text's tokens are those that it shows.
+    assert {len(c["logprobs"]["tokens"]) for c in plain["choices"]} == {0, 1}
+
+
 def test_a_prompt_of_the_whole_context_is_scored(server: Running) -> None:
     prompt = [TOKENIZER.eot_id, *b"x" * 191]
     body = {"model": "base", "prompt": prompt, "echo": True, "logprobs": 0}
@@ -200,6 +231,19 @@ def test_choices_of_one_prompt_differ_and_come_back_with_the_seed(client: openai
         for _ in range(2)
     ]
     assert free[0] != free[1]
+
+
+def test_numbers_at_the_edge_are_of_use(server: Running) -> None:
+    """What no tensor holds, or is next to nothing, would else end everybody's batch."""
+    sound = {"model": "base", "prompt": "x", "seed": 3, "max_tokens": 8}
+    free = server.post("/v1/completions", sound).json()["choices"]
+    greedy = server.post("/v1/completions", {**sound, "temperature": 0}).json()["choices"]
+    for top_k in (-1, 2**63, 10**30):
+        made = server.post("/v1/completions", {**sound, "top_k": top_k})
+        assert made.status == 200 and made.json()["choices"] == free
+    for change in ({"temperature": 5e-324}, {"temperature": 1e-40}, {"top_p": 5e-324}):
+        made = server.post("/v1/completions", {**sound, **change})
+        assert made.status == 200 and made.json()["choices"] == greedy
 
 
 def test_a_stop_string_ends_the_text_before_it(client: openai.OpenAI) -> None:
@@ -255,6 +299,7 @@ def test_the_tokenizer_tells_about_itself(server: Running) -> None:
         ("chat/completions", {"temperature": "hot"}, 400, "temperature"),
         ("chat/completions", {"top_logprobs": 2}, 400, "top_logprobs"),
         ("chat/completions", {"n": 0}, 400, "n"),
+        ("chat/completions", {"max_completion_tokens": 10**9}, 400, "max_completion_tokens"),
         ("chat/completions", {"stream_options": {"include_usage": True}}, 400, "stream_options"),
         ("completions", {"prompt": []}, 400, "prompt"),
         ("completions", {"prompt": {"a": 1}}, 400, "prompt"),

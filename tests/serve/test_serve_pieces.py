@@ -70,6 +70,11 @@ def test_the_first_of_several_stop_strings_counts() -> None:
     assert said(pieces(b"aaab", ["aab"])) == "a"
 
 
+def test_of_two_stop_strings_that_one_token_ends_the_one_that_begins_first_cuts() -> None:
+    assert said(pieces(b"abcd.", ["cd", "bcd"])) == "a"
+    assert said(pieces(b"abcd.", ["bcd", "cd"])) == "a"
+
+
 @given(
     st.text(alphabet="ab\né€", max_size=30),
     st.lists(st.text(alphabet="ab\né", min_size=1, max_size=4), max_size=3),

@@ -14,7 +14,7 @@ import pytest
 
 from gristmill.align.chats import read_preferences
 from gristmill.core.errors import DamagedArtifact, GristmillError
-from gristmill.serve.store import Spent, Store, UnknownBattle, labels_hash
+from gristmill.serve.store import Spent, Store, Unkept, UnknownBattle, labels_hash
 
 
 def pair(name: str, **more: object) -> dict[str, object]:
@@ -72,6 +72,48 @@ def test_of_many_threads_that_vote_at_once_one_counts(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(ended) == ["counted"] + ["spent"] * 11 and len(store.battles()) == 1
+
+
+def test_threads_that_end_leave_no_file_open(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store.sqlite")
+    for _ in range(30):
+        thread = threading.Thread(target=store.battles)
+        thread.start()
+        thread.join()
+    assert len(store._opened) == 1
+
+
+def test_a_full_disk_is_said_and_forgotten(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store.sqlite")
+    store.label(pair("p"), "first")
+    name = fought(store)
+    (pages,) = store._connection().execute("PRAGMA page_count").fetchone()
+    store._connection().execute(f"PRAGMA max_page_count = {pages}")
+    for _ in range(2):
+        with pytest.raises(Unkept, match="full"):
+            store.label(pair("q", kind="x" * 100_000), "first")
+    store._connection().execute(f"PRAGMA max_page_count = {pages + 1000}")
+    store.label(pair("r"), "tie")
+    assert store.labelled() == {"p": "first", "r": "tie"}
+    assert store.vote(name, "a").id == name
+
+
+def test_a_file_that_another_holds_is_said_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gristmill.serve.store._BUSY_SECONDS", 0.05)
+    path = tmp_path / "store.sqlite"
+    store = Store.open(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unkept, match="another process"):
+        store.label(pair("p"), "first")
+    # What only reads does not wait.
+    assert store.labelled() == {}
+    other.execute("ROLLBACK")
+    other.close()
+    store.label(pair("p"), "first")
+    assert store.labelled() == {"p": "first"}
 
 
 def test_models_and_sides_are_drawn_evenly_and_ids_say_nothing(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gristmill.cli.diff import sparkline
 from gristmill.cli.main import main
-from gristmill.core.artifact import Artifact
+from gristmill.core.artifact import Artifact, write_manifest
 from gristmill.core.figure import Chart, Figure, Samples, Series
 from gristmill.stages.difference import (
     Curve,
@@ -117,9 +118,39 @@ def test_lineages_part_where_the_first_difference_is(tmp_path: Path) -> None:
     assert same.same and same.partings == [] and same.settings == []
 
 
-def test_a_lineage_that_is_gone_says_so(tmp_path: Path) -> None:
-    import shutil
+def test_another_version_or_source_is_a_reason(tmp_path: Path) -> None:
+    def variant(name: str, **change: object) -> Artifact:
+        folder = tmp_path / name
+        shutil.copytree(first.path, folder)
+        manifest = first.manifest.model_copy(update={"content": name, **change})
+        write_manifest(folder, manifest)
+        return Artifact.open(folder)
 
+    first = trained(make(tmp_path / "a"))
+    version = variant("version", stage_version=first.manifest.stage_version + 1)
+    source = variant("source", extensions={"mine.py:rule": "f" * 64})
+    number = first.manifest.stage_version
+    for other, why in (
+        (version, f"version {number} and {number + 1} of the stage"),
+        (source, "another source of the user's functions"),
+        (variant("nothing"), "the same settings and inputs, yet another content"),
+    ):
+        assert [one.why for one in compare(first, other).partings] == [(why,)]
+
+
+def test_what_both_wrote_stands_side_by_side_for_every_prompt(tmp_path: Path) -> None:
+    a, b = (trained(make(tmp_path / name)) for name in "ab")
+    for side, prompts in ((a, ("one", "two", "three")), (b, ("three", "four", "one"))):
+        rows = [{"prompt": prompt, "text": f"{side.path} {prompt}"} for prompt in prompts]
+        shown = {"samples": [{"title": "t", "rows": rows}]}
+        (side.path / "presentation.json").write_text(json.dumps(shown), encoding="utf-8")
+    (group,) = compare(a, b).samples
+    assert group.rows == tuple(
+        (prompt, f"{a.path} {prompt}", f"{b.path} {prompt}") for prompt in ("one", "three")
+    )
+
+
+def test_a_lineage_that_is_gone_says_so(tmp_path: Path) -> None:
     a, b = make(tmp_path / "a"), make(tmp_path / "b", words=20)
     shutil.rmtree(b.nodes()["tokens"].path)
     (parting,) = compare(trained(a), trained(b)).partings

@@ -124,6 +124,7 @@ def test_other_pretokenizers(
     to = tmp_path / "out" / "mill.gguf"
     made = export_gguf.run(ExportGgufConfig(to=to), {"model": source}, workspace)
     assert to.read_bytes() == (made.path / "model.gguf").read_bytes()
+    assert str(to) in json.loads((made.path / "presentation.json").read_text("utf-8"))["notes"][0]
     tokenizer = Tokenizer.load(source.path)
     with llama_cpp(to) as ask:
         for text in HARD:

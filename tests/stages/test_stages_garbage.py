@@ -211,6 +211,36 @@ def test_a_workspace_beside_this_one_keeps_what_it_was_made_from(workspace: Work
     assert len(other.artifacts()) == 1 and taken.path.is_dir()
 
 
+def test_an_input_is_known_by_its_place_and_by_its_name(workspace: Workspace) -> None:
+    placed, named, loose = (seal(workspace, label) for label in ("placed", "named", "loose"))
+    top = seal(workspace, "top", [placed, named])
+    name(workspace, top=top)
+    # One was renamed by hand before it was used, the other lay elsewhere when it was.
+    manifest = json.loads((top.path / MANIFEST).read_text())
+    by_name, by_place = manifest["inputs"]["given"][1], manifest["inputs"]["given"][0]
+    by_place["key"] = hash_json("of another name")
+    by_name["path"] = "../../../elsewhere/artifacts/x"
+    write_manifest(top.path, Manifest.model_validate(manifest))
+    assert {placed.name, named.name} <= set(find_garbage(workspace).kept)
+    collect(workspace, find_garbage(workspace))
+    assert names(workspace) == {placed.name, named.name, top.name} and not loose.path.exists()
+
+
+def test_what_a_process_makes_anew_and_the_run_of_a_damaged_artifact_stay(
+    workspace: Workspace,
+) -> None:
+    anew, damaged = seal(workspace, "anew"), seal(workspace, "damaged")
+    with holding(workspace.path / "unfinished" / damaged.name) as held:
+        (held.path / "checkpoint").write_text("x")
+    (damaged.path / MANIFEST).write_text("{")
+    with holding(workspace.path / "unfinished" / anew.name):
+        garbage = find_garbage(workspace)
+        assert garbage.kept == {anew.name: "a process works on it"}
+    garbage = find_garbage(workspace)
+    assert [item.path for item in garbage.items if item.what == "artifact"] == [anew.path]
+    assert damaged.name in {item.path.name for item in garbage.waiting}
+
+
 def test_inputs_of_another_workspace_are_never_touched(workspace: Workspace) -> None:
     other = Workspace.at(workspace.path.parent.parent / "elsewhere" / "other")
     source = seal(other, "source")

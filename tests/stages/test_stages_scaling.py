@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,7 @@ import pytest
 import yaml
 
 from gristmill.cli.main import main
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.scaling.points import Point, write_points
 from gristmill.stages.recipe import load_recipe
@@ -48,6 +49,24 @@ def fitted(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
     points = table(path, runs(), "bad,row,x\n")
     config = FitConfig(points=points, resamples=60)
     return scaling_fit.run(config, {}, Workspace.at(path / "ws"), seed=1)
+
+
+def test_how_parameters_are_counted_changes_the_exponent(tmp_path: Path) -> None:
+    # The embedding is most of the small models and little of the large ones.
+    points = [replace(point, non_embedding=point.parameters**1.5 / 3e2) for point in runs()]
+    config = FitConfig(points=table(tmp_path, points), resamples=20, held_out=False)
+    made = scaling_fit.run(config, {}, Workspace.at(tmp_path / "ws"))
+    shown = made.read_json("presentation.json")
+    figures = {name: entry["value"] for name, entry in shown["figures"].items()}
+    # N' ~ N^1.5: the exponent of its law is alpha / 1.5.
+    assert figures["scaling.a"] == pytest.approx(0.5, abs=0.05)
+    assert figures["scaling.non_embedding.a"] == pytest.approx(0.6, abs=0.05)
+    (told,) = [one for one in shown["tables"] if one["title"].startswith("Best size")]
+    all_of_them, without = told["rows"]
+    assert without[1]["figure"]["value"] == pytest.approx(0.6, abs=0.05)
+    assert without[2]["figure"]["value"] == pytest.approx(
+        1.5 * all_of_them[2]["figure"]["value"], rel=0.1
+    )
 
 
 def test_the_fit_finds_the_law_that_made_the_table(fitted) -> None:  # type: ignore[no-untyped-def]
@@ -93,13 +112,15 @@ def test_families_are_fitted_apart(tmp_path: Path) -> None:
         scaling_fit.run(FitConfig(points=points, family="lsmt"), {}, Workspace.at(tmp_path / "ws"))
 
 
-def test_sweeps_are_fitted_and_a_named_file_stands_above_them(tmp_path: Path) -> None:
+def test_sweeps_are_fitted_and_a_named_file_stands_above_them(
+    tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
     sweeps = []
     for family in ("transformer", "lstm"):
         folder = tmp_path / family
         folder.mkdir()
         table(folder, runs((family,)))
-        sweeps.append(sealed(folder, "sweep", "study.sweep"))
+        sweeps.append(seal(folder, "sweep", "study.sweep"))
     place = Workspace.at(tmp_path / "ws")
     config = FitConfig(resamples=20)
     figures = scaling_fit.run(config, {"sweep": sweeps}, place).read_json("presentation.json")
@@ -107,26 +128,6 @@ def test_sweeps_are_fitted_and_a_named_file_stands_above_them(tmp_path: Path) ->
     own = FitConfig(resamples=20, points=str(tmp_path / "lstm" / "runs.csv"))
     artifact = scaling_fit.run(own, {"sweep": sweeps}, place)
     assert artifact.manifest.counts["runs"] == 18
-
-
-def sealed(folder: Path, kind: str, stage: str) -> Artifact:
-    files = hash_files(folder, frozenset())
-    manifest = Manifest(
-        kind=kind,
-        stage=stage,
-        stage_version=1,
-        code_version="0",
-        key=hash_json([kind, str(folder)]),
-        content=content_hash(files),
-        config={},
-        files=files,
-        created="",
-        seconds=0,
-        cpu_seconds=0,
-        peak_memory_bytes=0,
-    )
-    write_manifest(folder, manifest)
-    return Artifact.open(folder)
 
 
 def test_too_few_runs_say_so(tmp_path: Path) -> None:

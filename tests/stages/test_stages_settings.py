@@ -57,6 +57,22 @@ def test_a_single_text_is_a_list_of_one_where_a_list_is_wanted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("mine,demo", ["mine", "demo"]),
+        ("a/b.jsonl,train.dpo@x", ["a/b.jsonl", "train.dpo@x"]),
+        ("x{1,2}", ["x{1,2}"]),
+        ("yes, and no", ["yes, and no"]),
+        ("a,", ["a,"]),
+    ],
+)
+def test_words_with_commas_are_a_list_and_patterns_and_sentences_are_one(
+    given: str, expected: list[str]
+) -> None:
+    assert check_config(Outer, {"inner": {"words": given}}, "--").inner.words == expected
+
+
 def test_a_key_without_its_group_is_recognised() -> None:
     with pytest.raises(GristmillError, match=r"did you mean 'inner\.rate'\?"):
         check_config(Outer, {"rate": 3}, "--")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import torch
 import yaml
 
 from gristmill.align.chats import Answer, Chat, Preference, write_records
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_json
+from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Request, Sampling
@@ -38,17 +38,6 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def sealed(folder: Path, kind: str) -> Path:
-    files = hash_files(folder, frozenset())
-    manifest: dict[str, Any] = {
-        "kind": kind, "stage": f"test.{kind}", "stage_version": 1, "code_version": "0",
-        "key": hash_json(kind), "content": content_hash(files), "config": {}, "files": files,
-        "created": "", "seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0,
-    }  # fmt: skip
-    write_manifest(folder, Manifest(**manifest))
-    return folder
-
-
 def chats(count: int, split: str) -> list[Chat]:
     chosen = random.Random(split)
     made = []
@@ -61,7 +50,9 @@ def chats(count: int, split: str) -> list[Chat]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> dict[str, Path]:
     """A base model, chats and preferences as artifacts."""
     root = tmp_path_factory.mktemp("inputs")
     tokenizer = Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
@@ -91,7 +82,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             ],
         )  # fmt: skip
     kinds = {"base": "model", "chats": "chats", "preferences": "preferences"}
-    return {name: sealed(root / name, kind) for name, kind in kinds.items()}
+    return {name: seal(root / name, kind, "x").path for name, kind in kinds.items()}
 
 
 SFT = TrainSftConfig(lr=5e-3, epochs=20, batch=4, precision="fp32", max_tokens=8)
@@ -128,7 +119,7 @@ def test_windows_longer_than_the_model_reads_are_refused(
 
 
 def test_sft_on_the_chosen_leaves_out_what_did_not_stop(
-    folders: dict[str, Path], tmp_path: Path
+    folders: dict[str, Path], tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
 ) -> None:
     pairs = tmp_path / "pairs"
     prompt = (Message("user", "Of x?"),)
@@ -142,7 +133,7 @@ def test_sft_on_the_chosen_leaves_out_what_did_not_stop(
     inputs = {
         "model": Artifact.open(folders["base"]),
         "chats": Artifact.open(folders["chats"]),
-        "preferences": Artifact.open(sealed(pairs, "preferences")),
+        "preferences": seal(pairs, "preferences", "x"),
     }
     config = SFT.model_copy(update={"epochs": 1.0, "questions": 0})
     made = train_sft.run(config, inputs, Workspace.at(tmp_path / "w"), seed=1)
@@ -238,12 +229,14 @@ def test_strengths_and_seeds_ask_for_a_training_each(
     assert found.node("train.ppo@ppo-beta0.5-seed1").config.target_kl is None  # type: ignore
 
 
-def test_too_few_questions_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_too_few_questions_are_named(
+    folders: dict[str, Path], tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
+) -> None:
     talk = tmp_path / "chats"
     write_records(talk / "train.jsonl", chats(8, "train"))
     write_records(talk / "prompts.jsonl", chats(8, "prompts"))
     write_records(talk / "heldout.jsonl", chats(1, "heldout"))
-    given = {**folders, "chats": sealed(talk, "chats")}
+    given = {**folders, "chats": seal(talk, "chats", "x").path}
     with pytest.raises(GristmillError, match=r"too few questions.*"):
         run_recipe(recipe(given, tmp_path, methods=["best_of_n"]), Workspace.at(tmp_path / "w"))
 

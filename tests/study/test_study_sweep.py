@@ -14,13 +14,16 @@ import torch
 from gristmill.cli.main import main
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.model.flops import flops_per_token
+from gristmill.model.weights import load_config
 from gristmill.scaling.points import Point, read_points
 from gristmill.stages.graph import run_recipe
 from gristmill.stages.recipe import Recipe, check_recipe, load_recipe
 from gristmill.stages.settings import check_config
-from gristmill.stages.train_lm import TrainLmConfig
+from gristmill.stages.stage import config_identity
+from gristmill.stages.train_lm import Shape, TrainLmConfig, dial_of
 from gristmill.stages.workspace import Workspace, asked_for
-from gristmill.study.grid import Budget, dial_of, flops_of, planned_runs
+from gristmill.study.grid import Budget, flops_of, planned_runs
 from gristmill.study.sweep import SweepConfig
 from gristmill.study.sweep_results import loss_chart, seed_deviation, sweep_notes
 
@@ -50,6 +53,22 @@ def test_batch_steps_and_warmup_follow_each_runs_own_tokens() -> None:
         assert short.steps < long.steps
         assert short.warmup < long.warmup
         assert short.parameters == long.parameters
+
+
+def test_a_sweep_settles_nothing_that_a_run_would_derive() -> None:
+    for family in ("transformer", "lstm"):
+        runs = config(family=family, sizes=[0.3, 0.6], token_budgets=[100_000, 400_000]).runs(
+            VOCABULARY
+        )
+        assert {run.config.dial for run in runs} == {Shape(tied=True)}
+        for run in runs:
+            alone = TrainLmConfig(
+                architecture=run.config.architecture, size=run.size,
+                token_budget=run.config.token_budget, dial=Shape(tied=True),
+            )  # fmt: skip
+            assert dial_of(run.config, VOCABULARY) == dial_of(alone, VOCABULARY)
+    own = config(sizes=[0.3], train={"dial": {"matrix_lr": 0.5}}).runs(VOCABULARY)
+    assert dial_of(own[0].config, VOCABULARY).matrix_lr == 0.5
 
 
 def test_one_head_for_all_sizes_however_large() -> None:
@@ -99,6 +118,11 @@ def test_seeds_for_the_smallest_sizes_only() -> None:
 def test_what_cannot_be_meant_is_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(GristmillError, match=said):
         config(**settings)
+
+
+def test_what_a_dry_run_assumes_is_no_part_of_a_sweep() -> None:
+    assert config_identity(config(vocabulary=300)) == config_identity(config())
+    assert config_identity(config(seeds=2)) != config_identity(config())
 
 
 def test_two_sizes_of_one_shape_are_refused() -> None:
@@ -197,6 +221,9 @@ def test_a_whole_sweep(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         figures["base.token_perplexity"]["value"], rel=1e-5
     )
     assert points[0].bits_per_byte == pytest.approx(figures["base.bits_per_byte"]["value"])
+    # FLOPs are those of the shape: with attention, which 6 N D leaves out.
+    shape = load_config(next(s.artifact.path for s in steps if s.artifact.kind == "model"))
+    assert points[0].flops == pytest.approx(flops_per_token(shape) * points[0].tokens)
     trained = [s.artifact.read_json("training.json") for s in steps if s.artifact.kind == "model"]
     assert trained[0]["dial"]["batch_rows"] != trained[2]["dial"]["batch_rows"]
     assert trained[0]["steps"] != trained[2]["steps"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
+from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import hash_file
 from gristmill.core.errors import GristmillError
 from gristmill.stages.stage import Execution
@@ -22,30 +22,10 @@ from gristmill.tokenizer.shards import TokenShards
 from gristmill.tokenizer.tokenizer import Tokenizer
 
 
-def _sealed_mixture(folder: Path) -> Artifact:
-    files = hash_files(folder, frozenset())
-    write_manifest(
-        folder,
-        Manifest(
-            kind="mixture",
-            stage="data.mix",
-            stage_version=1,
-            code_version="0",
-            key="0" * 64,
-            content=content_hash(files),
-            config={},
-            files=files,
-            created="",
-            seconds=0,
-            cpu_seconds=0,
-            peak_memory_bytes=0,
-        ),
-    )
-    return Artifact.open(folder)
-
-
 @pytest.fixture
-def mixture(write_mixture: Callable[..., Path]) -> Artifact:
+def mixture(
+    write_mixture: Callable[..., Path], seal: Callable[[Path, str, str], Artifact]
+) -> Artifact:
     """Invented words: these texts never change, so that outputs can be held to a hash."""
     rng = random.Random(42)
     syllables = ["gri", "st", "mill", "é", "wa", "ter", "中", "12", "n't"]
@@ -53,7 +33,8 @@ def mixture(write_mixture: Callable[..., Path]) -> Artifact:
         " ".join("".join(rng.choices(syllables, k=rng.randint(1, 3))) for _ in range(40))
         for _ in range(60)
     ]
-    return _sealed_mixture(write_mixture([documents[:25], documents[25:50]], [documents[50:]]))
+    folder = write_mixture([documents[:25], documents[25:50]], [documents[50:]])
+    return seal(folder, "mixture", "data.mix")
 
 
 def _presentation(artifact: Artifact) -> dict[str, dict[str, dict[str, float]]]:
@@ -100,9 +81,10 @@ def test_train_encode_and_compare(
 
 
 def test_training_reads_the_training_split_alone(
-    write_mixture: Callable[..., Path], tmp_path: Path
+    write_mixture: Callable[..., Path], tmp_path: Path, seal: Callable[[Path, str, str], Artifact]
 ) -> None:
-    mixture = _sealed_mixture(write_mixture([["seen seen seen"] * 5], [["zzqq zzqq"] * 50]))
+    folder = write_mixture([["seen seen seen"] * 5], [["zzqq zzqq"] * 50])
+    mixture = seal(folder, "mixture", "data.mix")
     trained = tokenizer_train.run(
         TokenizerTrainConfig(vocab_size=400), {"mixture": mixture}, Workspace.at(tmp_path / "w")
     )

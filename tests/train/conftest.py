@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from gristmill.core.artifact import Artifact
+from gristmill.core.records import mixture_schema
 from gristmill.core.run import Run
 from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.tokenizer.corpus import encode_mixture
 from gristmill.tokenizer.shards import TokenShards, write_index
+from gristmill.tokenizer.training import train_tokenizer
 from gristmill.train.objectives import NextToken
 from gristmill.train.optimizers import Optimizer, OptimizerSettings
 from gristmill.train.schedules import Schedule
@@ -22,6 +29,7 @@ from gristmill.train.text import Phase, TextSource
 from gristmill.train.trainer import Settings, Trainer
 
 VOCAB, EOT, CONTEXT = 61, 0, 16
+WORDS = ["mouse", "cheese", "river", "city", "king", "book", "water", "plant", "war", "song"]
 SHAPE = TransformerConfig(
     VOCAB, width=32, layers=2, heads=2, kv_heads=1, head_dim=16, mlp_width=64, context=CONTEXT,
     tied=False,
@@ -60,6 +68,31 @@ def write_tokens(folder: Path, documents: int = 60, seed: int = 0) -> Path:
 @pytest.fixture(scope="session")
 def tokens_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture(scope="session")
+def tokens(
+    tmp_path_factory: pytest.TempPathFactory, seal: Callable[[Path, str, str], Artifact]
+) -> Artifact:
+    """Documents of ten words, encoded; every fifth is annealed on."""
+    folder = tmp_path_factory.mktemp("chain")
+    rng = random.Random(0)
+    rows = [
+        {
+            "id": f"{number:016x}", "url": f"https://a.example/{number}", "host": "a.example",
+            "domain": "d", "group": str(number), "repeats": 1, "anneal": number % 5 == 0,
+            "text": " ".join(rng.choices(WORDS, k=rng.randint(5, 60))) + ".",
+        }
+        for number in range(220)
+    ]  # fmt: skip
+    for split, part in (("train", rows[:200]), ("heldout", rows[200:])):
+        (folder / "mixture" / split).mkdir(parents=True)
+        table = pa.Table.from_pylist(part, schema=mixture_schema())
+        pq.write_table(table, folder / "mixture" / split / "part-00000.parquet")
+    tokenizer = train_tokenizer((str(row["text"]) for row in rows), 300)
+    tokenizer.save(folder / "tokens")
+    encode_mixture(folder / "mixture", tokenizer, folder / "tokens")
+    return seal(folder / "tokens", "tokens", "tokenizer.encode")
 
 
 def make_trainer(folder: Path, run: Path, steps: int = 40, **changes: Any) -> Trainer:

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
-from gristmill.core.artifact import Artifact, Manifest, content_hash, hash_files, write_manifest
-from gristmill.core.canonical import hash_file, hash_json
+from gristmill.core.artifact import Artifact
+from gristmill.core.canonical import hash_file
 from gristmill.core.errors import GristmillError, Retryable
-from gristmill.core.records import mixture_schema
 from gristmill.model.lstm import LstmConfig, LstmModel
 from gristmill.model.weights import load_model
-from gristmill.scaling.dial import explain, turn
+from gristmill.scaling.cost import explain
+from gristmill.scaling.dial import turn
 from gristmill.scaling.lstm_dial import turn_lstm
 from gristmill.stages.evaluate_perplexity import PerplexityConfig, evaluate_perplexity
 from gristmill.stages.export_hf import ExportHfConfig, export_hf
 from gristmill.stages.generate import GenerateConfig, generate
 from gristmill.stages.train_lm import Shape, TrainLmConfig, train_lm
 from gristmill.stages.workspace import Workspace
-from gristmill.tokenizer.corpus import encode_mixture
-from gristmill.tokenizer.training import train_tokenizer
 from gristmill.train import text
 from gristmill.train.metrics import read_metrics
 
-WORDS = ["mouse", "cheese", "river", "city", "king", "book", "water", "plant", "war", "song"]
 CONFIG = TrainLmConfig(
     architecture="lstm",
     token_budget=8 * 32 * 20,
@@ -44,35 +38,6 @@ CONFIG = TrainLmConfig(
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    folder = tmp_path_factory.mktemp("chain")
-    rng = random.Random(0)
-    rows = [
-        {
-            "id": f"{number:016x}", "url": f"https://a.example/{number}", "host": "a.example",
-            "domain": "d", "group": str(number), "repeats": 1, "anneal": number % 5 == 0,
-            "text": " ".join(rng.choices(WORDS, k=rng.randint(5, 60))) + ".",
-        }
-        for number in range(220)
-    ]  # fmt: skip
-    for split, part in (("train", rows[:200]), ("heldout", rows[200:])):
-        (folder / "mixture" / split).mkdir(parents=True)
-        table = pa.Table.from_pylist(part, schema=mixture_schema())
-        pq.write_table(table, folder / "mixture" / split / "part-00000.parquet")
-    tokenizer = train_tokenizer((str(row["text"]) for row in rows), 300)
-    tokenizer.save(folder / "tokens")
-    encode_mixture(folder / "mixture", tokenizer, folder / "tokens")
-    files = hash_files(folder / "tokens", frozenset())
-    manifest: dict[str, Any] = {
-        "kind": "tokens", "stage": "tokenizer.encode", "stage_version": 1, "code_version": "0",
-        "key": hash_json("tokens"), "content": content_hash(files), "config": {}, "files": files,
-        "created": "", "seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0,
-    }  # fmt: skip
-    write_manifest(folder / "tokens", Manifest(**manifest))
-    return Artifact.open(folder / "tokens")
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,7 @@ _COMMANDS = """  /reset   forget the conversation
 # One word behind a stroke is meant as a command; a path or a sentence is not.
 _COMMAND = re.compile(r"/[a-z]+")
 _ASSISTANT_TOKENS, _BASE_TOKENS = 256, 80
+_OPTIONS = ("workspace", "node", "model", "system", "seed", "device")
 
 
 class ChatConfig(StageConfig):
@@ -68,15 +69,11 @@ class ChatConfig(StageConfig):
 
 def chat(arguments: list[str]) -> int:
     """Reads lines and prints what the model says to them."""
-    flags = parse_flags(
-        arguments,
-        options=("workspace", "node", "model", "system", "seed", "device"),
-        switches=("help", "raw"),
-    )
+    flags = parse_flags(arguments, options=_OPTIONS, switches=("help", "raw"))
     if flags.on("help") or "-h" in flags.words:
         print(_HELP)
         return 0
-    config = check_config(ChatConfig, flags.settings, "--")
+    config = check_config(ChatConfig, flags.settings, "--", _OPTIONS)
     interactive = sys.stdin.isatty()
     seed = flags.number("seed", 0)
     talk = _load(_model_folder(flags), flags, config, interactive)

@@ -12,11 +12,13 @@ from gristmill.core.errors import GristmillError
 from gristmill.stages.recipe import Recipe, load_recipe, shipped_recipes
 from gristmill.stages.registry import STAGES, stage_by_verb
 
-_HELP = """gristmill config show RECIPE        every key with its value, defaults filled in
+_HELP = """gristmill config show RECIPE        every key with its value, defaults too
 gristmill config validate RECIPE    exit 0, or 2 with the first mistake
-gristmill config schema [VERB]      JSON schema of one stage's settings, or of a recipe
+gristmill config schema [VERB]      JSON schema of a stage, or of a recipe
 
-RECIPE is a file or a shipped name ({names}); flags override keys:
+RECIPE is a file or a shipped name:
+{names}
+Flags override keys.
 
   gristmill config show demo --data.dedup.near.words 4
   gristmill config validate my.yaml

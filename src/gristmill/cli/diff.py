@@ -248,16 +248,7 @@ def _named(word: str, flags: Flags) -> Artifact | Workspace:
             where=place,
             mend="give a folder, or a node's name and --workspace DIR",
         )
-    workspace = Workspace.at(place, create=False)
-    nodes = workspace.nodes()
-    if word in nodes:
-        return nodes[word]
-    fitting = [one for one in workspace.artifacts() if one.name.startswith(word)]
-    if not fitting:
-        raise GristmillError(
-            f"no artifact '{word}'", where=place, mend=did_you_mean(word, [*nodes])
-        )
-    return fitting[-1]
+    return Workspace.at(place, create=False).named(word)
 
 
 def _artifact(given: Artifact | Workspace, flags: Flags) -> Artifact:

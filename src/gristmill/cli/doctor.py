@@ -125,7 +125,8 @@ def _as_text(found: dict[str, Any]) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
     lines += textwrap.wrap(libraries, 78, initial_indent="  ", subsequent_indent="  ")
     lines += [f"  browser for page tests: {found['browser'] or 'none found'}"]
-    lines += [f"good for: {line}" for line in found["good_for"]]
+    for line in found["good_for"]:
+        lines += textwrap.wrap(f"good for: {line}", 80, subsequent_indent="  ")
     lines += [f"problem: {line}" for line in found["problems"]]
     return "\n".join(lines)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from gristmill.cli.flags import parse_flags
-from gristmill.cli.look import _size
-from gristmill.cli.present import console
+from gristmill.cli.present import bytes_text, console
 from gristmill.core.errors import GristmillError
 from gristmill.stages.garbage import Garbage, Item, collect, find_garbage
 from gristmill.stages.workspace import Workspace
@@ -44,10 +42,7 @@ def gc(arguments: list[str]) -> int:
         return 0
     if flags.words:
         raise GristmillError(f"'{flags.words[0]}' is not a flag", mend="see gristmill gc --help")
-    path = Path(flags.text("workspace", "runs/demo"))
-    if not path.is_dir():
-        raise GristmillError("no such workspace", where=path, mend="give --workspace DIR")
-    workspace = Workspace.at(path, create=False)
+    workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
     keep = [name for name in flags.text("keep", "").split(",") if name]
     garbage = find_garbage(workspace, keep)
     freed = collect(workspace, garbage) if flags.on("delete") else None
@@ -62,12 +57,12 @@ def _print(garbage: Garbage, freed: int | None) -> None:
     out = console()
     for item in garbage.items:
         out.print(
-            f"{_size(item.bytes):>9}  {item.what:<8}  {item.path.name}  ({item.why})",
+            f"{bytes_text(item.bytes):>9}  {item.what:<8}  {item.path.name}  ({item.why})",
             markup=False,
             soft_wrap=True,
         )
     for item in garbage.waiting:
-        out.print(f"stays: {item.path.name}, unfinished, {_size(item.bytes)}", markup=False)
+        out.print(f"stays: {item.path.name}, unfinished, {bytes_text(item.bytes)}", markup=False)
     for name in garbage.held:
         out.print(f"stays: {name}, a process works on it", markup=False)
     for problem in garbage.problems:
@@ -78,9 +73,9 @@ def _print(garbage: Garbage, freed: int | None) -> None:
     if not count:
         out.print(f"nothing can go; {kept}")
     elif freed is None:
-        out.print(f"{count} {things}, {_size(garbage.bytes)}, can go with --delete; {kept}")
+        out.print(f"{count} {things}, {bytes_text(garbage.bytes)}, can go with --delete; {kept}")
     else:
-        out.print(f"{count} {things} deleted, {_size(freed)} freed; {kept}")
+        out.print(f"{count} {things} deleted, {bytes_text(freed)} freed; {kept}")
 
 
 def _json(garbage: Garbage, freed: int | None) -> dict[str, object]:

@@ -16,6 +16,7 @@ WIDTH = 80
 
 FRAME = [
     ("--workspace DIR", "where artifacts are found and made"),
+    ("--as LABEL", "call the result STAGE@LABEL there, beside an earlier one"),
     ("--config FILE", "settings of this verb as YAML; flags go before it"),
     ("--seed N", "the seed of all that is random (0)"),
     ("--workers N", "processes for the data stages (the number of cores)"),
@@ -29,7 +30,8 @@ def stage_help(stage: Stage[Any]) -> str:
     """Usage, inputs, settings with types and defaults, and an example."""
     lines = [f"gristmill {stage.verb} [flags]", "", *textwrap.wrap(stage.summary, WIDTH), ""]
     if stage.inputs:
-        lines.append("inputs (folders of artifacts; by default the newest in the workspace)")
+        lines.append("inputs: folders of artifacts, or names in the workspace such as train.sft;")
+        lines.append("without them the newest in the workspace")
         for name, slot in stage.inputs.items():
             optional = ", optional" if slot.optional else ""
             kinds = " or ".join(slot.kinds) or "any artifact"

@@ -10,18 +10,18 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from gristmill.cli.flags import Flags, parse_flags
-from gristmill.cli.present import console, print_table
+from gristmill.cli.present import bytes_text, console, print_table
 from gristmill.cli.stage import artifact_json, tell_what_it_shows
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
-from gristmill.core.nearest import did_you_mean
 from gristmill.stages.workspace import Workspace, asked_for
 
 _HELP = {
     "ls": "gristmill ls [--workspace DIR] [--json]\n\nThe artifacts of a workspace, oldest first."
+    "\nAt the end of a line: study, made for a comparison; older, no node's newest."
     "\n\nexample\n  gristmill ls --workspace runs/demo",
     "show": "gristmill show ARTIFACT [--workspace DIR] [--verify] [--json]\n\nARTIFACT is a "
-    "folder, a node's name (data.filter) or the first letters of a folder's\nname. --verify "
+    "folder, a node's name (data.filter) or the first letters of a\nfolder's name. --verify "
     "hashes every file.\n\nexample\n  gristmill show data.filter --workspace runs/demo",
     "lineage": "gristmill lineage ARTIFACT [--workspace DIR] [--json]\n\nWhat an artifact was made "
     "from, down to the first input.\n\nexample\n  gristmill lineage train.lm --workspace runs/demo",
@@ -43,12 +43,12 @@ def ls(arguments: list[str]) -> int:
         return 0
     nodes = workspace.nodes()
     names = {artifact.name: node for node, artifact in nodes.items()}
-    asked = {a.name: f"for {study}" for a, study in asked_for(list(nodes.values()))}
+    asked = {a.name: "study" for a, _ in asked_for(list(nodes.values()))}
     rows = [
         (
             artifact.name,
             artifact.kind,
-            _size(sum(ref.bytes for ref in artifact.manifest.files.values())),
+            bytes_text(sum(ref.bytes for ref in artifact.manifest.files.values())),
             f"{artifact.manifest.seconds:.1f} s",
             asked.get(artifact.name, "" if artifact.name in names else "older"),
         )
@@ -57,7 +57,8 @@ def ls(arguments: list[str]) -> int:
     if not rows:
         print(f"{workspace.path} holds no artifacts yet")
         return 0
-    print_table(str(workspace.path), ["artifact", "kind", "size", "time", ""], rows, console())
+    columns = ["artifact", "kind", "size", "time", ""]
+    print_table(str(workspace.path), columns, rows, console(), names=True)
     return 0
 
 
@@ -74,7 +75,7 @@ def show(arguments: list[str]) -> int:
         return 0
     manifest = artifact.manifest
     out = console()
-    memory = _size(manifest.peak_memory_bytes)
+    memory = bytes_text(manifest.peak_memory_bytes)
     out.print(f"{artifact.name}  {manifest.kind}, made {manifest.created}", markup=False)
     out.print(
         f"  {manifest.seconds:.1f} s, {manifest.cpu_seconds:.1f} CPU s, peak memory {memory}, "
@@ -89,7 +90,7 @@ def show(arguments: list[str]) -> int:
     for name, count in manifest.counts.items():
         out.print(f"  {count:>12,} {name}", markup=False)
     for file, sealed in list(manifest.files.items())[:20]:
-        out.print(f"  {_size(sealed.bytes):>12} {file}", markup=False)
+        out.print(f"  {bytes_text(sealed.bytes):>12} {file}", markup=False)
     if len(manifest.files) > 20:
         out.print(f"  and {len(manifest.files) - 20} more files")
     if flags.on("verify"):
@@ -140,16 +141,11 @@ def find_artifact(flags: Flags) -> Artifact:
     word = flags.words[0]
     if (Path(word) / "manifest.json").is_file():
         return Artifact.open(Path(word))
-    workspace = _workspace(flags)
-    nodes = workspace.nodes()
-    if word in nodes:
-        return nodes[word]
-    fitting = [a for a in workspace.artifacts() if a.name.startswith(word)]
-    if fitting:
-        return fitting[-1]
-    raise GristmillError(
-        f"no artifact '{word}'", where=workspace.path, mend=did_you_mean(word, nodes)
-    )
+    return _workspace(flags).named(word)
+
+
+def _workspace(flags: Flags) -> Workspace:
+    return Workspace.existing(flags.text("workspace", "runs/demo"))
 
 
 def _flags(command: str, arguments: list[str]) -> Flags | None:
@@ -163,13 +159,6 @@ def _flags(command: str, arguments: list[str]) -> Flags | None:
         print(_HELP[command])
         return None
     return flags
-
-
-def _workspace(flags: Flags) -> Workspace:
-    path = Path(flags.text("workspace", "runs/demo"))
-    if not path.is_dir():
-        raise GristmillError("no such workspace", where=path, mend="give --workspace DIR")
-    return Workspace.at(path)
 
 
 def _branch(artifact: Artifact, seen: set[str]) -> Tree:
@@ -192,12 +181,3 @@ def _lineage_json(artifact: Artifact) -> dict[str, Any]:
         "content": artifact.content,
         "inputs": [{"slot": slot, **_lineage_json(found)} for slot, found in artifact.inputs()],
     }
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

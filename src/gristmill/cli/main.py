@@ -6,10 +6,12 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
 from types import FrameType
 
 from gristmill import __version__
+from gristmill.cli.talk import printable
 from gristmill.cli.tree import COMMANDS, all_verbs
 from gristmill.core.errors import EXIT_RETRY, EXIT_USER, GristmillError, disk_full
 from gristmill.core.nearest import did_you_mean
@@ -72,20 +74,25 @@ def overview(nouns: Sequence[str]) -> str:
         "gristmill builds a language model end to end, from raw web pages to an",
         "assistant.",
         "",
-        "  gristmill quickstart                  the demo, about 10 minutes on 2 cores",
+        "  gristmill quickstart                  the demo, at most 12 minutes on 2 cores",
         "  gristmill run own-text --data.import.path FOLDER",
         "  gristmill NOUN VERB --help            settings and an example of one verb",
         "",
     ]
     alone = {verb: text for verb, text in verbs.items() if " " not in verb}
-    lines += [f"  {verb:<22} {text}" for verb, text in alone.items()]
+    for verb, text in alone.items():
+        lines += _verb_lines(verb, text)
     lines.append("")
     for noun in dict.fromkeys(verb.split()[0] for verb in verbs if verb not in alone):
-        lines += [
-            f"  {verb:<22} {text}" for verb, text in verbs.items() if verb.startswith(noun + " ")
-        ]
+        for verb, text in verbs.items():
+            if verb.startswith(noun + " "):
+                lines += _verb_lines(verb, text)
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _verb_lines(verb: str, text: str) -> list[str]:
+    return textwrap.wrap(f"  {verb:<22} {text}", 80, subsequent_indent=" " * 25)
 
 
 def _call(verb: str, rest: list[str]) -> int:
@@ -98,7 +105,7 @@ def _call(verb: str, rest: list[str]) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    print(f"gristmill: {line}", file=sys.stderr)
+    print(f"gristmill: {printable(line)}", file=sys.stderr)
     return code
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from gristmill.cli.flags import Flags, parse_flags
-from gristmill.cli.present import console, print_table
+from gristmill.cli.plan_print import money_text, print_check, print_plan, say, time_text
+from gristmill.cli.present import console
 from gristmill.core.errors import GristmillError
-from gristmill.core.figure import Figure
+from gristmill.core.figure import short_count
 from gristmill.core.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from gristmill.scaling.parametric import Parametric
-    from gristmill.scaling.planner import Assumptions, Budget, Choice, Plan
+    from gristmill.scaling.planner import Assumptions, Choice, Plan
 
 _HELP = """gristmill plan --gpus N --days N | --flops N | --money DOLLARS [flags]
 
@@ -79,7 +77,7 @@ def plan(arguments: list[str]) -> int:
     if flags.words:
         raise GristmillError(f"'{flags.words[0]}' is not a flag", mend="see gristmill plan --help")
     if flags.on("check"):
-        return _check(flags)
+        return _check(flags.on("json"))
     from gristmill.scaling.planner import find_budget, make_plan
 
     assumptions = _assumptions(flags)
@@ -106,29 +104,16 @@ def plan(arguments: list[str]) -> int:
         told = {**made.to_json(), "law": whose, "not_runnable_here": unfit, "recipe": written}
         print(json.dumps(told, ensure_ascii=False))
         return 0
-    _print(made, whose, assumptions)
+    print_plan(made, whose)
     out = console()
     if written:
-        out.print(f"\n{written} holds the recipe of {size_text(choice.parameters)} parameters on")
+        out.print(f"\n{written} holds the recipe of {short_count(choice.parameters)} parameters on")
         out.print(
-            f"{size_text(choice.tokens)} tokens; check it: gristmill config validate {written}"
+            f"{short_count(choice.tokens)} tokens; check it: gristmill config validate {written}"
         )
         if unfit:
-            _say(f"It is too much for this machine: {'; '.join(unfit)}.", out)
+            say(f"It is too much for this machine: {'; '.join(unfit)}.", out)
     return 0
-
-
-def size_text(value: float) -> str:
-    """1,234,000,000 as 1.23B."""
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 0.9995 * size:
-            return f"{value / size:.3g}{unit}" if value < 999.5e12 else f"{value / size:,.0f}{unit}"
-    return f"{value:.3g}"
-
-
-def money_text(dollars: float) -> str:
-    """12,340,000 as $12.3M."""
-    return f"${size_text(dollars)}" if dollars >= 1000 else f"${dollars:,.2f}"
 
 
 def _help() -> str:
@@ -167,38 +152,14 @@ def _machine(flags: Flags) -> Any:
 def _law(flags: Flags) -> tuple[Parametric, tuple[float, float] | None, str]:
     """The law, the FLOPs of its smallest and largest run, and whose it is."""
     from gristmill.scaling.chinchilla import FITTED, chinchilla_law
-    from gristmill.scaling.parametric import Parametric
+    from gristmill.scaling.law_file import read_law
 
-    given = flags.text("law", "")
-    if not given:
-        if "family" in flags.options:
-            raise GristmillError("is of use only with --law", where="--family")
-        return chinchilla_law(), FITTED, "Chinchilla's runs (Besiroglu et al. 2024)"
-    path = Path(given)
-    path = path / "law.json" if path.is_dir() else path
-    try:
-        families = json.loads(path.read_text(encoding="utf-8"))["families"]
-        known = {name: law for name, law in families.items() if "parametric" in law}
-    except OSError as error:
-        raise GristmillError(f"cannot be read: {error.strerror}", where=path) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GristmillError(
-            "is no law", where=path, mend="give an artifact of gristmill scaling fit"
-        ) from error
-    if not known:
-        raise GristmillError("holds no parametric law", where=path, mend="fit it to more runs")
-    family = flags.text("family", next(iter(known)))
-    if family not in known:
-        raise GristmillError(
-            f"no family '{family}'", where=path, mend=did_you_mean(family, list(known))
-        )
-    entry = known[family]["parametric"]
-    low, high = entry.get("fitted_flops") or (None, None)
-    return (
-        Parametric.from_json(entry),
-        None if low is None or high is None else (float(low), float(high)),
-        f"{path}{f', {family}' if family else ''}",
-    )
+    family = flags.text("family", "")
+    if given := flags.text("law", ""):
+        return read_law(Path(given), family)
+    if family:
+        raise GristmillError("is of use only with --law", where="--family")
+    return chinchilla_law(), FITTED, "Chinchilla's runs (Besiroglu et al. 2024)"
 
 
 def _chosen(flags: Flags, made: Plan) -> Choice:
@@ -230,18 +191,18 @@ def _write(flags: Flags, made: Plan, choice: Choice, whose: str, unfit: list[str
     loss = choice.loss
     remarks = [
         f"{choice.flops:.3g} FLOPs: {budget.gpus:,} {budget.machine.name} for "
-        f"{_time(choice.days)}, {money_text(choice.train_cost)}, at "
+        f"{time_text(choice.days)}, {money_text(choice.train_cost)}, at "
         f"{budget.assumptions.mfu:.0%} of the peak.",
         f"Predicted loss {loss} nats per token, by the law of {whose}.",
-        f"It wants about {size_text(4 * choice.tokens)} characters of your own text.",
+        f"It wants about {short_count(4 * choice.tokens)} characters of your own text.",
     ]
     if unfit:
         remarks.append(f"NOT RUNNABLE on the machine that planned it: {'; '.join(unfit)}.")
     text = recipe_text(
         choice.parameters,
         choice.tokens,
-        about=f"Written by gristmill plan: {size_text(choice.parameters)} parameters on "
-        f"{size_text(choice.tokens)} tokens, {choice.name}.",
+        about=f"Written by gristmill plan: {short_count(choice.parameters)} parameters on "
+        f"{short_count(choice.tokens)} tokens, {choice.name}.",
         remarks=remarks,
         text=flags.text("text", "texts"),
     )
@@ -253,137 +214,16 @@ def _write(flags: Flags, made: Plan, choice: Choice, whose: str, unfit: list[str
     return str(path)
 
 
-def _print(made: Plan, whose: str, assumptions: Assumptions) -> None:
-    out = console()
-    _print_budget(made.budget, out)
-    rows = [
-        [
-            choice.name,
-            size_text(choice.parameters),
-            size_text(choice.tokens),
-            f"{choice.tokens_per_parameter:.0f}",
-            _interval(choice.loss),
-            f"{choice.state_gpus:,}",
-        ]
-        for choice in made.choices
-    ]
-    columns = ["this budget, trained", "N", "tokens", "per N", "loss", "holds"]
-    note = (
-        "N: parameters; loss: nats per token, 95%; holds: accelerators that the training state "
-        "fills."
-    )
-    print_table("What to train", columns, rows, out, note)
-    _print_serving(made, out)
-    rows = [
-        [
-            way.name,
-            way.tuning,
-            f"{way.tuning_flops / made.budget.flops:.0%}",
-            size_text(way.parameters),
-            size_text(way.tokens),
-            _interval(way.loss),
-        ]
-        for way in made.ways
-    ]
-    columns = ["way", "tuning", "spent", "N", "tokens", "loss"]
-    note = (
-        "Old: every setting is tried at full size. New: small runs say how settings and size "
-        "scale, and one large run gets the rest."
-    )
-    print_table("One budget, two ways", columns, rows, out, note)
-    out.print()
-    _say(f"The loss is by the law of {whose}: its data, its tokenizer.", out)
-    for note in made.notes:
-        _say(note, out)
-
-
-def _print_budget(budget: Budget, out: Console) -> None:
-    machine, assumptions = budget.machine, budget.assumptions
-    rows = [
-        ["machine", f"{budget.gpus:,} {machine.name}, {machine.peak / 1e12:,.4g} TFLOP/s each "
-         "(bf16, dense)"],
-        ["reached", f"{assumptions.mfu:.0%} of it (MFU), {assumptions.uptime:.0%} of the time"],
-        ["compute", f"{budget.flops:.3g} FLOPs in {_time(budget.days)}"],
-        ["time", f"{size_text(budget.gpu_hours)} accelerator hours"],
-        ["cost", f"{money_text(budget.cost)} at ${machine.price:.2f} an hour"],
-        ["energy", f"{_energy(budget.energy_kwh)} at {machine.watts:,.0f} W each and PUE "
-         f"{assumptions.pue:.2f}; hosts come on top"],
-    ]  # fmt: skip
-    print_table("The budget", ["", ""], rows, out)
-
-
-def _print_serving(made: Plan, out: Console) -> None:
-    served = made.budget.assumptions.serve_tokens
-    rows = [
-        [
-            choice.name,
-            size_text(choice.parameters),
-            _interval(choice.loss),
-            money_text(choice.train_cost),
-            money_text(choice.serve_cost),
-            money_text(choice.total_cost),
-        ]
-        for choice in (*made.choices, made.same_loss)
-    ]
-    columns = ["", "N", "loss", "train", "serve", "in all"]
-    mfu = made.budget.assumptions.serve_mfu
-    note = f"Serving {size_text(served)} tokens, 2 N operations each, at {mfu:.0%} of the peak."
-    if made.break_even_tokens is not None and math.isfinite(made.break_even_tokens):
-        note += (
-            " Trained on until it has the law's loss, the model of 150 tokens for each parameter "
-            f"is the cheaper one from {size_text(made.break_even_tokens)} tokens served."
-        )
-    print_table("Trained and served", columns, rows, out, note)
-
-
-def _check(flags: Flags) -> int:
+def _check(as_json: bool) -> int:
     from gristmill.scaling.published import PUBLISHED, compare
 
     found = [compare(training) for training in PUBLISHED]
     worst = max(abs(error) for one in found for error in one["errors"].values())
-    if flags.on("json"):
+    if as_json:
         print(json.dumps({"trainings": found, "max_error": worst}, ensure_ascii=False))
-        return 0
-    out = console()
-    titles = {
-        "flops": "FLOPs", "petaflop_days": "PF-days", "gpu_hours": "hours", "days": "days",
-        "energy_mwh": "MWh",
-    }  # fmt: skip
-    rows = []
-    for one in found:
-        told = [key for key in titles if key in one["errors"]]
-        for key in told:
-            ours, theirs, error = one["ours"][key], one["theirs"][key], one["errors"][key]
-            name = one["name"] if key == told[0] else ""
-            rows.append([name, titles[key], f"{ours:.4g}", f"{theirs:.4g}", f"{error:+.1%}"])
-    print_table("Published trainings", ["", "", "ours", "published", "error"], rows, out)
-    out.print()
-    for one in found:
-        _say(f"{one['name']}: {one['source']}.", out)
-    out.print(f"\nlargest error {worst:.1%}")
+    else:
+        print_check(found, worst)
     return 0
-
-
-def _energy(kwh: float) -> str:
-    for unit, size in (("TWh", 1e9), ("GWh", 1e6), ("MWh", 1e3)):
-        if kwh >= size:
-            return f"{kwh / size:,.3g} {unit}"
-    return f"{kwh:,.3g} kWh"
-
-
-def _time(days: float) -> str:
-    return f"{days:,.3g} days" if days >= 2 else f"{days * 24:,.3g} hours"
-
-
-def _interval(figure: Figure) -> str:
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} [{figure.low:.2f}, {figure.high:.2f}]"
-
-
-def _say(text: str, out: Console) -> None:
-    for line in textwrap.wrap(text, min(80, out.width)):
-        out.print(line, markup=False)
 
 
 def _number(flags: Flags, name: str) -> float | None:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
+from gristmill.cli.talk import printable
 from gristmill.core.artifact import Artifact
 from gristmill.core.figure import Figure
 
 _MOST_FIGURES = 40
 
 
-def console() -> Console:
-    """A console that never takes text for markup by itself."""
-    return Console(highlight=False)
+class _Plain(Console):
+    """Names and texts of files from elsewhere cannot drive the terminal, wherever they stand."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Of rich: what is written, piece by piece."""
+        for segment in super().render(renderable, options):
+            if not segment.control and not segment.text.isprintable():
+                segment = Segment(printable(segment.text), segment.style)
+            yield segment
+
+
+def console(*, soft_wrap: bool = False) -> Console:
+    """A console that never takes text for markup by itself, nor for control characters."""
+    return _Plain(highlight=False, soft_wrap=soft_wrap)
 
 
 def print_presentation(shown: Mapping[str, Any]) -> None:
@@ -76,9 +91,16 @@ def print_figures(figures: Mapping[str, Any], out: Console) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], out: Console, note: str = ""
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    out: Console,
+    note: str = "",
+    *,
+    names: bool = False,
 ) -> None:
-    """A table whose number columns stand to the right; narrow terminals fold the text columns.
+    """A table whose number columns stand to the right; narrow terminals fold the text columns,
+    of names not the first, so that it can be copied.
 
     Columns that do not fit beside the first are left out and counted: the report has them all.
     """
@@ -95,7 +117,7 @@ def print_table(
         table.add_column(
             escape(columns[index]),
             justify="right" if numbers else "left",
-            no_wrap=numbers,
+            no_wrap=numbers or (names and index == 0),
             overflow="fold",
         )
     for row in rows:
@@ -117,7 +139,7 @@ def _columns_that_fit(
         longest = max((len(cell_text(row[index])) for row in rows), default=0)
         text = not any(isinstance(row[index], (int, float, Mapping)) for row in rows)
         # Text folds, numbers do not.
-        need = (min(longest, 18) if text else max(longest, _longest_word(column))) + 2
+        need = max(min(longest, 18) if text else longest, _longest_word(column)) + 2
         if shown and need > room:
             break
         shown.append(index)
@@ -140,3 +162,13 @@ def cell_text(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.4g}"
     return str(cell)
+
+
+def bytes_text(count: int) -> str:
+    """1,230,000 as 1.2 MB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

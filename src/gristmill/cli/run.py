@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from gristmill.stages.workspace import Workspace
 
 _HELP = """gristmill run RECIPE [flags]
 
-Runs a recipe: a file, or a shipped one ({names}).
+Runs a recipe: a file, or a shipped one:
+{names}.
 What has not changed since the last run is taken from the cache; after Ctrl-C or
 a crash the same command goes on from the last whole artifact.
 
@@ -155,9 +159,9 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
     if any(step.artifact.kind == "report" for step in steps):
         out.print(f"\nThe report: {report}", markup=False)
     if any(step.artifact.kind == "model" and step.node.asked_by is None for step in steps):
-        talk = f"{_program()} chat {_assistant(workspace, steps)}"
+        talk = f"{program()} chat {_assistant(workspace, steps)}"
         out.print(f"Talk to it: {talk}", markup=False, soft_wrap=True)
-        serve = f"{_program()} serve --workspace {workspace.path}"
+        serve = f"{program()} serve --workspace {workspace.path}"
         out.print(f"In the browser: {serve}", markup=False, soft_wrap=True)
 
 
@@ -175,15 +179,16 @@ def _assistant(workspace: Workspace, steps: list[Step]) -> str:
     return place
 
 
-def _program() -> str:
-    """How this program is called from where the user stands."""
+def program(*, whole: bool = False) -> str:
+    """How this program is called from where the user stands, or from anywhere."""
     if shutil.which("gristmill"):
         return "gristmill"
     beside = Path(sys.executable).with_name("gristmill")
     if not beside.exists():
-        return f"{sys.executable} -m gristmill"
+        return f"{shlex.quote(sys.executable)} -m gristmill"
     here = Path.cwd()
-    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
+    near = not whole and beside.is_relative_to(here)
+    return shlex.quote(str(beside.relative_to(here) if near else beside))
 
 
 # The rest of what an inspection found stands in the report.
@@ -243,21 +248,53 @@ def _result_json(recipe: Recipe, workspace: Workspace, steps: list[Step]) -> dic
     }
 
 
+_MOST_OF_A_STUDY = 6
+
+
 def _dry_run(recipe: Recipe, workspace: Workspace, until: str | None, *, as_json: bool) -> int:
     """What would run: a node is known to be cached only while all before it are."""
     rows = []
-    for node, found in plan_recipe(recipe, workspace, until):
+    planned = plan_recipe(recipe, workspace, until)
+    for node, found in planned:
         wired = [name for names in node.wires.values() for name in names]
         state = "would run" if found is None else "cached"
-        rows.append((node.name, ", ".join(dict.fromkeys(wired)), state))
+        rows.append((node.name, list(dict.fromkeys(wired)), state))
     # A study tells of the trainings that it asks for, all together.
     told = [n for n in recipe.nodes if n.asked_by is None or n.stage.expand is not None]
     sizes = [f"{node.name}: {line}" for node in told for line in derived_settings(node.config)]
     if as_json:
-        stages = [{"node": n, "from": w, "state": s} for n, w, s in rows]
+        stages = [{"node": n, "from": ", ".join(w), "state": s} for n, w, s in rows]
         print(json.dumps({"recipe": recipe.name, "stages": stages, "sizes": sizes}))
         return 0
-    print_table(f"{recipe.name} in {workspace.path}", ["stage", "from", ""], rows, console())
+    shown = _rows_to_show([(n.name, n.asked_by) for n, _ in planned], rows)
+    title = f"{recipe.name} in {workspace.path}"
+    print_table(title, ["stage", "from", ""], shown, console(), names=True)
     for line in sizes:
         console().print(f"  {line}", markup=False)
     return 0
+
+
+def _rows_to_show(
+    asked: Sequence[tuple[str, str | None]], rows: Sequence[tuple[str, list[str], str]]
+) -> list[tuple[str, str, str]]:
+    """A line a node; of a study that asks for many, such as a sweep, one line for all of them."""
+    counts = Counter(study for _, study in asked)
+    shown: list[tuple[str, str, str]] = []
+    told: set[str] = set()
+    for (_, study), (name, wired, state) in zip(asked, rows, strict=True):
+        if study is None or counts[study] <= _MOST_OF_A_STUDY:
+            shown.append((name, _few(wired), state))
+        elif study not in told:
+            told.add(study)
+            states = Counter(
+                s for (_, by), (_, _, s) in zip(asked, rows, strict=True) if by == study
+            )
+            state = ", ".join(f"{count} {state}" for state, count in states.items())
+            shown.append((f"for {study}", f"{counts[study]} nodes, see --json", state))
+    return shown
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first inputs of a node; a report of a sweep has a hundred."""
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.talk import printable
 from gristmill.core.artifact import MANIFEST, Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.stages.workspace import Workspace
@@ -217,7 +218,8 @@ def _ready(url: str, models: Models, workspace: Workspace | None) -> None:
     served = models.all()
     print(f"gristmill serves {len(served)} model{'' if len(served) == 1 else 's'} at {url}")
     for model in served:
-        print(f"  {model.name:<28} {'assistant' if model.is_assistant else 'base model'}")
+        kind = "assistant" if model.is_assistant else "base model"
+        print(f"  {printable(model.name):<28} {kind}")
     if not served:
         print("  no model yet: gristmill run demo makes one, and it is served at once")
     if workspace is not None:

@@ -18,6 +18,8 @@ _PER_PAGE = 20
 _EXCERPT = 240
 _POINTS = 400
 """Points of a drawn curve; a longer one is thinned."""
+_LARGEST = 1e100
+"""Of a number in a curve."""
 _MOST_TEXT = 200_000
 _MOST_DOCUMENTS = 100_000
 """Documents that the page searches: they are held in memory."""
@@ -49,6 +51,13 @@ class FolderView:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._corpus: tuple[str, list[_Document]] | None = None
+
+    @property
+    def program(self) -> str:
+        """`gristmill` where the shell finds it, else the whole path of this one."""
+        from gristmill.cli.run import program
+
+        return program(whole=True)
 
     @property
     def can_trace(self) -> bool:
@@ -229,20 +238,24 @@ def _curves(path: Path) -> dict[str, Any]:
 
     try:
         records = read_metrics(path)
-    except (OSError, ValueError, KeyError):
-        # It is being written, or sealed, this very moment: the next look has it.
+    except (OSError, ValueError, KeyError, TypeError):
+        # It is being written, or sealed, this very moment: the next look has it. Or it is none.
         records = []
+    records = [record for record in records if _is_number(record["step"])]
     curves: dict[str, list[list[float]]] = {}
     for name in _CURVES:
         points = [
-            [record["step"], record[name]]
-            for record in records
-            if isinstance(record.get(name), (int, float))
+            [record["step"], record[name]] for record in records if _is_number(record.get(name))
         ]
         if points:
             every = -(-len(points) // _POINTS)
             curves[name] = points[::-1][::every][::-1]
     return {"steps": records[-1]["step"] if records else 0, "curves": curves}
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a browser can draw it: no NaN, nothing that it takes for infinite."""
+    return type(value) in (int, float) and abs(value) < _LARGEST
 
 
 def _pairs_of_answers(artifact: Artifact) -> Iterator[dict[str, Any]]:

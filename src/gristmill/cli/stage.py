@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from gristmill.cli.flags import Flags, parse_flags
 from gristmill.cli.help import stage_help
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
 from gristmill.stages.registry import stage_by_verb
 from gristmill.stages.settings import check_config, read_yaml, set_key
 from gristmill.stages.stage import PRESENTATION, Execution, Stage, StageConfig
 from gristmill.stages.workspace import Workspace
 
 DEFAULT_WORKSPACE = "runs/hand"
-OPTIONS = ("workspace", "config", "seed", "workers", "device")
+OPTIONS = ("workspace", "as", "config", "seed", "workers", "device")
 SWITCHES = ("dry-run", "json", "help")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def run_stage(verb: str, arguments: list[str]) -> int:
@@ -34,6 +37,7 @@ def run_stage(verb: str, arguments: list[str]) -> int:
         raise GristmillError(
             f"'{flags.words[0]}' is not a flag", mend=f"see gristmill {verb} --help"
         )
+    node = _node_name(stage, flags)
     config = _config(stage, flags)
     workspace = Workspace.at(
         flags.text("workspace", DEFAULT_WORKSPACE), create=not flags.on("dry-run")
@@ -59,12 +63,28 @@ def run_stage(verb: str, arguments: list[str]) -> int:
             print(_plan(stage, config, inputs, workspace, key, found is not None))
         return 0
     artifact = stage.run(config, inputs, workspace, seed=seed, execution=execution_of(flags))
-    workspace.name_node(stage.name, artifact)
+    workspace.name_node(node, artifact)
     if flags.on("json"):
         print(json.dumps(artifact_json(artifact), ensure_ascii=False))
     else:
         print_artifact(artifact, cached=found is not None)
+        if node != stage.name:
+            print(f"  called {node} in {workspace.path}")
     return 0
+
+
+def _node_name(stage: Stage[Any], flags: Flags) -> str:
+    """What the result is called in the workspace: a label keeps it beside an earlier one."""
+    if "as" not in flags.options:
+        return stage.name
+    label = flags.text("as", "")
+    if stage.expand is not None:
+        raise GristmillError("a study's trainings have labels of their own", where="--as")
+    if not _LABEL.fullmatch(label):
+        raise GristmillError(
+            "a label is letters, digits, '.', '_' and '-'", where="--as", mend=f"it is {label!r}"
+        )
+    return f"{stage.name}@{label}"
 
 
 def execution_of(flags: Flags) -> Execution:
@@ -101,14 +121,14 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 def print_artifact(artifact: Artifact, cached: bool) -> None:
     """The result of a stage: where, how many, and its figures and tables."""
-    from rich.console import Console
+    from gristmill.cli.present import console
 
-    console = Console(highlight=False, soft_wrap=True)
+    out = console(soft_wrap=True)
     how = "was there already" if cached else f"{artifact.manifest.seconds:.1f} s"
-    console.print(f"{artifact.stage}: {artifact.path} ({how})", markup=False)
+    out.print(f"{artifact.stage}: {artifact.path} ({how})", markup=False)
     if artifact.manifest.counts:
         counts = ", ".join(f"{n:,} {name}" for name, n in artifact.manifest.counts.items())
-        console.print(f"  {counts}", markup=False)
+        out.print(f"  {counts}", markup=False)
     tell_what_it_shows(artifact)
 
 
@@ -140,7 +160,8 @@ def _config(stage: Stage[Any], flags: Flags) -> StageConfig:
         where = f"{path}:"
     for name, value in flags.settings.items():
         set_key(settings, name.replace("-", "_"), value)
-    checked = check_config(stage.config, settings, where)
+    options = (*OPTIONS, *(slot.replace("_", "-") for slot in stage.inputs))
+    checked = check_config(stage.config, settings, where, options)
     assert isinstance(checked, StageConfig)
     return checked
 
@@ -187,9 +208,18 @@ def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, 
 
 
 def _named(given: str, workspace: Workspace) -> Artifact:
-    """An artifact by its folder, or by the node of the workspace that made it."""
-    nodes = workspace.nodes() if not Path(given).is_dir() else {}
-    return nodes[given] if given in nodes else Artifact.open(Path(given))
+    """An artifact by its folder, or by its name in the workspace; see `Workspace.named`."""
+    if Path(given).exists() or "/" in given or "\\" in given:
+        return Artifact.open(Path(given))
+    try:
+        return workspace.named(given)
+    except GristmillError as error:
+        near = did_you_mean(given, workspace.node_names())
+        if near.startswith("did you mean"):
+            raise
+        raise GristmillError(
+            error.what, where=error.where, mend="give its folder, or --workspace DIR, where it is"
+        ) from None
 
 
 def _run_study(
@@ -219,7 +249,8 @@ def _plan(
     key: str,
     cached: bool,
 ) -> str:
-    lines = [f"{stage.verb} would {'find' if cached else 'make'} a {stage.kind} artifact"]
+    article = "an" if stage.kind[0] in "aeiou" else "a"
+    lines = [f"{stage.verb} would {'find' if cached else 'make'} {article} {stage.kind} artifact"]
     lines.append(f"  at {workspace.artifact_path(stage.name, key)}")
     for name, artifacts in inputs.items():
         for artifact in artifacts:

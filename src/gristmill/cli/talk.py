@@ -112,8 +112,10 @@ class Conversation:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters, so that no model output can drive the terminal."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
+    """`text` without control characters, so that no model output can drive the terminal, and
+    without halves of surrogate pairs, which none can show."""
+    category = unicodedata.category
+    return "".join(c if c in "\n\t" or category(c) not in ("Cc", "Cs") else "�" for c in text)
 
 
 def _show(piece: str) -> str:

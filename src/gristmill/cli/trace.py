@@ -55,9 +55,9 @@ def trace(arguments: list[str]) -> int:
         print(_HELP)
         return 0
     text = _text(flags)
-    path = Path(flags.text("workspace", "runs/demo"))
-    if not path.is_dir():
-        raise GristmillError("no such workspace", where=path, mend="give --workspace DIR")
+    if not text.strip():
+        raise GristmillError("no text is given", mend='gristmill trace "some words"')
+    workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
     least = flags.number("min-tokens", 0) if "min-tokens" in flags.options else None
     top = flags.number("top", 5)
     for name, value in (("min-tokens", least), ("top", top)):
@@ -65,7 +65,7 @@ def trace(arguments: list[str]) -> int:
             raise GristmillError("must be at least 1", where=f"--{name}")
     from gristmill.stages.tracing import Tracer
 
-    tracer = Tracer.open(Workspace.at(path), on_build=_say_that_it_builds)
+    tracer = Tracer.open(workspace, on_build=_say_that_it_builds)
     told = tracer.trace(text, min_tokens=least, top=top)
     if flags.on("json"):
         print(json.dumps(told, ensure_ascii=False))

@@ -167,3 +167,11 @@ class Samples:
     rows: Sequence[Mapping[str, str]]
     note: str = ""
     layout: str = "cards"
+
+
+def short_count(value: float) -> str:
+    """1,234,000,000 as 1.23B."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}" if value < 999.5e12 else f"{value / size:,.0f}{unit}"
+    return f"{value:.3g}"

@@ -84,7 +84,7 @@ def holding(path: Path) -> Iterator[Run]:
     it ends.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "a+b") as lock:
+    with open(_lock_file(path), "a+b") as lock:
         if not _lock(lock):
             raise GristmillError(
                 "another gristmill process is working on this",
@@ -95,6 +95,29 @@ def holding(path: Path) -> Iterator[Run]:
             yield Run(path)
         finally:
             _unlock(lock)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the run in `path`, or may: a lock that cannot be asked counts."""
+    try:
+        with open(_lock_file(path), "r+b") as lock:
+            if not _lock(lock):
+                return True
+            _unlock(lock)
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def ever_held(folder: Path) -> list[str]:
+    """The names of all runs in `folder` that a process has held, sorted."""
+    return [path.name[1 : -len(".lock")] for path in sorted(folder.glob(".*.lock"))]
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _cut_torn_line(file: IO[bytes]) -> None:

@@ -54,6 +54,7 @@ class Span:
 
     @property
     def tokens(self) -> int:
+        """How long it is."""
         return self.end - self.start
 
     @property

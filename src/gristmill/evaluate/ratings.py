@@ -13,20 +13,17 @@ rating: it is said to be unbounded, unless a prior is asked for, which is then n
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.core.seeds import derive_seed
-from gristmill.evaluate.arena import Battle
+from gristmill.evaluate.tally import Bound, Tally, bounds, groups
 
 Floats = NDArray[np.float64]
 Ties = Literal["half", "davidson"]
@@ -35,16 +32,6 @@ Intervals = Literal["sandwich", "bootstrap"]
 ELO_SCALE, ELO_MEAN = 400 / math.log(10), 1000.0
 """A difference of 400 is odds of ten to one; ratings are anchored at a mean of 1000."""
 _Z = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Counts of unique cells. cells_CX: places of the two models and the outcome (0: the first
-    won, 1: the second, 2: a tie); the first's place is the smaller one. counts_C: how many."""
-
-    models: tuple[str, ...]
-    cells_CX: NDArray[np.int64]
-    counts_C: Floats
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,7 @@ class Rating:
     rating: Figure
     battles: int
     wins: float
-    bound: Literal["", "above", "below", "apart"] = ""
+    bound: Bound = ""
     best_rank: int = 0
     worst_rank: int = 0
 
@@ -75,25 +62,6 @@ class Ratings:
     tie: float
     groups: list[list[str]]
     prior: float
-
-
-def tally(battles: Sequence[Battle]) -> Tally:
-    """Unique (pair, outcome) counts. both_bad counts as a tie."""
-    found: Counter[tuple[str, str, int]] = Counter()
-    for battle in battles:
-        a, b = battle.model_a, battle.model_b
-        outcome = {"a": 0, "b": 1}.get(battle.winner, 2)
-        if a > b:
-            a, b, outcome = b, a, (1, 0, 2)[outcome]
-        found[a, b, outcome] += 1
-    models = tuple(sorted({name for a, b, _ in found for name in (a, b)}))
-    place = {name: index for index, name in enumerate(models)}
-    cells = sorted(found)
-    return Tally(
-        models,
-        np.array([(place[a], place[b], o) for a, b, o in cells], dtype=np.int64).reshape(-1, 3),
-        np.array([found[cell] for cell in cells], dtype=np.float64),
-    )
 
 
 def rate(
@@ -142,7 +110,7 @@ def rate(
         )
         found.append(Rating(model, figure, number, float(wins), fit.bound[place]))
     strength = {m: float(s) for m, s in zip(counted.models, fit.strength_M, strict=True)}
-    return Ratings(_ranked(found), strength, fit.tie, _groups(counted), prior)
+    return Ratings(_ranked(found), strength, fit.tie, groups(counted), prior)
 
 
 def win_probability(ratings: Ratings, a: str, b: str) -> float:
@@ -160,12 +128,13 @@ def win_probability(ratings: Ratings, a: str, b: str) -> float:
 class _Fit:
     strength_M: Floats
     tie: float
-    bound: list[Literal["", "above", "below", "apart"]]
+    bound: list[Bound]
 
 
 def _fit(counted: Tally, counts_C: Floats, ties: Ties, prior: float) -> _Fit:
     """The most probable strengths of the rated group, mean 0; infinite or nan outside it."""
-    bound = [""] * len(counted.models) if prior > 0 else _bounds(counted, counts_C)
+    free: list[Bound] = [""] * len(counted.models)
+    bound = free if prior > 0 else bounds(counted, counts_C)
     inside = np.array([one == "" for one in bound])
     strength = np.array(
         [{"": 0.0, "above": math.inf, "below": -math.inf, "apart": math.nan}[b] for b in bound]
@@ -192,7 +161,7 @@ def _fit(counted: Tally, counts_C: Floats, ties: Ties, prior: float) -> _Fit:
             break
     strength[inside] = theta[:size] - theta[:size].mean()
     tie = math.exp(theta[size]) if with_ties else (0.0 if ties == "davidson" else math.nan)
-    return _Fit(strength, tie, bound)  # type: ignore[arg-type]
+    return _Fit(strength, tie, bound)
 
 
 def _derivatives(
@@ -286,61 +255,6 @@ def _bootstrap(
     low = strengths_RM[int(0.025 * (len(draws) - 1))]
     high = strengths_RM[math.ceil(0.975 * (len(draws) - 1))]
     return low, high
-
-
-def _bounds(counted: Tally, counts_C: Floats) -> list[str]:
-    """`""` for the models of the rated group: the largest in which everyone can be reached from
-    everyone over wins and ties, the condition for finite ratings (Ford 1957)."""
-    beaten = _beaten(counted, counts_C)
-    _, group_M = connected_components(beaten, directed=True, connection="strong")
-    played_M = np.zeros(len(counted.models))
-    for column in (0, 1):
-        np.add.at(played_M, counted.cells_CX[:, column], counts_C)
-    sizes = np.bincount(group_M)
-    # The larger group; of equal ones the one that played more, then the first by name.
-    order = sorted(
-        range(len(sizes)),
-        key=lambda g: (-sizes[g], -played_M[group_M == g].sum(), int(np.argmax(group_M == g))),
-    )
-    rated = group_M == order[0]
-    above = _reach(beaten, rated, backwards=True)
-    below = _reach(beaten, rated, backwards=False)
-    return [
-        "" if i else "above" if a else "below" if b else "apart"
-        for i, a, b in zip(rated, above, below, strict=True)
-    ]
-
-
-def _beaten(counted: Tally, counts_C: Floats) -> NDArray[np.int8]:
-    """[i, j] is 1 where i won against j or tied with it."""
-    first, second, outcome = counted.cells_CX[counts_C > 0].T
-    beaten = np.zeros((len(counted.models),) * 2, dtype=np.int8)
-    beaten[first[outcome != 1], second[outcome != 1]] = 1
-    beaten[second[outcome != 0], first[outcome != 0]] = 1
-    return beaten
-
-
-def _reach(
-    beaten: NDArray[np.int8], start: NDArray[np.bool_], *, backwards: bool
-) -> NDArray[np.bool_]:
-    edges = beaten.T if backwards else beaten
-    reached = start.copy()
-    while True:
-        grown = reached | (edges[reached].sum(axis=0) > 0)
-        if (grown == reached).all():
-            return reached & ~start
-        reached = grown
-
-
-def _groups(counted: Tally) -> list[list[str]]:
-    first, second, _ = counted.cells_CX.T
-    edges = coo_array((np.ones(len(first)), (first, second)), shape=(len(counted.models),) * 2)
-    number, group_M = connected_components(edges, directed=False)
-    groups = [
-        [m for m, g in zip(counted.models, group_M, strict=True) if g == one]
-        for one in range(number)
-    ]
-    return sorted(groups, key=lambda group: (-len(group), group))
 
 
 def _ranked(found: Sequence[Rating]) -> list[Rating]:

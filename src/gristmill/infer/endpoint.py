@@ -13,15 +13,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
 from gristmill.core.canonical import hash_json
 from gristmill.core.errors import GristmillError, Retryable
+from gristmill.core.event_loop import run_coroutine
 from gristmill.core.progress import Progress, Silent
 from gristmill.core.run import Run
 from gristmill.core.seeds import derive_seed
@@ -118,7 +118,7 @@ class Endpoint:
         progress.advance(sum(key not in open_requests for key in keys))
         failed: dict[str, TextAnswer] = {}
         if open_requests:
-            failed = _run(_Asking(self, open_requests, progress).all())
+            failed = run_coroutine(_Asking(self, open_requests, progress).all)
         self.meter.seconds += time.monotonic() - start
         self.meter.failed += len(failed)
         if len(failed) > self.settings.failed_share * len(set(keys)):
@@ -313,25 +313,3 @@ def _check(settings: Settings) -> None:
         )  # fmt: skip
     if not settings.model:
         raise GristmillError("the endpoint's model has no name", where=settings.url)
-
-
-def _run(work: Coroutine[Any, Any, dict[str, TextAnswer]]) -> dict[str, TextAnswer]:
-    """Runs a coroutine to its end, in a thread of its own where a loop runs here (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    result: list[Any] = []
-
-    def inside() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            result.append(error)
-
-    thread = threading.Thread(target=inside)
-    thread.start()
-    thread.join()
-    if isinstance(result[0], BaseException):
-        raise result[0]
-    return cast(dict[str, TextAnswer], result[0])

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gristmill.infer.generator import Request, Sampling
 
+_LEAST_TEMPERATURE = 1e-30
+
 
 @dataclass(frozen=True)
 class SamplingRows:
@@ -56,7 +58,8 @@ def choose(logits_BV: Tensor, rows: SamplingRows, step: int) -> tuple[Tensor, Te
     """The next token of each row and its log-probability (see Completion), (B,) each."""
     temperature_B = rows.temperature_B
     scale_B = torch.where(temperature_B > 0, temperature_B, 1.0)
-    scaled_BV = logits_BV.float() / scale_B[:, None].float()
+    # A temperature that float32 takes for 0, or that makes logits infinite, is one next to 0.
+    scaled_BV = logits_BV.float() / scale_B[:, None].float().clamp(min=_LEAST_TEMPERATURE)
     log_probs_BV = torch.log_softmax(scaled_BV, dim=-1)
     token_B = logits_BV.argmax(dim=-1)
     if not rows.greedy:

@@ -8,15 +8,16 @@ overwritten when the row's real token gets there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gristmill.core.errors import GristmillError
+from gristmill.model.language_model import Cache
 
 
-class KVCache:
+class KVCache(Cache):
     """Keys and values of `rows` sequences of up to `capacity` tokens, for `layers` layers.
 
     `length` is the number of slots in use by the longest row; slots beyond it are never read.
@@ -33,38 +34,24 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
+        super().__init__(capacity)
         shape = (layers, rows, kv_heads, capacity, head_dim)
         self._k_LBKSD = torch.zeros(shape, device=device, dtype=dtype)
         self._v_LBKSD = torch.zeros(shape, device=device, dtype=dtype)
-        self.capacity = capacity
-        self.length = 0
 
     @property
     def rows(self) -> int:
-        """How many sequences it holds."""
         return self._k_LBKSD.shape[1]
-
-    def reserve(self, length: int) -> None:
-        """Makes slots 0..length-1 readable. Raises GristmillError beyond the capacity."""
-        if length > self.capacity:
-            raise GristmillError(
-                f"{length} tokens do not fit into a cache of {self.capacity}",
-                mend="shorten the prompt or the output, or make the cache larger",
-            )
-        self.length = max(self.length, length)
 
     def layer(self, index: int) -> LayerCache:
         """The part that one layer reads and writes."""
         return LayerCache(self._k_LBKSD[index], self._v_LBKSD[index], self.length)
 
     def keep(self, rows: Tensor) -> None:
-        """Keeps only these rows, in this order (finished requests leave the batch). A row that
-        stands twice is copied (requests that share a prompt)."""
         self._k_LBKSD = self._k_LBKSD[:, rows]
         self._v_LBKSD = self._v_LBKSD[:, rows]
 
-    def join(self, other: KVCache) -> None:
-        """Adds the rows of `other` after its own (requests that join a batch)."""
+    def join(self, other: Self) -> None:
         capacity = max(self.capacity, other.capacity)
         self.grow(capacity)
         other.grow(capacity)
@@ -73,7 +60,6 @@ class KVCache:
         self._v_LBKSD = torch.cat([self._v_LBKSD, other._v_LBKSD], dim=1)
 
     def grow(self, capacity: int) -> None:
-        """Makes room for rows of `capacity` tokens, where there is less."""
         more = capacity - self.capacity
         if more > 0:
             self._k_LBKSD = F.pad(self._k_LBKSD, (0, 0, 0, more))

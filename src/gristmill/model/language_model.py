@@ -6,11 +6,14 @@ The trainer, the engine, scoring and evaluation take a `LanguageModel` and never
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.seeds import derive_seed
 
 
 class ModelShape(Protocol):
@@ -37,38 +40,63 @@ class ModelShape(Protocol):
         """Whether embedding and head are one matrix."""
 
 
-class Cache(Protocol):
-    """What some rows have read: keys and values, or a state."""
+class Cache(ABC):
+    """What some rows have read: keys and values, or a state.
+
+    capacity: tokens that a row may have at most. length: tokens of the longest row so far.
+    """
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.length = 0
 
     @property
-    def capacity(self) -> int:
-        """Tokens that a row may have at most."""
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest row so far."""
-
-    @property
+    @abstractmethod
     def rows(self) -> int:
         """How many sequences it holds."""
 
-    def keep(self, rows: Tensor) -> None:
-        """Keeps only these rows, in this order; one that stands twice is copied."""
+    def reserve(self, length: int) -> None:
+        """Lets rows have `length` tokens. Raises GristmillError beyond the capacity."""
+        if length > self.capacity:
+            raise GristmillError(
+                f"{length} tokens do not fit into a cache of {self.capacity}",
+                mend="shorten the prompt or the output, or make the cache larger",
+            )
+        self.length = max(self.length, length)
 
-    def join(self, other: Any) -> None:
-        """Adds the rows of another cache of the same model after its own."""
+    @abstractmethod
+    def keep(self, rows: Tensor) -> None:
+        """Keeps only these rows, in this order (finished requests leave the batch). A row that
+        stands twice is copied (requests that share a prompt)."""
+
+    @abstractmethod
+    def join(self, other: Self) -> None:
+        """Adds the rows of `other`, of the same model, after its own (requests that join a
+        batch)."""
+
+    @abstractmethod
+    def grow(self, capacity: int) -> None:
+        """Makes room for rows of `capacity` tokens, where there is less."""
 
 
 class LanguageModel(ABC, nn.Module):
     """Token ids in, hidden states out; `head` turns hidden states into logits.
 
-    Its parameters are named as the trainer's optimizers expect: the embedding has `embed` in its
-    name, an untied head `lm_head`, and what repeats stands under `.layers.`.
+    trunk: all but the head, with `embed_tokens` and, under `layers`, what repeats; the trainer's
+    optimizers tell parameters apart by these names and `lm_head`.
     """
 
-    # Where `load_model` and a constructor put them.
     config: Any
+    model: Any
     lm_head: nn.Linear | None
+
+    def __init__(self, config: ModelShape, trunk: nn.Module):
+        super().__init__()
+        self.config = config
+        self.model = trunk
+        self.lm_head = (
+            None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        )
 
     @abstractmethod
     def forward(
@@ -90,11 +118,6 @@ class LanguageModel(ABC, nn.Module):
         Raises GristmillError where segments and a cache are both given or the cache is full.
         """
 
-    @property
-    @abstractmethod
-    def embedding_weight(self) -> Tensor:
-        """The (vocab_size, width) matrix that tokens are looked up in."""
-
     @abstractmethod
     def new_cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
@@ -103,9 +126,11 @@ class LanguageModel(ABC, nn.Module):
     def init_weights(self, seed: int) -> None:
         """Fills every parameter; each from its own seed."""
 
-    @abstractmethod
-    def num_matrix_parameters(self) -> int:
-        """Parameters that multiply activations, the head among them: the N of 6 N D."""
+    @property
+    def embedding_weight(self) -> Tensor:
+        """The (vocab_size, width) matrix that tokens are looked up in."""
+        weight: Tensor = self.model.embed_tokens.weight
+        return weight
 
     @property
     def head_weight(self) -> Tensor:
@@ -119,6 +144,23 @@ class LanguageModel(ABC, nn.Module):
     def num_parameters(self) -> int:
         """All parameters, a tied embedding counted once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def num_matrix_parameters(self) -> int:
+        """Parameters that multiply activations: every matrix in the layers, and the head.
+
+        The head counts, tied or not, because it is multiplied; an untied embedding does not,
+        because it is only looked up; norms and biases do not. This is the N of 6 N D (flops.py).
+        """
+        matrices = sum(p.numel() for p in self.model.layers.parameters() if p.ndim == 2)
+        return matrices + self.head_weight.numel()
+
+
+@torch.no_grad()
+def draw(parameter: Tensor, std: float, seed: int, name: str) -> None:
+    """Fills it with N(0, std) from a seed of its own, so that no shape moves another's values."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "init", name))
+    values = torch.randn(parameter.shape, generator=generator) * std
+    parameter.copy_(values.to(parameter.dtype))
 
 
 def run_starts(segments_BT: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gristmill.core.errors import GristmillError
-from gristmill.core.seeds import derive_seed
-from gristmill.model.language_model import Cache, LanguageModel, run_starts
+from gristmill.model.language_model import Cache, LanguageModel, draw, run_starts
 
 # A step of a batch costs as much as this many rows before its first one. Measured forward and
 # backward on one thread (AMD EPYC, torch 2.13), 8 rows of 256 tokens of 17 documents: CPU ms with
@@ -57,8 +57,9 @@ class LstmConfig:
             )
 
 
-class LstmCache:
-    """The state of `rows` sequences in each layer; `length` counts the tokens of the longest."""
+class LstmCache(Cache):
+    """The state of `rows` sequences in each layer; it has no size, and so the capacity is only the
+    same limit as with keys and values."""
 
     def __init__(
         self,
@@ -70,38 +71,24 @@ class LstmCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
+        super().__init__(capacity)
         self.h_LBD = torch.zeros(layers, rows, hidden, device=device, dtype=dtype)
         self.c_LBD = torch.zeros(layers, rows, hidden, device=device, dtype=dtype)
-        self.capacity = capacity
-        self.length = 0
 
     @property
     def rows(self) -> int:
-        """How many sequences it holds."""
         return self.h_LBD.shape[1]
 
-    def reserve(self, length: int) -> None:
-        """Raises GristmillError beyond the capacity: the same limit as with keys and values."""
-        if length > self.capacity:
-            raise GristmillError(
-                f"{length} tokens do not fit into a cache of {self.capacity}",
-                mend="shorten the prompt or the output, or make the cache larger",
-            )
-        self.length = max(self.length, length)
-
     def keep(self, rows: Tensor) -> None:
-        """Keeps only these rows, in this order; one that stands twice is copied."""
         self.h_LBD, self.c_LBD = self.h_LBD[:, rows], self.c_LBD[:, rows]
 
-    def join(self, other: LstmCache) -> None:
-        """Adds the rows of `other` after its own (requests that join a batch)."""
+    def join(self, other: Self) -> None:
         self.grow(other.capacity)
         self.length = max(self.length, other.length)
         self.h_LBD = torch.cat([self.h_LBD, other.h_LBD], dim=1)
         self.c_LBD = torch.cat([self.c_LBD, other.c_LBD], dim=1)
 
     def grow(self, capacity: int) -> None:
-        """Lets rows have `capacity` tokens, where it was fewer; a state has no size."""
         self.capacity = max(self.capacity, capacity)
 
 
@@ -186,17 +173,13 @@ class LstmTrunk(nn.Module):
 
 
 class LstmModel(LanguageModel):
-    """Token ids in, hidden states out; `head` turns hidden states into logits."""
+    """A `LanguageModel` with a state in place of attention."""
 
     config: LstmConfig
+    model: LstmTrunk
 
     def __init__(self, config: LstmConfig):
-        super().__init__()
-        self.config = config
-        self.model = LstmTrunk(config)
-        self.lm_head = (
-            None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
-        )
+        super().__init__(config, LstmTrunk(config))
 
     def forward(
         self,
@@ -226,11 +209,6 @@ class LstmModel(LanguageModel):
             return self._whole(tokens_BT, cache)
         return self._ragged(tokens_BT, lengths_B, cache)
 
-    @property
-    def embedding_weight(self) -> Tensor:
-        """The (vocab_size, width) matrix that tokens are looked up in."""
-        return self.model.embed_tokens.weight
-
     def new_cache(self, rows: int, capacity: int) -> LstmCache:
         """States of 0 for `rows` sequences of up to `capacity` tokens, beside the weights."""
         return LstmCache(
@@ -242,14 +220,9 @@ class LstmModel(LanguageModel):
             dtype=self.embedding_weight.dtype,
         )
 
-    def num_matrix_parameters(self) -> int:
-        """Every matrix of the layers, the projection and the head: the N of 6 N D."""
-        blocks = sum(p.numel() for p in self.model.layers.parameters() if p.ndim == 2)
-        return blocks + self.head_weight.numel()
-
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Fills every parameter; each from its own seed, so that no shape moves another's values.
+        """Fills every parameter, each from its own seed.
 
         Matrices N(0, 1 / (3 fan-in)), the variance of torch's own uniform default for a square
         one; embedding and head N(0, 0.1). Biases 0, but 1 at the forget gate, so that the state
@@ -262,9 +235,7 @@ class LstmModel(LanguageModel):
                 continue
             outer = name.endswith(("embed_tokens.weight", "lm_head.weight"))
             std = _EMBEDDING_STD if outer else math.sqrt(1 / (3 * parameter.shape[1]))
-            generator = torch.Generator().manual_seed(derive_seed(seed, "init", name))
-            values = torch.randn(parameter.shape, generator=generator) * std
-            parameter.copy_(values.to(parameter.dtype))
+            draw(parameter, std, seed, name)
 
     def _whole(self, tokens_BT: Tensor, cache: LstmCache | None = None) -> Tensor:
         """Rows of equal length, from the cache's states (which move on) or from 0."""

@@ -19,10 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gristmill.core.errors import GristmillError
-from gristmill.core.seeds import derive_seed
 from gristmill.model.attention import Visibility, attention, compute_dtype
 from gristmill.model.cache import KVCache, LayerCache
-from gristmill.model.language_model import Cache, LanguageModel, run_starts
+from gristmill.model.language_model import Cache, LanguageModel, draw, run_starts
 
 
 @dataclass(frozen=True)
@@ -208,17 +207,13 @@ class Trunk(nn.Module):
 
 
 class Transformer(LanguageModel):
-    """Token ids in, hidden states out; `head` turns hidden states into logits."""
+    """A `LanguageModel` with attention."""
 
     config: TransformerConfig
+    model: Trunk
 
     def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.config = config
-        self.model = Trunk(config)
-        self.lm_head = (
-            None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
-        )
+        super().__init__(config, Trunk(config))
 
     def forward(
         self,
@@ -245,36 +240,21 @@ class Transformer(LanguageModel):
         )
         return hidden_BTD
 
-    @property
-    def embedding_weight(self) -> Tensor:
-        """The (vocab_size, width) matrix that tokens are looked up in."""
-        return self.model.embed_tokens.weight
-
     def new_cache(self, rows: int, capacity: int) -> KVCache:
         """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
-        weight = self.model.embed_tokens.weight
         return KVCache(
             layers=self.config.layers,
             rows=rows,
             kv_heads=self.config.kv_heads,
             head_dim=self.config.head_dim,
             capacity=capacity,
-            device=weight.device,
-            dtype=self._compute_dtype(),
+            device=self.embedding_weight.device,
+            dtype=compute_dtype(self.embedding_weight),
         )
-
-    def num_matrix_parameters(self) -> int:
-        """Parameters that multiply activations: every matrix in the blocks, and the head.
-
-        The head counts, tied or not, because it is multiplied; an untied embedding does not,
-        because it is only looked up; norms do not. This is the N of 6 N D (flops.py).
-        """
-        blocks = sum(p.numel() for p in self.model.layers.parameters() if p.ndim == 2)
-        return blocks + self.head_weight.numel()
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Fills every parameter; each from its own seed, so that no shape moves another's values.
+        """Fills every parameter, each from its own seed.
 
         Embedding and head N(0, 0.02). Matrices N(0, 1 / (3 fan-in)): the variance of torch's own
         uniform default. The two that write into the residual stream start at 0, so that every
@@ -288,12 +268,7 @@ class Transformer(LanguageModel):
             else:
                 outer = name.endswith(("embed_tokens.weight", "lm_head.weight"))
                 std = 0.02 if outer else math.sqrt(1 / (3 * parameter.shape[1]))
-                generator = torch.Generator().manual_seed(derive_seed(seed, "init", name))
-                values = torch.randn(parameter.shape, generator=generator) * std
-                parameter.copy_(values.to(parameter.dtype))
-
-    def _compute_dtype(self) -> torch.dtype:
-        return compute_dtype(self.model.embed_tokens.weight)
+                draw(parameter, std, seed, name)
 
 
 @dataclass(frozen=True)

@@ -172,8 +172,8 @@ def _bars(chart: Mapping[str, Any], canvas_type: Any) -> Any:
         error = None
         if low is not None and high is not None:
             error = [
-                [v - a for v, a in zip(values, _numbers(low), strict=True)],
-                [b - v for v, b in zip(values, _numbers(high), strict=True)],
+                [max(0.0, v - a) for v, a in zip(values, _numbers(low), strict=True)],
+                [max(0.0, b - v) for v, b in zip(values, _numbers(high), strict=True)],
             ]
         axes.barh(
             places,

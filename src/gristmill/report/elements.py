@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from gristmill.core.figure import Figure
@@ -19,6 +20,34 @@ _LONGEST_TEXT = 1_200
 def text(value: object) -> str:
     """Escaped text."""
     return escape(str(value), quote=True)
+
+
+def page(
+    title: str,
+    about: str,
+    sections: Sequence[tuple[str, str]],
+    *,
+    tiles: str = "",
+    footer: str = "",
+) -> str:
+    """A whole page that opens offline. sections: a heading's text and the HTML below it; tiles and
+    footer are HTML."""
+    nav = "".join(f'<a href="#s{i}">{text(name)}</a>' for i, (name, _) in enumerate(sections))
+    body = "".join(
+        f'<section id="s{i}"><h2>{text(name)}</h2>{inner}</section>'
+        for i, (name, inner) in enumerate(sections)
+    )
+    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        # No script and nothing from elsewhere: what a page smuggled into a sample cannot run.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+        f"<title>{text(title)}</title><style>{css}</style></head><body>"
+        f"<header><h1>{text(title)}</h1><p>{text(about)}</p>"
+        f"{tiles}<nav>{nav}</nav></header><main>{body}</main>{footer}</body></html>\n"
+    )
 
 
 def table(shown: Mapping[str, Any]) -> str:

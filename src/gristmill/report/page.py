@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gristmill.core.figure import Figure
@@ -76,26 +75,13 @@ def render_report(
     further: what studies asked for; it counts for lineage, time and memory, and they tell of it.
     """
     figures = all_figures(stages, further)
-    sections = _sections(stages, further)
-    nav = "".join(
-        f'<a href="#s{i}">{elements.text(name)}</a>' for i, (name, _) in enumerate(sections)
-    )
-    body = "".join(
-        f'<section id="s{i}"><h2>{elements.text(name)}</h2>{inner}</section>'
-        for i, (name, inner) in enumerate(sections)
-    )
     credit = "".join(f"<p>{elements.text(line)}</p>" for line in attribution)
-    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # No script and nothing from elsewhere: what a page smuggled into a sample cannot run.
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-        f"<title>{elements.text(title)}</title><style>{css}</style></head><body>"
-        f"<header><h1>{elements.text(title)}</h1><p>{elements.text(about)}</p>"
-        f"{elements.tiles(_tiles(figures))}<nav>{nav}</nav></header><main>{body}</main>"
-        f"<footer>{credit}</footer></body></html>\n"
+    return elements.page(
+        title,
+        about,
+        _sections(stages, further),
+        tiles=elements.tiles(_tiles(figures)),
+        footer=f"<footer>{credit}</footer>",
     )
 
 

@@ -8,13 +8,12 @@ other sizes are the field's, with their source, and were not checked here at lar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gristmill.core.errors import GristmillError
-from gristmill.model.flops import ModelConfig, count_parameters, flops_per_token
-from gristmill.model.lstm import LstmConfig
+from gristmill.model.flops import ModelConfig, count_parameters
 from gristmill.model.transformer import TransformerConfig
 
 
@@ -112,16 +111,10 @@ def turn(
     embedding_lr, head_lr, other_lr, weight_decay, warmup; what follows from one follows its
     override. Raises GristmillError for an unknown override or a wish that no shape is near.
     """
-    asked = {k: v for k, v in (overrides or {}).items() if v is not None}
-    reasons: list[Derived] = []
-
-    def settle(name: str, value: Any, why: str) -> Any:
-        given = asked.pop(name, None)
-        reasons.append(Derived(name, value, why) if given is None else Derived(name, given, "set"))
-        return value if given is None else given
-
+    numbers = Numbers(overrides)
+    settle = numbers.settle
     tied, why_tied = (tied, "set") if tied is not None else _tied(parameters, vocab_size)
-    reasons.append(Derived("tied", str(tied).lower(), why_tied))
+    numbers.state("tied", str(tied).lower(), why_tied)
     layers, width = nearest_shape(parameters, vocab_size, tied)
     layers = settle("layers", layers, "the shape nearest to the size wished for, see width")
     width = settle(
@@ -147,9 +140,7 @@ def turn(
     model = TransformerConfig(
         vocab_size, width, layers, heads, kv_heads, head_dim, mlp_width, context, tied=tied
     )
-    total = count_parameters(model).total
-    reasons.append(Derived("parameters", total, f"of this shape; {parameters:,.0f} were wished"))
-    batch_rows, steps, warmup = settle_budget(settle, reasons, total, tokens, context)
+    batch_rows, steps, warmup = numbers.budget(model, parameters, tokens)
     shrink = math.sqrt(DEMO.width / width)
     tuned = f"tuned on {DEMO.name}"
     matrix_lr = settle("matrix_lr", DEMO.matrix_lr, f"{tuned}; Muon's does not move with size")
@@ -163,8 +154,8 @@ def turn(
         "1 / (matrix_lr * steps * c): the average over updates spans the same share of every run "
         f"(Wang and Aitchison 2024); c = {DEMO.decay_time:g} {tuned}",
     )
-    if asked:
-        raise GristmillError(f"the dial has no '{next(iter(asked))}'", where="overrides")
+    if numbers.unknown:
+        raise GristmillError(f"the dial has no '{numbers.unknown}'", where="overrides")
     return Dial(
         model,
         batch_rows,
@@ -175,34 +166,51 @@ def turn(
         head_lr,
         other_lr,
         weight_decay,
-        tuple(reasons),
+        tuple(numbers.reasons),
     )
 
 
-def settle_budget(
-    settle: Callable[[str, Any, str], Any],
-    reasons: list[Derived],
-    parameters: int,
-    tokens: int | None,
-    context: int,
-) -> tuple[int, int, int]:
-    """(batch_rows, steps, warmup), the same for every family at equal parameters and tokens.
+class Numbers:
+    """The numbers of a dial as they are settled one after the other, each with its reason."""
 
-    settle: takes a name, the value derived and the reason; returns the value asked for, if any.
-    """
-    budget = tokens or round(COMPUTE_OPTIMAL * parameters)
-    why_budget = "set" if tokens else f"{COMPUTE_OPTIMAL:.0f} for each parameter (Hoffmann 2022)"
-    batch_rows = settle(
-        "batch_rows",
-        batch_rows_for(budget, context),
-        f"{DEMO.batch_tokens:,} tokens at {DEMO.tokens:,} trained on, growing with their power 0.4 "
-        "(Bergsma et al. 2025), to a power of 2",
-    )
-    steps = max(1, round(budget / (batch_rows * context)))
-    reasons.append(Derived("tokens", steps * batch_rows * context, why_budget))
-    reasons.append(Derived("steps", steps, "tokens / (batch_rows * context)"))
-    warmup = settle("warmup", min(max(1, steps // 100), 2000), "1% of the steps, at most 2,000")
-    return batch_rows, steps, warmup
+    def __init__(self, overrides: Mapping[str, Any] | None):
+        self._asked = {k: v for k, v in (overrides or {}).items() if v is not None}
+        self.reasons: list[Derived] = []
+
+    def settle(self, name: str, value: Any, why: str) -> Any:
+        """The value derived, or the one asked for in its place."""
+        given = self._asked.pop(name, None)
+        self.state(name, *((value, why) if given is None else (given, "set")))
+        return value if given is None else given
+
+    def state(self, name: str, value: int | float | str, why: str) -> None:
+        """A number that cannot be asked for."""
+        self.reasons.append(Derived(name, value, why))
+
+    @property
+    def unknown(self) -> str | None:
+        """What was asked for and is no number of this dial."""
+        return next(iter(self._asked), None)
+
+    def budget(self, model: ModelConfig, wished: float, tokens: int | None) -> tuple[int, int, int]:
+        """(batch_rows, steps, warmup), the same for every family at equal parameters and tokens."""
+        total, context = count_parameters(model).total, model.context
+        self.state("parameters", total, f"of this shape; {wished:,.0f} were wished")
+        budget = tokens or round(COMPUTE_OPTIMAL * total)
+        why = "set" if tokens else f"{COMPUTE_OPTIMAL:.0f} for each parameter (Hoffmann 2022)"
+        batch_rows = self.settle(
+            "batch_rows",
+            batch_rows_for(budget, context),
+            f"{DEMO.batch_tokens:,} tokens at {DEMO.tokens:,} trained on, growing with their power "
+            "0.4 (Bergsma et al. 2025), to a power of 2",
+        )
+        steps = max(1, round(budget / (batch_rows * context)))
+        self.state("tokens", steps * batch_rows * context, why)
+        self.state("steps", steps, "tokens / (batch_rows * context)")
+        warmup = self.settle(
+            "warmup", min(max(1, steps // 100), 2000), "1% of the steps, at most 2,000"
+        )
+        return batch_rows, steps, warmup
 
 
 def ideal_aspect(layers: int) -> float:
@@ -285,83 +293,3 @@ def _shapes(vocab_size: int, tied: bool) -> Iterator[tuple[int, int, int]]:
                 mlp_width_of(width), 1, tied=tied,
             )  # fmt: skip
             yield layers, width, count_parameters(config).total
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a training needs. Bytes and seconds are estimates; `seconds` is None without a speed."""
-
-    flops: float
-    memory_bytes: int
-    checkpoint_bytes: int
-    disk_bytes: int
-    seconds: float | None
-
-
-def cost(
-    dial: Dial,
-    *,
-    micro_rows: int | None = None,
-    flops_per_second: float | None = None,
-    keep: int = 2,
-) -> Cost:
-    """FLOPs, memory, disk and time of the dial's training.
-
-    flops_per_second: what the machine reaches in this work, about a third of its matmul peak for
-    small models. keep: checkpoints held; one more lies on the disk while it is written.
-    """
-    count = count_parameters(dial.model)
-    flops = flops_per_token(dial.model) * dial.tokens
-    adamw = count.total - count.blocks
-    # float32: weights and gradients; Muon one more for the blocks, AdamW two more for the rest.
-    optimizer = 4 * (count.blocks + 2 * adamw)
-    rows = min(micro_rows or dial.batch_rows, dial.batch_rows)
-    memory = 8 * count.total + optimizer + activation_bytes(dial.model, rows)
-    checkpoint = 4 * count.total + optimizer
-    disk = checkpoint * (keep + 1) + 4 * count.total
-    seconds = flops / flops_per_second if flops_per_second else None
-    return Cost(flops, memory, checkpoint, disk, seconds)
-
-
-def activation_bytes(model: ModelConfig, rows: int, bytes_each: int = 2) -> int:
-    """What one micro-batch keeps for its backward pass, without recomputation.
-
-    For each token and layer about 12 vectors of width, 4 of mlp_width and, where attention is not
-    fused (up to 512 keys on a CPU), three values for each head and key. Of an LSTM about 10 of
-    hidden (gates, states, what the kernels set aside), half as many again for padding.
-    """
-    if isinstance(model, LstmConfig):
-        return rows * model.context * model.layers * 15 * model.hidden * bytes_each
-    keys = model.context if model.context <= 512 else 0
-    per_token = 12 * model.width + 4 * model.mlp_width + 3 * model.heads * keys
-    return rows * model.context * model.layers * per_token * bytes_each
-
-
-def explain(dial: Dial, *, flops_per_second: float | None = None) -> list[str]:
-    """The dial in sentences: every derived number with its reason, then what it costs."""
-    lines = [f"{reason.name} = {_spell(reason.value)}: {reason.why}" for reason in dial.reasons]
-    lines.append(f"{dial.anchor.name}: {dial.anchor.scale}")
-    count, each = count_parameters(dial.model), flops_per_token(dial.model)
-    lines.append(
-        f"parameters {count.total:,}, {count.without_embedding:,} without embedding and head; "
-        f"{count.matrix:,} multiply"
-    )
-    needs = cost(dial, flops_per_second=flops_per_second)
-    attention = "" if isinstance(dial.model, LstmConfig) else ", and attention"
-    lines.append(
-        f"compute {needs.flops:.2e} FLOPs, {each:.3g} for each token: 6 for each parameter that "
-        f"multiplies, 2 of them forward{attention}"
-    )
-    lines.append(
-        f"memory about {needs.memory_bytes / 2**30:.2f} GiB, checkpoints "
-        f"{needs.checkpoint_bytes / 2**20:,.0f} MiB each, disk {needs.disk_bytes / 2**20:,.0f} MiB"
-    )
-    if needs.seconds is not None:
-        lines.append(f"time about {needs.seconds:,.0f} s")
-    return lines
-
-
-def _spell(value: int | float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

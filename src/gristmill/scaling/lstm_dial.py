@@ -14,7 +14,7 @@ from typing import Any
 from gristmill.core.errors import GristmillError
 from gristmill.model.flops import count_parameters
 from gristmill.model.lstm import LstmConfig
-from gristmill.scaling.dial import Anchor, Derived, Dial, settle_budget
+from gristmill.scaling.dial import Anchor, Dial, Numbers
 
 SMALL = Anchor(
     name="the LSTM's anchor",
@@ -50,17 +50,11 @@ def turn_lstm(
     other_lr, weight_decay, warmup; what follows from one follows its override. Raises
     GristmillError for another (a transformer's heads) or a wish that no shape is near.
     """
-    asked = {k: v for k, v in (overrides or {}).items() if v is not None}
-    reasons: list[Derived] = []
-
-    def settle(name: str, value: Any, why: str) -> Any:
-        given = asked.pop(name, None)
-        reasons.append(Derived(name, value, why) if given is None else Derived(name, given, "set"))
-        return value if given is None else given
-
+    numbers = Numbers(overrides)
+    settle = numbers.settle
     why_tied = "set" if tied is not None else "the parameters go into the layers (Inan et al. 2017)"
     tied = True if tied is None else tied
-    reasons.append(Derived("tied", str(tied).lower(), why_tied))
+    numbers.state("tied", str(tied).lower(), why_tied)
     layers = settle(
         "layers", _LAYERS, "two, as in Zaremba et al. 2014 and Jozefowicz et al. 2016: width pays"
     )
@@ -77,9 +71,7 @@ def turn_lstm(
     )
     dropout = settle("dropout", 0.0, "few passes over the text, if more than one: nothing to drop")
     model = LstmConfig(vocab_size, width, layers, hidden, context, tied, dropout)
-    total = count_parameters(model).total
-    reasons.append(Derived("parameters", total, f"of this shape; {parameters:,.0f} were wished"))
-    batch_rows, steps, warmup = settle_budget(settle, reasons, total, tokens, context)
+    batch_rows, steps, warmup = numbers.budget(model, parameters, tokens)
     shrink = math.sqrt(SMALL.width / width)
     tuned = f"tuned on {SMALL.name}"
     matrix_lr = settle("matrix_lr", SMALL.matrix_lr, f"{tuned}; Muon's does not move with size")
@@ -88,9 +80,9 @@ def turn_lstm(
     head_lr = settle("head_lr", SMALL.head_lr * shrink, "the transformer's; not tuned here")
     other_lr = settle("other_lr", SMALL.other_lr, "the transformer's; of the gates' biases")
     weight_decay = settle("weight_decay", 0.0, f"none, as in the transformer's; {tuned} without")
-    if asked:
+    if numbers.unknown:
         raise GristmillError(
-            f"an LSTM has no '{next(iter(asked))}'",
+            f"an LSTM has no '{numbers.unknown}'",
             where="dial",
             mend="leave it out, or take architecture: transformer",
         )
@@ -104,7 +96,7 @@ def turn_lstm(
         head_lr,
         other_lr,
         weight_decay,
-        tuple(reasons),
+        tuple(numbers.reasons),
         SMALL,
     )
 

@@ -65,14 +65,6 @@ class Parametric:
         (parameters,), (tokens,) = _optimal(np.array([self.numbers]), flops)
         return float(parameters), float(tokens)
 
-    def optimal_figures(self, flops: float) -> tuple[Figure, Figure]:
-        """`optimal` with the intervals of the resamples."""
-        N, D = self.optimal(flops)
-        if not len(self.draws_S5):
-            return Figure(N), Figure(D)
-        N_S, D_S = _optimal(self.draws_S5, flops)
-        return with_interval(N, *_pair(N_S)), with_interval(D, *_pair(D_S))
-
     @property
     def numbers(self) -> tuple[float, float, float, float, float]:
         """E, A, B, alpha, beta."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gristmill.core.figure import Chart, Series, Table
+from gristmill.core.figure import Chart, Series, Table, short_count
 from gristmill.scaling.isoflop import IsoFlop
 from gristmill.scaling.parametric import Parametric
 from gristmill.scaling.points import Point
@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 
 def profiles_table(isoflop: IsoFlop, title: str) -> Table:
+    """Every budget with its best size; title: what follows each heading, such as a family."""
     rows = [
         [
             f"{profile.flops:.2e}",
@@ -38,14 +39,8 @@ def profiles_table(isoflop: IsoFlop, title: str) -> Table:
     )
 
 
-def _spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, evenly, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
-
-
 def profile_chart(isoflop: IsoFlop, title: str) -> Chart:
+    """The runs of some budgets, their parabolas and minima."""
     series = []
     fullest = sorted(
         isoflop.profiles, key=lambda profile: (not profile.inside, -len(profile.loss_R))
@@ -66,6 +61,7 @@ def profile_chart(isoflop: IsoFlop, title: str) -> Chart:
 
 
 def token_chart(runs: Sequence[Point], law: Parametric, title: str) -> Chart:
+    """The runs of some sizes over their tokens, with the law's curve of each size."""
     sizes: dict[float, list[Point]] = {}
     for run in runs:
         # Sizes read off a figure scatter by a few per cent.
@@ -107,9 +103,8 @@ def compute_chart(
     )  # fmt: skip
 
 
-def short_count(value: float) -> str:
-    """1,230,000 as 1.23M."""
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, evenly, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]

@@ -91,6 +91,7 @@ class Choice:
 
     @property
     def tokens_per_parameter(self) -> float:
+        """D / N, repeats included."""
         return self.tokens / self.parameters
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gristmill.core.errors import GristmillError
 from gristmill.scaling import dial
+from gristmill.scaling.cost import explain
 from gristmill.scaling.planner import STATE_BYTES
 
 # (parameters from which on, vocabulary): a larger model has use for a larger vocabulary (Tao et al.
@@ -18,7 +19,8 @@ _CONTEXTS = ((1e9, 4096), (3e7, 1024), (0.0, 256))
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine has. speed: operations a second that a training reaches, about."""
+    """What this machine has. memory: bytes. speed: operations a second that a training reaches,
+    about."""
 
     memory: float
     cores: int
@@ -71,7 +73,7 @@ def recipe_text(
     context = context or context_for(parameters)
     try:
         turned = dial.turn(parameters, vocab_size=vocab_size, context=context, tokens=round(tokens))
-        derived = [line for line in dial.explain(turned) if not line.startswith("time")]
+        derived = [line for line in explain(turned) if not line.startswith("time")]
     except GristmillError as error:
         derived = [f"no shape of the dial is near: {error.what}"]
     lines = [f"# {line}" for text in (about, *remarks) for line in _wrapped(text)]

@@ -7,6 +7,7 @@ id is random, both sides share their settings, and an error says nothing of who 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -23,7 +24,7 @@ from gristmill.serve.chat_page import spec_of
 from gristmill.serve.markdown import render
 from gristmill.serve.replies import answers_json, body_of, stream_lines, text_of
 from gristmill.serve.service import Models, RequestSpec
-from gristmill.serve.store import Battle, Winner
+from gristmill.serve.store import Battle, Unkept, Winner
 from gristmill.tokenizer.chat import Message
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ async def _fight(
                 said[line.side] += line.text
                 yield {"side": line.side, "text": line.text}
         for side, text in said.items():
-            yield {"side": side, "html": render(text)}
+            yield {"side": side, "html": await run_in_threadpool(render, text)}
         await run_in_threadpool(context.store.answered, battle.id, said["a"], said["b"])
         whole = True
         yield {"ready": True}
@@ -117,7 +118,8 @@ async def _fight(
         for task in tasks:
             task.cancel()
         if not whole:
-            context.store.abandon(battle.id)
+            with contextlib.suppress(Unkept):
+                context.store.abandon(battle.id)
 
 
 class _Failed(Exception):
@@ -154,7 +156,8 @@ async def _speak(
 def _ratings(store: Store) -> dict[str, Any]:
     """Bradley-Terry ratings on the scale of Elo, the best first; a bound where it has no end."""
     from gristmill.evaluate.arena import battles_of
-    from gristmill.evaluate.ratings import rate, tally
+    from gristmill.evaluate.ratings import rate
+    from gristmill.evaluate.tally import tally
 
     battles, _ = battles_of(store.battles(), "votes")
     if not battles:

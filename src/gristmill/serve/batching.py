@@ -19,7 +19,7 @@ from gristmill.infer.generator import Finish, Request, Sampling
 from gristmill.infer.sampling import SamplingRows, choose, token_seeds
 
 if TYPE_CHECKING:
-    from gristmill.model.language_model import LanguageModel
+    from gristmill.model.language_model import Cache, LanguageModel
 
 # Tokens of prompts that are read in one pass; between two passes the other rows go on.
 PREFILL_TOKENS = 2048
@@ -88,7 +88,7 @@ class _Group:
     """Rows with one cache, and the hidden state from which each one's next token is chosen."""
 
     rows: list[_Row]
-    cache: Any
+    cache: Cache
     hidden_BD: Tensor
     sampling: SamplingRows | None = None
 
@@ -149,7 +149,7 @@ class RunningBatch:
         tokens_UT = torch.from_numpy(_padded(prompts)).to(device)
         # Room for all that a row may say would often stay empty: a chat may fill the context.
         capacity = max(len(spec.prompt) + min(spec.room, _ROOM) for _, spec in rows)
-        cache: Any = self.model.new_cache(len(prompts), capacity)
+        cache = self.model.new_cache(len(prompts), capacity)
         length_U = torch.tensor([len(prompt) for prompt in prompts], device=device)
         with torch.no_grad():
             hidden_UTD = self.model(tokens_UT, cache=cache, lengths_B=length_U)

@@ -51,7 +51,7 @@ def routes(context: Context) -> list[Route]:
         texts = (await body_of(request)).get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise GristmillError("is not a list of texts", where="texts")
-        return {"html": [render(text) for text in texts]}
+        return {"html": await run_in_threadpool(lambda: [render(text) for text in texts])}
 
     async def trace(request: Request) -> dict[str, Any]:
         text = text_of(await body_of(request), "text")
@@ -122,7 +122,8 @@ async def _answer(
                 if piece.text:
                     yield {"text": piece.text}
                 if piece.finish is not None:
-                    yield {"done": piece.finish, "said": said, "html": render(said)}
+                    html = await run_in_threadpool(render, said)
+                    yield {"done": piece.finish, "said": said, "html": html}
     except GristmillError as error:
         yield {"error": told(error)}
 

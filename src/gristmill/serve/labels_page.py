@@ -111,17 +111,23 @@ class _Table:
         workspace = shlex.quote(str(folder))
         labels = shlex.quote(str(self._context.store.path.resolve()))
         start = shlex.quote(self._context.workspace.start or "MODEL")
-        tuned = f"--workspace {workspace} --model {start} --preferences align.rank"
+        program = self._context.workspace.program
+        # With a name of its own each stands beside what the recipe made, to be compared.
+        made = f"--workspace {workspace} --as labels"
+        tuned = f"{made} --model {start} --preferences align.rank@labels"
         return [
             {
                 "about": "Make preferences of the labels.",
-                "command": f"gristmill align rank --labels {labels} --workspace {workspace}",
+                "command": f"{program} align rank --labels {labels} {made}",
             },
             {
                 "about": "Teach a reward model what you prefer …",
-                "command": f"gristmill train reward {tuned}",
+                "command": f"{program} train reward {tuned}",
             },
-            {"about": "… or the assistant itself.", "command": f"gristmill train dpo {tuned}"},
+            {
+                "about": "… or the assistant itself, served here at once as train.dpo@labels.",
+                "command": f"{program} train dpo {tuned}",
+            },
         ]
 
 

@@ -13,6 +13,8 @@ class Limits:
     body_seconds: float = 30.0
     """A body that is not here by then is not waited for."""
     header_bytes: int = 16_384
+    header_seconds: float = 15.0
+    """A connection that sends no whole request in this time, or twice it, is closed."""
     connections: int = 256
     """Beyond these a connection is answered 503."""
     prompts: int = 128

@@ -234,7 +234,11 @@ class _Api:
             return loaded.chat_format.render(messages).ids
 
         ids = await asyncio.to_thread(ids_of)
-        strings = [loaded.tokenizer.decode([i]) for i in ids] if body.return_token_strs else None
+        strings: list[str] | None = None
+        if body.return_token_strs:
+            # Of a long text a second or more, in which others go on.
+            decode = loaded.tokenizer.decode
+            strings = await asyncio.to_thread(lambda: [decode([i]) for i in ids])
         return json_response(
             {
                 "count": len(ids),

@@ -137,9 +137,9 @@ def read_body(kind: type[_Body], value: Any) -> Any:
 
 def check_limits(body: _Sampled, prompts: int, limits: Limits) -> None:
     """Raises BadRequest for what is more than the server gives, or what it does not do."""
-    asked = body.max_tokens or getattr(body, "max_completion_tokens", None) or 0
-    if asked > limits.max_tokens:
-        raise BadRequest(f"at most {limits.max_tokens} tokens", "max_tokens")
+    for name in ("max_tokens", "max_completion_tokens"):
+        if (getattr(body, name, None) or 0) > limits.max_tokens:
+            raise BadRequest(f"at most {limits.max_tokens} tokens", name)
     if prompts > limits.prompts:
         raise BadRequest(f"at most {limits.prompts} prompts in a request", "prompt")
     if prompts * (body.n or 1) > limits.choices:

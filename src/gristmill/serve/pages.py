@@ -36,6 +36,11 @@ class WorkspaceView(Protocol):
         ...
 
     @property
+    def program(self) -> str:
+        """How gristmill is called in a terminal of this machine, for the same commands."""
+        ...
+
+    @property
     def can_trace(self) -> bool:
         """Whether `trace` answers at once: where there is no index yet it may have to make one."""
         ...

@@ -18,7 +18,7 @@ class Piece:
     A token comes with the piece that completes its text, so that text may lag behind while a
     character or a stop string is unfinished. `made` counts the tokens of the completion so far, a
     stop id included; the prompt's are not among them. `finish` stands on the last piece alone.
-    `tokens` holds neither a stop id nor what a stop string cut off.
+    `tokens` holds no stop id, unless that was asked for, nor what a stop string cut off.
     """
 
     text: str
@@ -28,10 +28,14 @@ class Piece:
 
 
 class PieceMaker:
-    """Takes the tokens of one completion one by one; ends it where a stop string is whole."""
+    """Takes the tokens of one completion one by one; ends it where a stop string is whole.
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()):
-        self._tokenizer = tokenizer
+    give_end: a stop id is among the tokens too, without a text. Who scores a text counts on it: one
+    token after those of the prompt, whichever it is.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), *, give_end: bool = False):
+        self._tokenizer, self._give_end = tokenizer, give_end
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stops)
         self._longest = max(map(len, self._stops), default=0)
@@ -53,6 +57,8 @@ class PieceMaker:
             # An unfinished character will stand at the end, and this token is part of it.
             unfinished = bool(self._decoder.getstate()[0])
             self._tokens.append((score, begin, len(self._held) + unfinished))
+        elif self._give_end:
+            self._tokens.append((score, begin, begin))
         if finish is not None:
             self._held += self._decoder.decode(b"", True)
         found = [at for at in map(self._held.find, self._stops) if at >= 0]

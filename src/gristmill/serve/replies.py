@@ -13,7 +13,7 @@ from starlette.types import Send
 
 from gristmill.core.errors import GristmillError
 from gristmill.serve.service import Busy, TooSlow, UnknownModel
-from gristmill.serve.store import Spent, UnknownBattle
+from gristmill.serve.store import Spent, Unkept, UnknownBattle
 
 _FRESH = {"cache-control": "no-store"}
 _STATUS: dict[type[GristmillError], int] = {
@@ -22,6 +22,7 @@ _STATUS: dict[type[GristmillError], int] = {
     UnknownModel: 404,
     UnknownBattle: 404,
     Spent: 409,
+    Unkept: 503,
 }
 Handler = Callable[[Request], Awaitable[Any]]
 
@@ -33,10 +34,18 @@ def answers_json(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         try:
             found = await handler(request)
         except GristmillError as error:
-            return JSONResponse({"error": told(error)}, status_of(error), headers=_FRESH)
-        return found if isinstance(found, Response) else JSONResponse(found, headers=_FRESH)
+            return _Json({"error": told(error)}, status_of(error), headers=_FRESH)
+        return found if isinstance(found, Response) else _Json(found, headers=_FRESH)
 
     return reply
+
+
+class _Json(JSONResponse):
+    """Names of files and texts of others may hold what UTF-8 cannot (half a surrogate pair)."""
+
+    def render(self, content: Any) -> bytes:
+        """Of starlette."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 def stream_lines(lines: AsyncGenerator[dict[str, Any], None]) -> Response:
@@ -45,7 +54,7 @@ def stream_lines(lines: AsyncGenerator[dict[str, Any], None]) -> Response:
     async def encoded() -> AsyncGenerator[bytes, None]:
         async with aclosing(lines):
             async for line in lines:
-                yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
+                yield json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
     return _Lines(encoded(), media_type="application/x-ndjson", headers=_FRESH)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gristmill.core.errors import GristmillError
 from gristmill.serve.limits import Limits
@@ -33,7 +35,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_protocol(limits.header_seconds),
                 ws="none",
                 log_level="info" if verbose else "warning",
                 access_log=verbose,
@@ -54,6 +56,32 @@ class Server(uvicorn.Server):
         """Of uvicorn's server. Completions end first: what streams them has no more to wait for."""
         self._models.close()
         await super().shutdown(sockets)
+
+
+def _protocol(seconds: float) -> type[asyncio.Protocol]:
+    """Uvicorn's, which would wait for the first request, or the rest of one's head, for ever:
+    silent connections would fill the places of all others."""
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._timer.cancel()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            waits = self.cycle is None or self.cycle.response_complete
+            self._timer = self.loop.call_later(seconds, self._look, self.cycle, waits)
+
+        def _look(self, before: object, waited: bool) -> None:
+            if waited and self.cycle is before:
+                self.transport.close()
+            else:
+                self._watch()
+
+    return Impatient
 
 
 def listen(host: str, port: int) -> socket.socket:

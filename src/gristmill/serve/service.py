@@ -276,7 +276,8 @@ class Models:
             sampling=Sampling(
                 max_tokens=max(1, room),
                 temperature=spec.temperature,
-                top_k=spec.top_k,
+                # A number that no tensor holds would end the batch, and other people's answers.
+                top_k=min(spec.top_k, loaded.model.config.vocab_size),
                 top_p=spec.top_p,
                 stop_ids=stop_ids,
             ),

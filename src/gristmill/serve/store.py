@@ -14,6 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,10 @@ class UnknownBattle(GristmillError):
     """No battle of that id, or one whose answers are not there yet."""
 
 
+class Unkept(GristmillError):
+    """The file cannot be read or written just now: no room, no right, or another holds it."""
+
+
 @dataclass(frozen=True)
 class Battle:
     """Two models that answer one prompt. Its id says nothing about them."""
@@ -86,7 +91,7 @@ class Store:
         self.path = path
         self._chance = chance or random.SystemRandom()
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: weakref.WeakSet[_Own] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     @classmethod
@@ -96,7 +101,8 @@ class Store:
         """The store in `path`, checked; made where it is missing, unless `create` is false.
 
         chance: what draws models and sides; the operating system's secret source by default.
-        Raises GristmillError for a missing, damaged or newer file.
+        Raises GristmillError for a missing, damaged or newer file, Unkept for one that cannot be
+        written.
         """
         path = Path(path)
         if not path.is_file():
@@ -108,12 +114,11 @@ class Store:
         store = cls(path, chance)
         try:
             store._prepare()
+        except sqlite3.OperationalError as error:
+            store.close()
+            raise _unkept(error, path) from None
         except sqlite3.DatabaseError as error:
             store.close()
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise GristmillError(
-                    "another process holds it", where=path, mend="wait for it, and try again"
-                ) from None
             raise DamagedArtifact(
                 f"damaged votes and labels: {error}",
                 where=path,
@@ -127,8 +132,8 @@ class Store:
     def close(self) -> None:
         """Closes every thread's connection."""
         with self._lock:
-            for connection in self._opened:
-                connection.close()
+            for own in list(self._opened):
+                own.connection.close()
             self._opened.clear()
             self._local = threading.local()
 
@@ -188,7 +193,7 @@ class Store:
         """Every vote in order: id, model_a, model_b, winner, prompt, answer_a, answer_b, judge,
         time (seconds since 1970)."""
         names = ("id", "model_a", "model_b", "winner", "prompt", "answer_a", "answer_b", "time")
-        rows = self._connection().execute(
+        rows = self._read(
             f"SELECT {', '.join(names)} FROM votes WHERE winner IS NOT NULL ORDER BY time, number"
         )
         return [{**dict(zip(names, row, strict=True)), "judge": "person"} for row in rows]
@@ -205,7 +210,7 @@ class Store:
 
     def pairs(self) -> list[dict[str, Any]]:
         """The pairs that were made on the page, in order."""
-        rows = self._connection().execute("SELECT content FROM pairs ORDER BY number")
+        rows = self._read("SELECT content FROM pairs ORDER BY number")
         return [json.loads(content) for (content,) in rows]
 
     def label(self, pair: Mapping[str, Any], choice: Choice) -> None:
@@ -236,12 +241,12 @@ class Store:
 
     def labelled(self) -> dict[str, str]:
         """The choice of each pair that has one, by the pair's id."""
-        rows = self._connection().execute("SELECT pair, choice FROM labels ORDER BY number")
+        rows = self._read("SELECT pair, choice FROM labels ORDER BY number")
         return {str(pair): str(choice) for pair, choice in rows}
 
     def preferences(self) -> list[dict[str, Any]]:
         """The labels that prefer one answer, as lines of preferences; ties and skips are none."""
-        rows = self._connection().execute(
+        rows = self._read(
             "SELECT choice, content FROM labels WHERE choice IN ('first', 'second') ORDER BY number"
         )
         return [_preference(str(choice), json.loads(content)) for choice, content in rows]
@@ -272,31 +277,66 @@ class Store:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        own: _Own | None = getattr(self._local, "own", None)
+        if own is None:
             # Each thread uses its own alone; `close` may be called from another one.
             connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self.path,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
-            self._local.connection = connection
-            with self._lock:
-                self._opened.append(connection)
+            own = _Own(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-        return connection
+            # Kept by its thread alone, so that it ends with it: a server's threads come and go.
+            self._local.own = own
+            with self._lock:
+                self._opened.add(own)
+        return own.connection
+
+    def _read(self, query: str) -> list[Any]:
+        try:
+            return self._connection().execute(query).fetchall()
+        except sqlite3.OperationalError as error:
+            raise _unkept(error, self.path) from None
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that writes: whole, or not at all."""
-        connection = self._connection()
-        # IMMEDIATE, so that a second writer waits at the beginning, where waiting is allowed.
-        connection.execute("BEGIN IMMEDIATE")
+        """A transaction that writes: whole, or not at all. Raises Unkept."""
         try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+            connection = self._connection()
+            # IMMEDIATE, so that a second writer waits at the beginning, where waiting is allowed.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                # Where the disk is full SQLite has ended it by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise _unkept(error, self.path) from None
+
+
+class _Own:
+    """A thread's connection, closed when nothing has it any more."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+def _unkept(error: sqlite3.OperationalError, path: Path) -> Unkept:
+    if "locked" in str(error):
+        return Unkept("another process holds it", where=path, mend="wait for it, and try again")
+    return Unkept(
+        f"votes and labels cannot be kept: {error}",
+        where=path,
+        mend="make room, or its folder writable",
+    )
 
 
 def labels_hash(path: Path) -> str:

@@ -52,7 +52,7 @@ class Job:
         self.deadline = time.monotonic() + seconds
         self.gone = False
         """No one reads it any more, or it is done."""
-        self._pieces = PieceMaker(tokenizer, stops)
+        self._pieces = PieceMaker(tokenizer, stops, give_end=echo)
         self._loop = asyncio.get_running_loop()
         # Holds no more than the tokens that the job may make: a slow reader delays no one.
         self._queue: asyncio.Queue[Piece | BaseException] = asyncio.Queue()

@@ -60,7 +60,8 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.canonical import write_json
     from gristmill.core.errors import GristmillError
     from gristmill.evaluate.arena import first_share, online_elo, read_battles
-    from gristmill.evaluate.ratings import rate, tally
+    from gristmill.evaluate.ratings import rate
+    from gristmill.evaluate.tally import tally
 
     file = inputs["battles"].file("battles.jsonl")
     battles, rejects = read_battles(file)

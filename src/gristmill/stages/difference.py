@@ -34,6 +34,7 @@ class FigureDifference:
 
     @property
     def apart(self) -> bool | None:
+        """Whether the intervals do not overlap; None where one of them is missing."""
         if self.a is None or self.b is None:
             return None
         edges = (self.a.low, self.a.high, self.b.low, self.b.high)

@@ -92,7 +92,7 @@ def evaluate_contamination(config: ContaminationConfig, inputs: Inputs, output: 
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
-    from gristmill.stages.evaluate_tasks import named_models
+    from gristmill.stages.model_names import named_models
     from gristmill.tokenizer.tokenizer import Tokenizer
 
     sets = _sets(config, inputs, output)
@@ -155,7 +155,10 @@ def evaluate_contamination(config: ContaminationConfig, inputs: Inputs, output: 
 
 
 def _sets(config: ContaminationConfig, inputs: Inputs, output: Output) -> dict[str, list[str]]:
-    """Examples by name of set, in their order."""
+    """Examples by name of set, in their order. Raises GristmillError for a name that is there
+    twice."""
+    from gristmill.core.errors import GristmillError
+
     sets: dict[str, list[str]] = {}
     tasks = inputs.get("tasks")
     if tasks is not None:
@@ -168,7 +171,12 @@ def _sets(config: ContaminationConfig, inputs: Inputs, output: Output) -> dict[s
             )
     for given in config.sets:
         path = Path(given)
-        sets[path.name.split(".")[0]] = _examples(path, config.fields, output)
+        title = path.name.split(".")[0]
+        if title in sets:
+            raise GristmillError(
+                f"two test sets are called '{title}'", where=path, mend="rename one of the files"
+            )
+        sets[title] = _examples(path, config.fields, output)
     return {title: examples[: config.max_examples] for title, examples in sets.items()}
 
 

@@ -122,7 +122,7 @@ def evaluate_judge(config: JudgeConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.core.errors import GristmillError
     from gristmill.evaluate.judge import against_baseline, judge_both_orders, judge_table, rejected
     from gristmill.evaluate.judges import Timed
-    from gristmill.stages.judging import labelled_pairs, names_of, pairs_of
+    from gristmill.stages.judging import labelled_pairs, pairs_of
     from gristmill.stages.judging_results import (
         rate_chart,
         references_of,
@@ -132,6 +132,7 @@ def evaluate_judge(config: JudgeConfig, inputs: Inputs, output: Output) -> None:
         verdict_samples,
         write_judgements,
     )
+    from gristmill.stages.model_names import names_of
 
     baseline = inputs["baseline"]
     models = [one for one in inputs.many("models") if one.content != baseline.content]

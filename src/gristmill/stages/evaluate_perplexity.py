@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gristmill.core.figure import Figure, Samples
 from gristmill.core.progress import progress
+from gristmill.stages.model_names import each_once
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
 
 if TYPE_CHECKING:
@@ -186,14 +187,11 @@ def _shared_text(config: PerplexityConfig, inputs: Inputs, output: Output) -> Do
 
 def models_by_name(inputs: Inputs) -> dict[str, Artifact]:
     """`base` and the other models, each once, by the stage that made them."""
-    named = {"base": inputs["model"]}
-    # A recipe offers every earlier model to a slot of many, the base among them.
-    contents = {inputs["model"].content}
-    for artifact in inputs.many("others"):
-        if artifact.content not in contents:
-            contents.add(artifact.content)
-            name = artifact.stage
-            named[name if name not in named else f"{name}.{len(named)}"] = artifact
+    base, *others = each_once([inputs["model"], *inputs.many("others")])
+    named = {"base": base}
+    for artifact in others:
+        name = artifact.stage
+        named[name if name not in named else f"{name}.{len(named)}"] = artifact
     return named
 
 

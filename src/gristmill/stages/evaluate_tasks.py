@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from gristmill.core.figure import Chart, Figure, Samples, Series, Table
 from gristmill.core.progress import progress
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, local, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gristmill.core.artifact import Artifact
-    from gristmill.evaluate.answers import Answer
-    from gristmill.evaluate.choices import ChoiceScores, Instance
     from gristmill.evaluate.framing import Framing
-    from gristmill.evaluate.letters import LetterScores
     from gristmill.evaluate.tasks import Task
     from gristmill.infer.engine import Engine
+    from gristmill.stages.tasks_results import Sheet
     from gristmill.tokenizer.tokenizer import Tokenizer
 
 RESULTS = "results.json"
@@ -73,10 +67,12 @@ class TasksConfig(StageConfig):
     inputs={
         "model": Slot("model"),
         "mixture": Slot("mixture", optional=True, help="where the description questions come from"),
-        "others": Slot("model", optional=True, many=True, help="more models, in the same table"),
+        "others": Slot(
+            "model", optional=True, many=True, named=True, help="more models, in the same table"
+        ),
     },
     summary="multiple choice by likelihood, by letter and by generation",
-    example="gristmill evaluate tasks --model FOLDER --tasks [arc.jsonl] --max_questions 200",
+    example="gristmill evaluate tasks --model FOLDER --tasks arc.jsonl --max_questions 200",
     seeded=True,
 )
 def evaluate_tasks(config: TasksConfig, inputs: Inputs, output: Output) -> None:
@@ -87,6 +83,8 @@ def evaluate_tasks(config: TasksConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.infer.engine import Engine
     from gristmill.model.device import choose_device
     from gristmill.model.weights import load_model
+    from gristmill.stages.model_names import named_models
+    from gristmill.stages.tasks_results import sheet_json, show_task, show_ways
     from gristmill.tokenizer.tokenizer import Tokenizer
 
     sheets = _sheets(config, inputs, output)
@@ -103,73 +101,19 @@ def evaluate_tasks(config: TasksConfig, inputs: Inputs, output: Output) -> None:
         for sheet in sheets:
             _fill(sheet, name, engine, tokenizer, framing, config, output)
     for sheet in sheets:
-        _show(sheet, framed, config, output)
-    _figures_over_tasks(sheets, list(framed), config, output)
+        show_task(sheet, framed, config, output)
+    show_ways(sheets, list(framed), config, output)
     write_json(
         output.path / RESULTS,
         {
             "normalisation": config.normalisation,
             "asked_as": framed,
-            "tasks": {sheet.task.name: _results(sheet) for sheet in sheets},
+            "tasks": {sheet.task.name: sheet_json(sheet) for sheet in sheets},
         },
     )
 
 
-@dataclass
-class _Sheet:
-    """One task and what every model made of it."""
-
-    task: Task
-    shots: list[Instance]
-    asked: list[int]
-    """Places of the questions that are asked every way."""
-    likelihood: dict[str, list[ChoiceScores]] = field(default_factory=dict)
-    letter: dict[str, list[LetterScores]] = field(default_factory=dict)
-    generation: dict[str, list[Answer]] = field(default_factory=dict)
-
-    def right(self, way: str, normalisation: str) -> dict[str, list[float]]:
-        """Model -> how right each question that is asked every way is, 0 to 1."""
-        if way == "likelihood":
-            return {
-                name: [
-                    float(scores[i].chosen(normalisation) == scores[i].instance.gold)
-                    for i in self.asked
-                ]
-                for name, scores in self.likelihood.items()
-            }
-        if way == "letter":
-            return {name: [s.right for s in scores] for name, scores in self.letter.items()}
-        return {
-            name: [float(a.lenient == a.instance.gold) for a in answers]
-            for name, answers in self.generation.items()
-        }
-
-
-def named_models(inputs: Inputs, names: Sequence[str] = ()) -> dict[str, Artifact]:
-    """The models, each once, by name: `base` for a pre-trained one, else what made it (`sft`,
-    `dpo`, `import`); or the names given. Raises GristmillError where their number is another."""
-    from gristmill.core.errors import GristmillError
-
-    found: dict[str, Artifact] = {}
-    # A recipe offers every earlier model to a slot of many, the first among them.
-    for artifact in (inputs["model"], *inputs.many("others")):
-        found.setdefault(artifact.content, artifact)
-    models = list(found.values())
-    if names:
-        if len(set(names)) != len(models):
-            raise GristmillError(
-                f"{len(set(names))} names for {len(models)} models", mend="give each its own name"
-            )
-        return dict(zip(names, models, strict=True))
-    named: dict[str, Artifact] = {}
-    for artifact in models:
-        name = "base" if artifact.stage == "train.lm" else artifact.stage.rpartition(".")[2]
-        same = sum(known.partition("_")[0] == name for known in named)
-        named[f"{name}_{same + 1}" if same else name] = artifact
-    return named
-
-
-def _sheets(config: TasksConfig, inputs: Inputs, output: Output) -> list[_Sheet]:
+def _sheets(config: TasksConfig, inputs: Inputs, output: Output) -> list[Sheet]:
     from pathlib import Path
 
     import numpy as np
@@ -177,6 +121,7 @@ def _sheets(config: TasksConfig, inputs: Inputs, output: Output) -> list[_Sheet]
     from gristmill.core.errors import GristmillError
     from gristmill.core.seeds import derive_seed
     from gristmill.evaluate.tasks import draw, read_task
+    from gristmill.stages.tasks_results import Sheet
 
     if not config.ways:
         raise GristmillError("no way to ask", where="evaluate.tasks.ways")
@@ -188,15 +133,23 @@ def _sheets(config: TasksConfig, inputs: Inputs, output: Output) -> list[_Sheet]
         tasks = [found, *tasks] if found is not None else tasks
     if not tasks and config.tasks == () and mixture is None:
         raise GristmillError("no questions", mend="give --mixture FOLDER or --tasks [FILE]")
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise GristmillError(
+            f"two sets of questions are called '{max(names, key=names.count)}'",
+            where="evaluate.tasks.tasks",
+            mend="rename one of the files",
+        )
     sheets = []
     for task in tasks:
-        output.reject(task.name, task.rejects)
+        if rejected := output.reject(task.name, task.rejects):
+            output.counts[f"{task.name}.rejected"] = rejected
         most = config.max_questions if id(task) in files else None
         left, shots = draw(task, most, config.shots, output.seed)
         count = len(left.instances)
         rng = np.random.default_rng(derive_seed(output.seed, "asked", task.name))
         asked = sorted(rng.permutation(count)[: config.asked].tolist())
-        sheets.append(_Sheet(left, shots, asked if len(config.ways) > 1 else list(range(count))))
+        sheets.append(Sheet(left, shots, asked if len(config.ways) > 1 else list(range(count))))
         output.counts[task.name] = count
     return sheets
 
@@ -216,7 +169,7 @@ def _framing(config: TasksConfig, artifact: Artifact, tokenizer: Tokenizer) -> F
 
 
 def _fill(
-    sheet: _Sheet,
+    sheet: Sheet,
     name: str,
     engine: Engine,
     tokenizer: Tokenizer,
@@ -269,105 +222,6 @@ def _fill(
             )
 
 
-def _show(sheet: _Sheet, framed: dict[str, str], config: TasksConfig, output: Output) -> None:
-    """The tables and figures of one task."""
-    from gristmill.evaluate.answers import answer_table, unreadable
-    from gristmill.evaluate.choices import accuracy, accuracy_table, chance
-    from gristmill.evaluate.differences import difference_table
-    from gristmill.evaluate.letters import position_table
-
-    task, seed = sheet.task, output.seed
-    output.tables.append(_side_by_side(sheet, framed, config, seed))
-    if sheet.likelihood:
-        scores = next(iter(sheet.likelihood.values()))
-        output.tables.append(accuracy_table(f"Multiple choice: {task.name}", sheet.likelihood))
-        prefix = "choices" if task.name == "descriptions" else f"tasks.{task.name}"
-        output.figures[f"{prefix}.accuracy"] = accuracy(scores, config.normalisation)
-        output.figures[f"{prefix}.chance"] = Figure(chance(scores), n=len(scores))
-        groups = sorted({s.instance.group for s in scores})
-        for group in groups if len(groups) > 1 else []:
-            inside = [s for s in scores if s.instance.group == group]
-            output.figures[f"{prefix}.accuracy.{group}"] = accuracy(inside, config.normalisation)
-            output.counts[f"{task.name}.{group}"] = len(inside)
-    if sheet.letter:
-        title = f"Order of the choices, by letter: {task.name}"
-        output.tables.append(position_table(title, sheet.letter, seed))
-    if sheet.generation:
-        output.tables.append(answer_table(f"By generation: {task.name}", sheet.generation))
-    if len(framed) > 1:
-        ways = {str(way): sheet.right(way, config.normalisation) for way in config.ways}
-        output.tables.append(difference_table(f"Differences: {task.name}", ways, seed))
-    if sheet.likelihood:
-        first = next(iter(sheet.likelihood.values()))
-        output.samples.append(_samples(task, first, config.normalisation))
-    for name, answers in sheet.generation.items():
-        found = unreadable(f"{name}, {task.name}", answers)
-        if found.rows:
-            output.samples.append(found)
-
-
-def _side_by_side(sheet: _Sheet, framed: dict[str, str], config: TasksConfig, seed: int) -> Table:
-    from gristmill.evaluate.letters import mean_of
-
-    instances = [sheet.task.instances[i] for i in sheet.asked]
-    chance = sum(1 / len(i.continuations) for i in instances) / max(1, len(instances))
-    rights = {way: sheet.right(way, config.normalisation) for way in config.ways}
-    rows: list[list[object]] = []
-    for name, framing in framed.items():
-        figures = [mean_of(rights[way][name], seed) for way in config.ways]
-        rows.append([f"{name} ({framing})", *figures])
-    return Table(
-        f"Ways of asking: {sheet.task.name}",
-        ["model", *config.ways],
-        rows,
-        note=f"Accuracy on the same {len(instances)} questions ({sheet.task.version}; chance "
-        f"{chance:.3g}; {len(sheet.shots)} shots), 95% by bootstrap over them. "
-        f"Likelihood: {config.normalisation}; letter: the mean over {config.rotations} orders of "
-        "the choices; generation: the lenient reading, what it cannot read is wrong.",
-    )
-
-
-def _figures_over_tasks(
-    sheets: list[_Sheet], names: list[str], config: TasksConfig, output: Output
-) -> None:
-    from gristmill.core.figure import proportion
-    from gristmill.evaluate.letters import mean_of
-
-    for name in names if sheets else []:
-        for way in config.ways:
-            each = {s.task.name: s.right(way, config.normalisation)[name] for s in sheets}
-            pooled = [right for rights in each.values() for right in rights]
-            output.figures[f"{way}.accuracy.{name}"] = mean_of(pooled, output.seed)
-            for task, rights in each.items() if len(each) > 1 else ():
-                output.figures[f"{way}.accuracy.{name}.{task}"] = mean_of(rights, output.seed)
-        if "generation" in config.ways:
-            said = [a.lenient for s in sheets for a in s.generation[name]]
-            output.figures[f"generation.unreadable.{name}"] = proportion(
-                said.count(None), len(said)
-            )
-        if "letter" in config.ways:
-            scores = [s for sheet in sheets for s in sheet.letter[name]]
-            same = sum(len(set(s.choices)) == 1 for s in scores)
-            output.figures[f"letter.same_choice.{name}"] = proportion(same, len(scores))
-    if len(config.ways) > 1 and sheets:
-        places = [float(i) for i in range(len(config.ways))]
-        series = []
-        for name in names:
-            found = [output.figures[f"{way}.accuracy.{name}"] for way in config.ways]
-            lows, highs = [f.low or 0.0 for f in found], [f.high or 0.0 for f in found]
-            series.append(Series(name, places, [f.value for f in found], lows, highs))
-        output.charts.append(
-            Chart(
-                "Accuracy by way of asking",
-                "",
-                "accuracy",
-                series,
-                style="bar",
-                categories=config.ways,
-            )
-        )
-
-
 def _descriptions(mixture: object, config: TasksConfig, output: Output) -> Task | None:
     from gristmill.core.errors import GristmillError
     from gristmill.evaluate.tasks import description_task, read_articles
@@ -395,58 +249,3 @@ def _descriptions(mixture: object, config: TasksConfig, output: Output) -> Task 
             f"topics give {len(task.instances)}."
         )
     return task
-
-
-def _samples(task: Task, scores: Sequence[ChoiceScores], normalisation: str) -> Samples:
-    rows = []
-    for score in scores[:: max(1, len(scores) // 8)][:8]:
-        instance, chosen = score.instance, score.chosen(normalisation)
-        rows.append(
-            {
-                "question": instance.context,
-                "right": instance.continuations[instance.gold].strip(),
-                "chosen": instance.continuations[chosen].strip(),
-                "verdict": "right" if chosen == instance.gold else "wrong",
-            }
-        )
-    return Samples(f"Questions of {task.name}", rows)
-
-
-def _results(sheet: _Sheet) -> dict[str, object]:
-    return {
-        "version": sheet.task.version,
-        "shots": [instance.id for instance in sheet.shots],
-        "questions": [
-            {
-                "id": instance.id,
-                "group": instance.group,
-                "context": instance.context,
-                "question": instance.question,
-                "continuations": list(instance.continuations),
-                "gold": instance.gold,
-            }
-            for instance in sheet.task.instances
-        ],
-        "asked": sheet.asked,
-        "likelihood": {
-            name: [
-                {
-                    "log_p": [round(float(p), 4) for p in score.log_p_C],
-                    "unconditional": [round(float(p), 4) for p in score.unconditional_C],
-                }
-                for score in scores
-            ]
-            for name, scores in sheet.likelihood.items()
-        },
-        "letter": {
-            name: [
-                [[round(float(p), 4) for p in log_p_C] for log_p_C in score.log_p_RC]
-                for score in scores
-            ]
-            for name, scores in sheet.letter.items()
-        },
-        "generation": {
-            name: [{"text": a.text, "strict": a.strict, "lenient": a.lenient} for a in answers]
-            for name, answers in sheet.generation.items()
-        },
-    }

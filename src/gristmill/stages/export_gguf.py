@@ -87,7 +87,8 @@ def export_gguf(config: ExportGgufConfig, inputs: Inputs, output: Output) -> Non
     output.figures["export.bytes"] = Figure((output.path / FILE).stat().st_size)
     output.figures["export.error"] = Figure(error)
     types = ", ".join(f"{n} in {kind}" for kind, n in sorted(counts.items()))
-    output.notes.append(f"Tensors: {types}. The file is {FILE} in the artifact's folder.")
+    copied = "" if config.to is None else f", and {config.to}"
+    output.notes.append(f"Tensors: {types}. The file is {FILE} in the artifact's folder{copied}.")
     if config.stored == "q8_0" and counts.get("f16"):
         output.notes.append(
             f"{counts['f16']} matrices are in f16: 32 does not divide the length of their rows."

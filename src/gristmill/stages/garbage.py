@@ -19,7 +19,7 @@ from gristmill.core.artifact import MANIFEST, Artifact, artifact_name
 from gristmill.core.canonical import read_json
 from gristmill.core.errors import DamagedArtifact, GristmillError
 from gristmill.core.nearest import did_you_mean
-from gristmill.core.run import _lock, _unlock
+from gristmill.core.run import ever_held, is_held
 from gristmill.stages.workspace import Workspace
 
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9]+\.tmp")
@@ -52,6 +52,7 @@ class Garbage:
 
     @property
     def bytes(self) -> int:
+        """What all that can go takes on the disk."""
         return sum(item.bytes for item in self.items)
 
 
@@ -80,7 +81,7 @@ def find_garbage(workspace: Workspace, keep: Sequence[str] = ()) -> Garbage:
         )
     found = {path.name: _look(path, folder) for path in _folders(folder)}
     garbage = Garbage(problems=[one.problem for one in found.values() if one.problem])
-    garbage.held = sorted(name for name in _run_names(workspace) if _is_held(workspace, name))
+    garbage.held = _held(workspace)
     roots = _roots(workspace, found, keep, garbage)
     _close(roots, found, garbage)
     unknown = [name for name in garbage.kept if found[name].problem]
@@ -111,7 +112,7 @@ def collect(
     """
     freed = 0
     for item in garbage.items:
-        busy = [name for name in _run_names(workspace) if _is_held(workspace, name)]
+        busy = _held(workspace)
         if busy:
             raise GristmillError(
                 f"a gristmill process is working on {busy[0]}",
@@ -166,7 +167,7 @@ def _roots(
     workspace: Workspace, found: dict[str, _Found], keep: Sequence[str], garbage: Garbage
 ) -> dict[str, str]:
     roots = {}
-    nodes = _node_names(workspace)
+    nodes = workspace.node_names()
     for node, name in nodes.items():
         if name in found:
             roots[name] = f"the node {node}"
@@ -186,22 +187,6 @@ def _roots(
         if name in found:
             roots.setdefault(name, f"needed by {user}")
     return roots
-
-
-def _node_names(workspace: Workspace) -> dict[str, str]:
-    """Every node with its artifact's name, damaged or not. Raises DamagedArtifact."""
-    path = workspace.path / "nodes.json"
-    if not path.exists():
-        return {}
-    try:
-        names = read_json(path)
-    except ValueError:
-        names = None
-    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
-        raise DamagedArtifact(
-            "damaged list of nodes", where=path, mend="run the recipe again: it names them anew"
-        )
-    return names
 
 
 def _needed_beside(workspace: Workspace) -> Iterable[tuple[str, str]]:
@@ -286,23 +271,10 @@ def _leftovers(workspace: Workspace, garbage: Garbage) -> list[Item]:
     return items
 
 
-def _run_names(workspace: Workspace) -> list[str]:
-    """The names of all runs that a process has held."""
+def _held(workspace: Workspace) -> list[str]:
+    """The names of the runs that a process works on now."""
     folder = workspace.path / "unfinished"
-    return [path.name[1 : -len(".lock")] for path in sorted(folder.glob(".*.lock"))]
-
-
-def _is_held(workspace: Workspace, name: str) -> bool:
-    try:
-        with open(workspace.path / "unfinished" / f".{name}.lock", "r+b") as lock:
-            if not _lock(lock):
-                return True
-            _unlock(lock)
-            return False
-    except FileNotFoundError:
-        return False
-    except OSError:  # it cannot be asked, so it may be held
-        return True
+    return [name for name in ever_held(folder) if is_held(folder / name)]
 
 
 def _bytes(folder: Path) -> int:

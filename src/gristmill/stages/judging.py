@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gristmill.evaluate.judges import Said, ScoreJudge
     from gristmill.infer.text import LocalText
 
-_BASE = "train.lm"
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -31,27 +29,6 @@ class Asked:
     max_tokens: int
     temperature: float
     max_rows: int
-
-
-def names_of(artifacts: Sequence[Artifact], given: Sequence[str] = ()) -> list[str]:
-    """A short name for each: as given, else the last part of its stage; `base` for a base model.
-
-    Raises GristmillError where as many were not given, or one twice.
-    """
-    if given and (len(given) != len(artifacts) or len(set(given)) != len(given)):
-        raise GristmillError(
-            f"{len(given)} names for {len(artifacts)} models", where="names",
-            mend="give each model one name of its own, the baseline last",
-        )  # fmt: skip
-    found: list[str] = []
-    for place, artifact in enumerate(artifacts):
-        own = "base" if artifact.stage == _BASE else artifact.stage.rpartition(".")[2]
-        name = given[place] if given else own
-        number = 2
-        while name in found:
-            name, number = f"{own}_{number}", number + 1
-        found.append(name)
-    return found
 
 
 def local_text(artifact: Artifact, output: Output, max_rows: int) -> LocalText:

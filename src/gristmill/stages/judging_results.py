@@ -160,6 +160,7 @@ def write_judgements(
 
 
 def result_of(one: Against) -> dict[str, object]:
+    """What `results.json` keeps of a model."""
     figures = {"win_rate": one.rate, "consistency": one.consistency, "letters": one.letters}
     found: dict[str, object] = {**figures_to_json(figures)}
     if one.controlled is not None:

@@ -125,7 +125,8 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     """
     path = find_recipe(name)
     settings = recipe_settings(name, overrides)
-    return check_recipe(settings, str(path), default_name=path.stem)
+    where = name if name in shipped_recipes() else str(path)
+    return check_recipe(settings, where, default_name=path.stem)
 
 
 def check_recipe(settings: Mapping[str, Any], where: str, default_name: str = "recipe") -> Recipe:

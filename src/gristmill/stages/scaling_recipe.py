@@ -43,6 +43,7 @@ def scaling_recipe(config: RecipeConfig, inputs: Inputs, output: Output) -> None
     """recipe.yaml. Figures: `recipe.parameters`, `recipe.tokens`, `recipe.flops`,
     `recipe.memory_gb`."""
     from gristmill.scaling import dial
+    from gristmill.scaling.cost import cost
     from gristmill.scaling.recipe_file import context_for, recipe_text, vocabulary_for
 
     parameters = config.size * 1e6
@@ -51,7 +52,7 @@ def scaling_recipe(config: RecipeConfig, inputs: Inputs, output: Output) -> None
     turned = dial.turn(
         parameters, vocab_size=vocab_size, context=context, tokens=config.token_budget
     )
-    needs = dial.cost(turned)
+    needs = cost(turned)
     output.figures |= {
         "recipe.parameters": Figure(turned.parameters),
         "recipe.tokens": Figure(turned.tokens),

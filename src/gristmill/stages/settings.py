@@ -5,7 +5,8 @@ A flag and a YAML key are one string and go through one check, so that a mistake
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
+
+# Not a pattern or a sentence: those are one value, commas and all.
+_WORDS = re.compile(r"[\w./@:~+-]+(,[\w./@:~+-]+)+")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -75,9 +79,12 @@ def set_key(settings: dict[str, Any], key: str, value: Any) -> None:
     settings[last] = value
 
 
-def check_config(model: type[M], settings: Mapping[str, Any], where: str) -> M:
+def check_config(
+    model: type[M], settings: Mapping[str, Any], where: str, options: Sequence[str] = ()
+) -> M:
     """`settings` as a config. `where` is the file and key path above them, such as
-    `demo.yaml:data.filter`.
+    `demo.yaml:data.filter`; `options` are what else stands on that command line, such as
+    `workspace`, for the nearest name of a mistyped one.
 
     Raises GristmillError that names the first wrong key, with the nearest valid name.
     """
@@ -86,18 +93,21 @@ def check_config(model: type[M], settings: Mapping[str, Any], where: str) -> M:
     except ValidationError as error:
         retry = _as_wanted(dict(settings), error)
         if retry is not None:
-            return check_config(model, retry, where)
+            return check_config(model, retry, where, options)
         # A mistyped key explains a missing one.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        raise _one_error(model, first, where) from error
+        raise _one_error(model, first, where, options) from error
 
 
-def _one_error(model: type[BaseModel], error: Any, where: str) -> GristmillError:
+def _one_error(
+    model: type[BaseModel], error: Any, where: str, options: Sequence[str]
+) -> GristmillError:
     path = [str(part) for part in error["loc"]]
     separator = "" if where.endswith(("--", ":")) or not where else "."
     place = where + separator + ".".join(path) if path else where
     if error["type"] == "extra_forbidden":
         fields = [*_fields_at(model, path[:-1]), *_nested_names(model)]
+        fields += [] if path[:-1] else list(options)
         return GristmillError(
             f"unknown key '{path[-1]}'", where=place, mend=did_you_mean(path[-1], fields)
         )
@@ -132,14 +142,15 @@ def _nested_names(model: type[BaseModel]) -> list[str]:
 
 def _as_wanted(settings: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
     """The settings with numbers as text where text is wanted (`--name 123`), and with a single
-    text as a list where a list is wanted; None where neither explains the error."""
+    text, or words with commas between (`--names a,b`), as a list where a list is wanted; None where
+    neither explains the error."""
     changed = False
     for one in error.errors():
         given = one["input"]
         if one["type"] == "string_type" and type(given) in (int, float):
             wanted: Any = str(given)
         elif one["type"] in ("list_type", "tuple_type") and isinstance(given, str):
-            wanted = [given]
+            wanted = given.split(",") if _WORDS.fullmatch(given) else [given]
         else:
             continue
         place: Any = settings

@@ -83,6 +83,7 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
     base = inputs["model"].path
     chat_format = ChatFormat.load(base, Tokenizer.load(base))
     model = load_model(base, choose_device(output.execution.device))
+    prepare(model, config.lora, output.seed)
     found = read_pairs(
         inputs["preferences"].path,
         chat_format,
@@ -92,7 +93,6 @@ def train_dpo(config: TrainDpoConfig, inputs: Inputs, output: Output) -> None:
     )
     output.reject("preferences", found.rejects)
     heldout = found.heldout[: config.heldout_pairs]
-    prepare(model, config.lora, output.seed)
     # Before the trainer loads a checkpoint: these are the reference's, in a resume too.
     bar = progress("held-out reference", len(heldout), "pairs")
     reference = pair_log_probabilities(model, heldout, progress=bar)

@@ -90,6 +90,7 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     tokenizer = Tokenizer.load(base)
     chat_format = ChatFormat.for_tuning(base, tokenizer)
     model = load_model(base, choose_device(output.execution.device))
+    prepare(model, config.lora, output.seed)
     context = config.context or model.config.context
     if context > model.config.context:
         raise GristmillError(
@@ -115,7 +116,6 @@ def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     source = SftSource(windows, batch=config.batch, seed=derive_seed(output.seed, "data"))
     steps = source.steps_for(config.epochs)
 
-    prepare(model, config.lora, output.seed)
     trainer = Trainer(
         output.run,
         models={"policy": model},

@@ -15,6 +15,7 @@ from pathlib import Path
 from gristmill.core.artifact import MANIFEST, Artifact, artifact_name
 from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import DamagedArtifact, GristmillError
+from gristmill.core.nearest import did_you_mean
 
 _NODES = "nodes.json"
 
@@ -38,8 +39,17 @@ class Workspace:
             path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
+    @classmethod
+    def existing(cls, path: Path | str) -> Workspace:
+        """The workspace in `path`. Raises GristmillError where there is no such folder."""
+        path = Path(path)
+        if not path.is_dir():
+            raise GristmillError("no such workspace", where=path, mend="give --workspace DIR")
+        return cls(path)
+
     @property
     def artifacts_folder(self) -> Path:
+        """Where sealed artifacts lie; it need not be there yet."""
         return self.path / "artifacts"
 
     def artifact_path(self, stage: str, key: str) -> Path:
@@ -67,15 +77,30 @@ class Workspace:
     def nodes(self) -> dict[str, Artifact]:
         """The last artifact of each node of the recipe, in the order in which they were made."""
         found = {}
-        for node, name in self._node_names().items():
+        for node, name in self.node_names().items():
             folder = self.artifacts_folder / name
             if (folder / MANIFEST).is_file():
                 found[node] = Artifact.open(folder)
         return found
 
+    def named(self, word: str) -> Artifact:
+        """The artifact of the node `word`, or the last one whose folder's name begins with it.
+
+        Raises GristmillError where there is none.
+        """
+        nodes = self.nodes()
+        if word in nodes:
+            return nodes[word]
+        fitting = [one for one in self.artifacts() if one.name.startswith(word)]
+        if not fitting:
+            raise GristmillError(
+                f"no artifact '{word}'", where=self.path, mend=did_you_mean(word, nodes)
+            )
+        return fitting[-1]
+
     def name_node(self, node: str, artifact: Artifact) -> None:
         """Records that `node` made `artifact`; a node that was there moves to the end."""
-        names = self._node_names()
+        names = self.node_names()
         names.pop(node, None)
         names[node] = artifact.name
         write_json(self.path / _NODES, names)
@@ -85,7 +110,8 @@ class Workspace:
         fitting = [artifact for artifact in self.nodes().values() if artifact.kind in kinds]
         return fitting[-1] if fitting else None
 
-    def _node_names(self) -> dict[str, str]:
+    def node_names(self) -> dict[str, str]:
+        """The name of each node's last artifact, there or not. Raises DamagedArtifact."""
         path = self.path / _NODES
         if not path.exists():
             return {}
@@ -93,7 +119,7 @@ class Workspace:
             names = read_json(path)
         except ValueError:
             names = None
-        if not isinstance(names, dict):
+        if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
             raise DamagedArtifact(
                 "damaged list of nodes", where=path, mend="delete it and run the recipe again"
             )

@@ -6,7 +6,7 @@ and predicted. The sweeps are asked for, or given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
@@ -137,6 +137,3 @@ def _runs(config: FamiliesConfig, inputs: Inputs) -> dict[str, list[Point]]:
             mend=f"give a sweep of each, or --families {','.join(found)}",
         )
     return {name: found[name] for name in dict.fromkeys(config.families)}
-
-
-__all__: Sequence[str] = ["FamiliesConfig", "expand", "families"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gristmill.core.errors import GristmillError
+from gristmill.stages.train_lm import TrainLmConfig, dial_of
 
 if TYPE_CHECKING:
     from gristmill.scaling.dial import Dial
-    from gristmill.stages.train_lm import TrainLmConfig
 
 Family = Literal["transformer", "lstm"]
 Axis = Literal["parameters", "non_embedding", "flops"]
@@ -81,7 +81,7 @@ def planned_runs(
     tied = True if base.dial.tied is None else base.dial.tied
     shape = base.dial.model_copy(update={"tied": tied})
     for rank, size in enumerate(sorted(sizes)):
-        config = with_family(base.model_copy(update={"size": size, "dial": shape}), family)
+        config = base.model_copy(update={"size": size, "dial": shape, "architecture": family})
         dial = dial_of(config.model_copy(update={"token_budget": 1}), vocabulary)
         if dial.parameters in shapes:
             raise GristmillError(
@@ -97,21 +97,6 @@ def planned_runs(
             run = config.model_copy(update={"token_budget": tokens})
             runs += [PlannedRun(size, budget, seed, run) for seed in range(repeats)]
     return runs
-
-
-def with_family(config: TrainLmConfig, family: Family) -> TrainLmConfig:
-    """The settings for a model of that family."""
-    if "architecture" in type(config).model_fields:
-        return config.model_copy(update={"architecture": family})
-    assert family == "transformer", family
-    return config
-
-
-def dial_of(config: TrainLmConfig, vocabulary: int) -> Dial:
-    """What `train lm` would derive from these settings."""
-    from gristmill.stages.train_lm import _turn
-
-    return _turn(config, vocabulary)
 
 
 def flops_of(dial: Dial) -> float:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gristmill.study.grid import PlannedRun, dial_of, flops_of
+from gristmill.stages.train_lm import dial_of
+from gristmill.study.grid import PlannedRun, flops_of
 
 if TYPE_CHECKING:
     from gristmill.scaling.dial import Dial

@@ -8,7 +8,6 @@ longer one has not finished its decay and lies above the law (Hoffmann et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -249,6 +248,3 @@ def _losses(results: dict[str, Any]) -> tuple[float, float]:
     tokens = sum(document["tokens"] for document in results["documents"])
     size = sum(document["bytes"] for document in results["documents"])
     return bits * math.log(2) / tokens, bits / size
-
-
-__all__: Sequence[str] = ["RUNS", "SweepConfig", "expand", "sweep"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gristmill.core.errors import Retryable
+from gristmill.core.event_loop import run_coroutine
 from gristmill.core.progress import Progress, Silent
 from gristmill.data.crawl.crawler import Crawler
 from gristmill.data.crawl.plan import CrawlCounts, Plan
@@ -30,13 +30,7 @@ def crawl(
             return await Crawler(folder, plan, bar or Silent(), lookup).run()
 
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        return _in_thread(work)
-    try:
-        return asyncio.run(work())
+        return run_coroutine(work)
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Retryable(
             "the crawl was interrupted",
@@ -66,21 +60,3 @@ def _stopping(task: asyncio.Task[object] | None) -> Iterator[None]:
         for number in set_here:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])
-
-
-def _in_thread(work: Callable[[], Coroutine[None, None, CrawlCounts]]) -> CrawlCounts:
-    """For callers that already run an event loop (notebooks): the crawl gets its own."""
-    results: list[CrawlCounts | BaseException] = []
-
-    def target() -> None:
-        try:
-            results.append(asyncio.run(work()))
-        except BaseException as error:
-            results.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if isinstance(results[0], BaseException):
-        raise results[0]
-    return results[0]

@@ -13,8 +13,13 @@ function ticks(low, high, most) {
   const rough = (high - low) / most;
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * size).find((one) => one >= rough);
-  const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-9; at += step) found.push(Math.abs(at) < step * 1e-9 ? 0 : at);
+  const found = [], first = Math.ceil(low / step);
+  // Counted: of large numbers the next may be the same.
+  for (let place = 0; place <= 2 * most; place += 1) {
+    const at = (first + place) * step;
+    if (at > high + step * 1e-9) break;
+    found.push(Math.abs(at) < step * 1e-9 ? 0 : at);
+  }
   return found;
 }
 
