@@ -306,6 +306,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path: Path) -> None:
         "cpu",
     )  # fmt: skip
     try:
+        terminal.until(folder.name.encode() + b", an assistant.")
         terminal.until(b"> ")
         terminal.type(b"/help\n")
         terminal.until(b"/reset   forget")

@@ -14,6 +14,7 @@ from gristmill.cli.present import console, print_table
 from gristmill.cli.tree import all_verbs
 from gristmill.core.errors import GristmillError
 from gristmill.stages.registry import STAGES, stage_by_verb
+from gristmill.stages.workspace import Workspace
 
 TREE = """
 align best-of-n
@@ -158,6 +159,24 @@ def test_names_that_one_copies_stand_whole_and_a_sweep_in_one_line(
     assert main(["run", "scaling", "--dry-run", "--json", "--workspace", str(tmp_path / "w")]) == 0
     nodes = [stage["node"] for stage in json.loads(capsys.readouterr().out)["stages"]]
     assert sum("lstm" in node for node in nodes) == 43
+
+
+def test_a_label_keeps_a_result_beside_an_earlier_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, place = tmp_path / "battles.jsonl", ["--workspace", str(tmp_path / "w")]
+    for winner, label in (("a", []), ("b", ["--as", "mine"])):
+        file.write_text(f'{{"model_a": "x", "model_b": "y", "winner": "{winner}"}}\n')
+        assert main(["arena", "import", "--files", str(file), *label, *place]) == 0
+    assert "called arena.import@mine in" in capsys.readouterr().out
+    names = Workspace.at(tmp_path / "w").nodes()
+    assert list(names) == ["arena.import", "arena.import@mine"]
+    assert names["arena.import"].content != names["arena.import@mine"].content
+    assert main(["arena", "rate", "--battles", "arena.import@mine", *place]) == 0
+    assert main(["arena", "rate", "--battles", names["arena.import"].name[:16], *place]) == 0
+    capsys.readouterr()
+    assert main(["arena", "rate", "--as", "../up", *place]) == 2
+    assert "--as: a label is letters" in capsys.readouterr().err
 
 
 def test_help_and_version_import_nothing_heavy() -> None:

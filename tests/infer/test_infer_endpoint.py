@@ -69,6 +69,32 @@ def settings(url: str, **more: object) -> Settings:
     return Settings(url, "m", **{"first_wait": 0.01, **more})  # type: ignore[arg-type]
 
 
+def test_an_overload_to_the_end_is_worth_a_later_try(serve: Callable[[Handler], Server]) -> None:
+    async def overloaded(server: Server, request: web.Request, body: dict) -> web.StreamResponse:
+        return web.Response(status=int(body["messages"][-1]["content"]))
+
+    server = serve(overloaded)
+    for status in ("429", "408", "503"):
+        with pytest.raises(Retryable):
+            Endpoint(settings(server.url, retries=1)).answer([ask(status)])
+    with pytest.raises(GristmillError) as refused:
+        Endpoint(settings(server.url, retries=1)).answer([ask("422")])
+    assert not isinstance(refused.value, Retryable)
+
+
+def test_half_a_character_in_an_answer_can_be_journalled(
+    serve: Callable[[Handler], Server], tmp_path: Path
+) -> None:
+    async def half(server: Server, request: web.Request, body: dict) -> web.StreamResponse:
+        return said("a\ud800b")
+
+    server, run = serve(half), Run(tmp_path)
+    (answer,) = Endpoint(settings(server.url), run).answer([ask("x")])
+    assert answer.text == "a?b"
+    assert Endpoint(settings(server.url), run).answer([ask("x")]) == [answer]
+    assert len(server.bodies) == 1
+
+
 def test_answers_come_in_order_metered_and_priced(serve: Callable[[Handler], Server]) -> None:
     async def slow_first(server: Server, request: web.Request, body: dict) -> web.StreamResponse:
         await asyncio.sleep(0.1 if body["messages"][-1]["content"] == "a" else 0)

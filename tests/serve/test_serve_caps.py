@@ -86,6 +86,16 @@ def test_a_chat_too(
     assert (refused.status, refused.error["param"]) == (400, param)
 
 
+def test_a_developer_speaks_as_the_system(server: Running) -> None:
+    def ids(role: str) -> list[int]:
+        messages = [{"role": role, "content": "Be short."}, HELLO]
+        answer = server.post("/tokenize", {"model": "helper", "messages": messages})
+        found: list[int] = answer.json()["tokens"]
+        return found
+
+    assert ids("developer") == ids("system") != ids("user")
+
+
 def test_headers_that_do_not_end_are_not_waited_for(server: Running) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=world.PATIENCE) as raw:
         raw.sendall(b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 8192)

@@ -14,6 +14,10 @@ class Inner(StageConfig):
     rate: float = 0.5
 
 
+class Budgets(StageConfig):
+    tokens: tuple[int, ...] = ()
+
+
 class Outer(StageConfig):
     name: str = "x"
     min_words: int = 50
@@ -34,7 +38,7 @@ def test_valid_settings() -> None:
         ),
         ({"inner": {"rat": 1}}, "f.yaml:a.inner.rat: unknown key 'rat'; did you mean 'rate'?"),
         ({"min_words": "many"}, "f.yaml:a.min_words: input should be a valid integer"),
-        ({"inner": {"words": 3}}, "f.yaml:a.inner.words: input should be a valid list"),
+        ({"inner": {"words": {"a": 1}}}, "f.yaml:a.inner.words: input should be a valid list"),
         ({"inner": 4}, "f.yaml:a.inner: input should be a valid dictionary"),
     ],
 )
@@ -55,6 +59,14 @@ def test_a_single_text_is_a_list_of_one_where_a_list_is_wanted() -> None:
     assert check_config(Outer, {"inner": {"words": "mine.py:keep"}}, "--").inner.words == [
         "mine.py:keep"
     ]
+
+
+def test_numbers_make_a_list_as_words_do() -> None:
+    assert check_config(Budgets, {"tokens": 20}, "--").tokens == (20,)
+    assert check_config(Budgets, {"tokens": "20,40"}, "--").tokens == (20, 40)
+    assert check_config(Outer, {"inner": {"words": "a,7,true"}}, "--").inner.words == [
+        "a", "7", "true",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

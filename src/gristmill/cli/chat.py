@@ -76,9 +76,10 @@ def chat(arguments: list[str]) -> int:
     config = check_config(ChatConfig, flags.settings, "--", _OPTIONS)
     interactive = sys.stdin.isatty()
     seed = flags.number("seed", 0)
-    talk = _load(_model_folder(flags), flags, config, interactive)
+    name, folder = _model_folder(flags)
+    talk = _load(folder, flags, config, interactive)
     if interactive:
-        _greet(talk)
+        _greet(talk, name)
     while True:
         try:
             line = input("> " if interactive else "")
@@ -110,17 +111,18 @@ def chat(arguments: list[str]) -> int:
             seed += 1
 
 
-def _greet(talk: Continuation | Conversation) -> None:
+def _greet(talk: Continuation | Conversation, name: str) -> None:
     with contextlib.suppress(ImportError):
         # Importing it is what gives `input` the arrow keys.
         import readline  # noqa: F401
     if isinstance(talk, Conversation):
-        print("An assistant. /help lists the commands, Ctrl-D ends it.", file=sys.stderr)
+        print(f"{name}, an assistant. /help lists the commands, Ctrl-D ends it.", file=sys.stderr)
     else:
-        print("The model goes on from what you type. An empty line ends it.", file=sys.stderr)
+        print(f"{name} goes on from what you type. An empty line ends it.", file=sys.stderr)
 
 
-def _model_folder(flags: Flags) -> Path:
+def _model_folder(flags: Flags) -> tuple[str, Path]:
+    """What the model is called, and where it is: the newest is not always the one meant."""
     if "model" in flags.options:
         for other in ("workspace", "node"):
             if other in flags.options:
@@ -128,7 +130,7 @@ def _model_folder(flags: Flags) -> Path:
         path = Path(flags.text("model", ""))
         if not path.is_dir():
             raise GristmillError("no such folder", where=path)
-        return path
+        return printable(path.resolve().name), path
     path = Path(flags.text("workspace", "runs/demo"))
     workspace = Workspace.at(path, create=False)
     nodes = {n: a for n, a in workspace.nodes().items() if a.kind == "model"}
@@ -143,7 +145,7 @@ def _model_folder(flags: Flags) -> Path:
         )
     artifact: Artifact = nodes[name]
     artifact.verify()
-    return artifact.path
+    return printable(name), artifact.path
 
 
 def _load(

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -122,7 +123,9 @@ class Endpoint:
         self.meter.seconds += time.monotonic() - start
         self.meter.failed += len(failed)
         if len(failed) > self.settings.failed_share * len(set(keys)):
-            transient = [one for one in failed.values() if not one.error.startswith("HTTP 4")]
+            # 408 and 429 say to come later; what else begins with 4 stays as it is.
+            final = re.compile(r"HTTP 4(?!08|29)")
+            transient = [one for one in failed.values() if not final.match(one.error)]
             one = next(iter(transient or failed.values()))
             kind = Retryable if transient else GristmillError
             raise kind(

@@ -53,6 +53,8 @@ def answer_of(raw: bytes, request: TextRequest) -> TextAnswer:
         text = "" if text is None else text
         if not isinstance(text, str):
             raise TypeError("content is not text")
+        # Half a surrogate pair is valid JSON, and no journal can hold it.
+        text = text.encode("utf-8", "replace").decode()
         usage = value.get("usage") or {}
         return TextAnswer(
             text,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _DRAWS = 6
 """Times that a second answer is drawn until it differs from the first."""
+_FEW, _PASSES = 100, 8
+"""With fewer preferences than that the commands read them so many times."""
 
 
 def routes(context: Context) -> list[Route]:
@@ -115,6 +117,9 @@ class _Table:
         # With a name of its own each stands beside what the recipe made, to be compared.
         made = f"--workspace {workspace} --as labels"
         tuned = f"{made} --model {start} --preferences align.rank@labels"
+        if len(self._context.store.preferences()) < _FEW:
+            # One pass over a handful is a single step, of which nothing could be seen.
+            tuned += f" --epochs {_PASSES}"
         return [
             {
                 "about": "Make preferences of the labels.",

@@ -142,15 +142,22 @@ def _nested_names(model: type[BaseModel]) -> list[str]:
 
 def _as_wanted(settings: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
     """The settings with numbers as text where text is wanted (`--name 123`), and with a single
-    text, or words with commas between (`--names a,b`), as a list where a list is wanted; None where
-    neither explains the error."""
+    value, or words with commas between (`--names a,b`), as a list where a list is wanted; None
+    where neither explains the error."""
     changed = False
     for one in error.errors():
         given = one["input"]
         if one["type"] == "string_type" and type(given) in (int, float):
             wanted: Any = str(given)
         elif one["type"] in ("list_type", "tuple_type") and isinstance(given, str):
-            wanted = given.split(",") if _WORDS.fullmatch(given) else [given]
+            words = given.split(",") if _WORDS.fullmatch(given) else [given]
+            read = [parse_value(word) for word in words]
+            wanted = [
+                value if type(value) in (int, float) else word
+                for word, value in zip(words, read, strict=True)
+            ]
+        elif one["type"] in ("list_type", "tuple_type") and type(given) in (int, float):
+            wanted = [given]
         else:
             continue
         place: Any = settings
