@@ -1,9 +1,9 @@
 """`study sweep`: one architecture at several sizes and token budgets, for a scaling law.
 
 The study asks for the trainings and for their scores on the same held-out documents; those that
-the recipe holds already are taken as they are. Batch, rates, warm-up and decay follow from each
-run's own token count, because `train lm` derives them from its budget: a run that is cut out of a
-longer one has not finished its decay and lies above the law (Hoffmann et al. 2022, section 3).
+the recipe holds already are taken as they are. Batch, warm-up and decay follow from each run's own
+token count, because `train lm` derives them from its budget: a run that is cut out of a longer one
+has not finished its decay and lies above the law (Hoffmann et al. 2022, section 3).
 """
 
 from __future__ import annotations
