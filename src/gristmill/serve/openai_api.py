@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Send
 
 from gristmill.core.errors import GristmillError
 from gristmill.serve.limits import Limits
@@ -34,6 +33,7 @@ from gristmill.serve.openai_bodies import (
     stop_strings,
 )
 from gristmill.serve.openai_shapes import Answers, ChatAnswers, CompletionAnswers
+from gristmill.serve.replies import ClosingStream
 from gristmill.serve.service import (
     Busy,
     LoadedModel,
@@ -121,17 +121,6 @@ def error_body(error: BaseException) -> tuple[int, dict[str, Any]]:
 
 class _Left(Exception):
     """The client is gone: what is answered, no one reads."""
-
-
-class _Events(StreamingResponse):
-    """A stream that ends what it reads from as soon as its own reader is gone."""
-
-    async def stream_response(self, send: Send) -> None:
-        try:
-            await super().stream_response(send)
-        finally:
-            assert isinstance(self.body_iterator, AsyncGenerator)
-            await self.body_iterator.aclose()
 
 
 class _Api:
@@ -278,7 +267,7 @@ class _Api:
         events = self._events(body.model, specs, answers, usage)
         # Until the first piece is there an error still has a status of its own.
         first: str = await _while_connected(request, anext(events))
-        return _Events(_after(first, events), media_type="text/event-stream")
+        return ClosingStream(_after(first, events), media_type="text/event-stream")
 
     async def _whole(
         self, model: str, specs: Sequence[RequestSpec], answers: Answers

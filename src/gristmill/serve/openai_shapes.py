@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ class _Choice:
     """Of the tokens that were shown, for `text_offset`."""
 
 
-class Answers:
+class Answers(ABC):
     """The choices of one request. prompt_tokens: those of all prompts together."""
 
     prefix, whole_object, chunk_object = "", "", ""
@@ -44,16 +45,17 @@ class Answers:
         choices = [self._choice(index, choice) for index, choice in enumerate(self.choices)]
         return {**self._head(self.whole_object), "choices": choices, "usage": self._usage()}
 
+    @abstractmethod
     def chunks(self, index: int, piece: Piece, usage: bool) -> list[dict[str, Any]]:
         """What a stream says of a piece."""
-        raise NotImplementedError
 
     def usage_chunk(self) -> dict[str, Any]:
         """The last chunk where usage was asked for: no choices."""
         return {**self._head(self.chunk_object), "choices": [], "usage": self._usage()}
 
+    @abstractmethod
     def _choice(self, index: int, choice: _Choice) -> dict[str, Any]:
-        raise NotImplementedError
+        """A choice of an answer that does not stream."""
 
     def _chunk(self, choice: dict[str, Any], usage: bool) -> dict[str, Any]:
         none = {"usage": None} if usage else {}

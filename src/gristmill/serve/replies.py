@@ -56,10 +56,10 @@ def stream_lines(lines: AsyncGenerator[dict[str, Any], None]) -> Response:
             async for line in lines:
                 yield json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
-    return _Lines(encoded(), media_type="application/x-ndjson", headers=_FRESH)
+    return ClosingStream(encoded(), media_type="application/x-ndjson", headers=_FRESH)
 
 
-class _Lines(StreamingResponse):
+class ClosingStream(StreamingResponse):
     """Closes what it streams when the reader goes away, and not some time later."""
 
     async def stream_response(self, send: Send) -> None:
