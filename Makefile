@@ -1,8 +1,9 @@
 # gristmill: `make demo` and `make test` do all the set-up they need.
 #
-#   PYTHON    the Python that makes the environment (3.11 or newer)
-#   PIP_ARGS  passed to every pip install, e.g. to choose CPU wheels of torch:
-#             make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#   PYTHON      the Python that makes the environment (3.11 or newer)
+#   BENCH_ARGS  passed to a benchmark: make bench-extract BENCH_ARGS=--quick
+#   PIP_ARGS    passed to every pip install, e.g. to choose CPU wheels of torch:
+#               make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -23,6 +24,7 @@ help:
 	@echo "make test        environment, then lint, types, tests"
 	@echo "make setup       the environment alone, in $(VENV)"
 	@echo "make lint types unit end-to-end   the parts of make test"
+	@echo "make bench-NAME  a benchmark beside its peers, in an environment of their own"
 	@echo "make wheel       a wheel in dist/"
 	@echo "make clean       removes the environment and compiled kernels, not runs/"
 
@@ -62,6 +64,16 @@ unit: setup-dev
 
 end-to-end: setup-dev
 	$(PY) -m pytest -q tests/end_to_end
+
+# The peers of one benchmark in an environment of their own, then the benchmark.
+bench-%: setup .bench/%/.installed
+	$(PY) benchmarks/$*.py $(BENCH_ARGS)
+
+.PRECIOUS: .bench/%/.installed
+.bench/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .bench/$*
+	$(subst $(VENV),.bench/$*,$(PY)) -m pip install -q --disable-pip-version-check $(PIP_ARGS) -r $<
+	@touch $@
 
 wheel: setup-dev
 	$(PY) -m build --wheel -q .

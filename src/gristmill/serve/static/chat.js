@@ -33,10 +33,16 @@ function addAnswer(model) {
   return { turn, said, tools };
 }
 
-// The answer is whole: its markup, and the way to its sources.
-function finish(place, content, html, note) {
+// Without markup the plain text that stands there stays.
+function dress(place, html) {
+  if (!html) return;
   place.said.classList.remove("plain");
   setHtml(place.said, html);
+}
+
+// The answer is whole: its markup, and the way to its sources.
+function finish(place, content, html, note) {
+  dress(place, html);
   if (!content.trim()) place.said.replaceChildren(make("span", { class: "soft" }, "(an empty answer)"));
   if (note) place.tools.append(make("span", { class: "soft" }, note));
   if (!content.trim()) return;
@@ -160,18 +166,28 @@ async function send() {
   place.said.classList.remove("waiting");
   place.turn.removeAttribute("aria-busy");
   const stopped = running.signal.aborted;
+  if (said || done || stopped) {
+    messages.push(asked, { role: "assistant", content: done ? done.said : said, model });
+    keep();
+    const stay = atEnd();
+    const html = done ? done.html : await markup(said);
+    const note = stopped ? "stopped" : done && done.done === "length" ? "cut at the longest answer" : "";
+    finish(place, done ? done.said : said, html, note);
+    if (stay) toEnd();
+    text.focus();
+  } else {
+    place.turn.previousElementSibling.remove();
+    place.turn.remove();
+  }
+  // Only now: whoever sees that the next question may be sent sees this answer whole.
   running = null;
   find("stop").hidden = true;
   find("send").hidden = false;
-  if (!said && !done && !stopped) { place.turn.previousElementSibling.remove(); place.turn.remove(); return; }
-  messages.push(asked, { role: "assistant", content: done ? done.said : said, model });
-  keep();
-  const stay = atEnd();
-  const html = done ? done.html : (await post("/api/markdown", { texts: [said] }).catch(() => ({ html: [""] }))).html[0];
-  const note = stopped ? "stopped" : done && done.done === "length" ? "cut at the longest answer" : "";
-  finish(place, done ? done.said : said, html, note);
-  if (stay) toEnd();
-  text.focus();
+}
+
+// Of an answer that came without its markup; its plain text where there is none to be had.
+async function markup(content) {
+  try { return (await post("/api/markdown", { texts: [content] })).html[0]; } catch { return ""; }
 }
 
 async function restore(old) {
