@@ -23,7 +23,7 @@ def test_the_shape_is_near_the_wish(wish: float) -> None:
 
 
 def test_bigger_wishes_give_bigger_runs() -> None:
-    turned = [dial.turn(10.0**p, vocab_size=32768, context=1024) for p in (7, 8, 9, 10)]
+    turned = [dial.turn(10.0**p, vocab_size=32768, context=1024, tied=True) for p in (7, 8, 9, 10)]
     for small, large in itertools.pairwise(turned):
         assert small.parameters < large.parameters
         assert small.tokens < large.tokens
@@ -54,6 +54,16 @@ def test_an_override_moves_what_follows_from_it() -> None:
 def test_an_unknown_override_is_refused() -> None:
     with pytest.raises(GristmillError, match="widht"):
         dial.turn(4e6, vocab_size=4096, context=256, overrides={"widht": 256})
+
+
+def test_an_embedding_that_is_the_head_too_moves_slower() -> None:
+    apart, tied = (
+        dial.turn(6e5, vocab_size=2048, context=256, tied=choice, overrides={"width": 96})
+        for choice in (False, True)
+    )
+    assert apart.embedding_lr == pytest.approx(dial.DEMO.embedding_lr * math.sqrt(2))
+    assert tied.embedding_lr == pytest.approx(0.03, rel=0.02)
+    assert apart.matrix_lr == tied.matrix_lr
 
 
 def test_a_wish_below_the_vocabulary_is_refused() -> None:

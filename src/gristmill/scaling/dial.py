@@ -29,6 +29,8 @@ class Anchor:
     tokens: int
     matrix_lr: float
     embedding_lr: float
+    # Where the embedding is also the head.
+    tied_embedding_lr: float
     head_lr: float
     other_lr: float
     # Of the whole run: 1 / (lr * decay * steps); infinite without weight decay.
@@ -45,6 +47,8 @@ DEMO = Anchor(
     tokens=2_400_000,
     matrix_lr=0.03,
     embedding_lr=0.1,
+    # 0.03 at width 96 (0.6 million parameters, 100 and 400 thousand tokens; docs/log.md).
+    tied_embedding_lr=0.021,
     head_lr=0.02,
     other_lr=0.003,
     decay_time=math.inf,
@@ -145,7 +149,8 @@ def turn(
     tuned = f"tuned on {DEMO.name}"
     matrix_lr = settle("matrix_lr", DEMO.matrix_lr, f"{tuned}; Muon's does not move with size")
     root = f"{tuned}; falls with the root of width (as in nanochat's dial)"
-    embedding_lr = settle("embedding_lr", DEMO.embedding_lr * shrink, root)
+    peak = DEMO.tied_embedding_lr if tied else DEMO.embedding_lr
+    embedding_lr = settle("embedding_lr", peak * shrink, root)
     head_lr = settle("head_lr", DEMO.head_lr * shrink, root)
     other_lr = settle("other_lr", DEMO.other_lr, f"{tuned}; norms have no width")
     weight_decay = settle(

@@ -26,6 +26,7 @@ SMALL = Anchor(
     tokens=400_000,
     matrix_lr=0.06,
     embedding_lr=0.032,
+    tied_embedding_lr=0.032,
     head_lr=0.02,
     other_lr=0.003,
     decay_time=math.inf,

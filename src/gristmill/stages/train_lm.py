@@ -109,7 +109,7 @@ class TrainLmConfig(StageConfig):
 
 @stage(
     "train lm",
-    version=1,
+    version=2,
     kind="model",
     config=TrainLmConfig,
     inputs={"tokens": Slot("tokens")},
