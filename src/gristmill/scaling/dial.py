@@ -56,6 +56,9 @@ DEMO = Anchor(
 
 COMPUTE_OPTIMAL = 20.0
 """Training tokens per parameter at the least compute (Hoffmann et al. 2022, table 3)."""
+UNMOVED = "with the tokens while the batch grows with them"
+"""Of the highest rates: between 0.1 and 1.6 million tokens the best were within a factor of 1.7 of
+the same value, in either direction, for both families at 0.6 million parameters (docs/log.md)."""
 _MOST_LAYERS = 160
 
 
@@ -147,10 +150,12 @@ def turn(
     batch_rows, steps, warmup = numbers.budget(model, parameters, tokens)
     shrink = math.sqrt(DEMO.width / width)
     tuned = f"tuned on {DEMO.name}"
-    matrix_lr = settle("matrix_lr", DEMO.matrix_lr, f"{tuned}; Muon's does not move with size")
+    matrix_lr = settle(
+        "matrix_lr", DEMO.matrix_lr, f"{tuned}; Muon's does not move with size, nor {UNMOVED}"
+    )
     root = f"{tuned}; falls with the root of width (as in nanochat's dial)"
-    peak = DEMO.tied_embedding_lr if tied else DEMO.embedding_lr
-    embedding_lr = settle("embedding_lr", peak * shrink, root)
+    peak, which = (DEMO.tied_embedding_lr, "head too; ") if tied else (DEMO.embedding_lr, "")
+    embedding_lr = settle("embedding_lr", peak * shrink, which + root)
     head_lr = settle("head_lr", DEMO.head_lr * shrink, root)
     other_lr = settle("other_lr", DEMO.other_lr, f"{tuned}; norms have no width")
     weight_decay = settle(

@@ -14,7 +14,7 @@ from typing import Any
 from gristmill.core.errors import GristmillError
 from gristmill.model.flops import count_parameters
 from gristmill.model.lstm import LstmConfig
-from gristmill.scaling.dial import Anchor, Dial, Numbers
+from gristmill.scaling.dial import UNMOVED, Anchor, Dial, Numbers
 
 SMALL = Anchor(
     name="the LSTM's anchor",
@@ -75,7 +75,9 @@ def turn_lstm(
     batch_rows, steps, warmup = numbers.budget(model, parameters, tokens)
     shrink = math.sqrt(SMALL.width / width)
     tuned = f"tuned on {SMALL.name}"
-    matrix_lr = settle("matrix_lr", SMALL.matrix_lr, f"{tuned}; Muon's does not move with size")
+    matrix_lr = settle(
+        "matrix_lr", SMALL.matrix_lr, f"{tuned}; Muon's does not move with size, nor {UNMOVED}"
+    )
     root = f"{tuned}; falls with the root of width, as the transformer's"
     embedding_lr = settle("embedding_lr", SMALL.embedding_lr * shrink, root)
     head_lr = settle("head_lr", SMALL.head_lr * shrink, "the transformer's; not tuned here")
