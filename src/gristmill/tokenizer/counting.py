@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from gristmill.tokenizer.eight_bytes import load8
 from gristmill.tokenizer.patterns import pattern_code
-from gristmill.tokenizer.splitter import piece_end
+from gristmill.tokenizer.splitter import padded, piece_end
 from gristmill.tokenizer.unicode_classes import class_table
 
-# FNV-1a, 64 bits, as signed integers: numba turns a mix of signed and unsigned into floats.
-_FNV_OFFSET = -3750763034362895579
-_FNV_PRIME = 1099511628211
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_ONE, _HALF = np.uint64(1), np.uint64(32)
 
 _DOCUMENT, _POSITION, _ENTRIES, _ARENA_USED = range(4)
 
@@ -64,7 +64,7 @@ class PretokenCounter:
     def add(self, documents: Iterable[bytes]) -> None:
         """Counts UTF-8 documents; no pretoken reaches from one into the next."""
         batch = list(documents)
-        text = np.frombuffer(b"".join(batch), dtype=np.uint8)
+        text = padded(batch)
         ends = np.cumsum([len(document) for document in batch], dtype=np.int64)
         state = np.array([0, 0, self._entries, self._arena_used], dtype=np.int64)
         while not _count(
@@ -73,7 +73,7 @@ class PretokenCounter:
         ):  # fmt: skip
             self._grow(int(state[_ENTRIES]))
         self._entries, self._arena_used = int(state[_ENTRIES]), int(state[_ARENA_USED])
-        self.bytes += text.size
+        self.bytes += int(ends[-1]) if batch else 0
         self.documents += len(batch)
 
     def result(self) -> PretokenCounts:
@@ -123,11 +123,16 @@ def _count(
         end = ends[document]
         while at < end:
             stop = piece_end(text, at, end, classes, pattern)
-            value = np.int64(_FNV_OFFSET)
-            for i in range(at, stop):
-                value = (value ^ np.int64(text[i])) * _FNV_PRIME
-            slot = (value ^ (value >> 29)) & mask
             length = stop - at
+            mixed = np.uint64(length)
+            for i in range(at, stop, 8):
+                word = load8(text, i)
+                if stop - i < 8:
+                    word &= (_ONE << np.uint64(8 * (stop - i))) - _ONE
+                mixed = (mixed ^ word) * _MIX
+                mixed ^= mixed >> _HALF
+            value = np.int64(mixed)
+            slot = (value ^ (value >> 29)) & mask
             found = -1
             while slots[slot] > 0:
                 entry = slots[slot] - 1

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from gristmill.tokenizer.eight_bytes import load8
 from gristmill.tokenizer.patterns import pattern_code
-from gristmill.tokenizer.splitter import piece_end
+from gristmill.tokenizer.splitter import padded, piece_end
 from gristmill.tokenizer.unicode_classes import class_table
 
 Ids = npt.NDArray[np.int32]
@@ -27,9 +28,13 @@ _FNV_PRIME = 1099511628211
 _GOLDEN = -7046029254386353131
 _NO_RANK = 2147483647
 _SHORT = 48
-_CACHE_SLOTS = 1 << 15
-_CACHE_BYTES = 32
-_CACHE_IDS = 16
+# Pretokens that are kept: 2^_KEPT_LOG slots of 32 bytes, half a cache line.
+_KEPT_LOG = 17
+_KEPT_BYTES = 15
+_KEPT_IDS = 3
+_MIX_1 = np.uint64(0x9E3779B97F4A7C15)
+_MIX_2 = np.uint64(0xD6E8FEB86659FD93)
+_ONE, _BITS, _HALF = np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFF)
 _BATCH_BYTES = 4 << 20
 
 
@@ -75,32 +80,34 @@ class Encoder:
         return results
 
     def _encode_some(self, documents: Sequence[bytes]) -> list[Ids]:
-        text = np.frombuffer(b"".join(documents), dtype=np.uint8)
+        text = padded(documents)
         ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
-        out = np.empty(text.size, dtype=np.int32)
+        out = np.empty(text.size + _KEPT_IDS, dtype=np.int32)
         id_ends = np.empty(ends.size, dtype=np.int64)
-        cache = self._cache()
         _encode(
             text, ends, class_table(), self._pattern,
             self._byte_ids, self._pair_keys, self._pair_ranks, self._merged_ids,
             self._whole[0], self._whole[1], self._whole[2], self._whole[3],
-            cache[0], cache[1], cache[2], cache[3], out, id_ends,
+            self._kept(), out, id_ends,
         )  # fmt: skip
         starts = [0, *id_ends.tolist()]
         return [out[a:b].copy() for a, b in pairwise(starts)]
 
-    def _cache(self) -> tuple[Any, Any, Any, Any]:
-        """This thread's cache: hash, (bytes, ids), pretoken and ids of each slot."""
-        cache = getattr(self._local, "cache", None)
-        if cache is None:
-            cache = (
-                np.zeros(_CACHE_SLOTS, dtype=np.int64),
-                np.zeros((_CACHE_SLOTS, 2), dtype=np.uint8),
-                np.empty((_CACHE_SLOTS, _CACHE_BYTES), dtype=np.uint8),
-                np.empty((_CACHE_SLOTS, _CACHE_IDS), dtype=np.int32),
-            )
-            self._local.cache = cache
-        return cache
+    def _kept(self) -> npt.NDArray[np.uint64]:
+        """This thread's pretokens of before: each one's bytes and length, its ids and their
+        number, in the 32 bytes of a slot."""
+        kept: npt.NDArray[np.uint64] | None = getattr(self._local, "kept", None)
+        if kept is None:
+            kept = self._local.kept = np.zeros(4 << _KEPT_LOG, dtype=np.uint64)
+        return kept
+
+
+@njit(nogil=True, inline="always")
+def _slot(first: Any, second: Any) -> Any:
+    """Where a pretoken of these bytes stands in `kept`."""
+    mixed = (first ^ second * _MIX_1) * _MIX_2
+    mixed ^= mixed >> _BITS
+    return (mixed * _MIX_1 >> np.uint64(64 - _KEPT_LOG)) << np.uint64(2)
 
 
 def _pair_table(merges: Ids) -> tuple[npt.NDArray[np.int64], Ids]:
@@ -201,16 +208,13 @@ def _encode(
     whole_text: Any,
     whole_ends: Any,
     whole_ids: Any,
-    cache_hash: Any,
-    cache_size: Any,
-    cache_text: Any,
-    cache_ids: Any,
+    kept: Any,
     out: Any,
     id_ends: Any,
 ) -> None:
     """Fills `out` with the ids of all documents, `id_ends` with where each document's ids end."""
     pair_rank = np.empty(_SHORT + 1, dtype=np.int64)
-    at, count = 0, 0
+    at, count = np.int64(0), np.int64(0)
     for document in range(ends.size):
         end = ends[document]
         while at < end:
@@ -222,22 +226,27 @@ def _encode(
                     count += 1
                 at = stop
                 continue
-            slot, value = np.int64(0), np.int64(0)
-            if length <= _CACHE_BYTES:
-                value = np.int64(_FNV_OFFSET)
-                for i in range(at, stop):
-                    value = (value ^ np.int64(text[i])) * _FNV_PRIME
-                slot = (value ^ (value >> 29)) & (_CACHE_SLOTS - 1)
-                if cache_hash[slot] == value and cache_size[slot, 0] == length:
-                    i = 0
-                    while i < length and cache_text[slot, i] == text[at + i]:
-                        i += 1
-                    if i == length:
-                        for i in range(cache_size[slot, 1]):
-                            out[count + i] = cache_ids[slot, i]
-                        count += cache_size[slot, 1]
-                        at = stop
-                        continue
+            slot, first, second = np.uint64(0), np.uint64(0), np.uint64(0)
+            if length <= _KEPT_BYTES:
+                first = load8(text, at)
+                if length < 8:
+                    first &= (_ONE << np.uint64(8 * length)) - _ONE
+                elif length > 8:
+                    second = load8(text, at + 8)
+                    if length < 16:
+                        second &= (_ONE << np.uint64(8 * (length - 8))) - _ONE
+                # The length is the top byte of the key, so that zero bytes count.
+                second |= np.uint64(length) << np.uint64(56)
+                slot = _slot(first, second)
+                if kept[slot] == first and kept[slot + 1] == second:
+                    # All three are written, as many as there are count.
+                    two, more = kept[slot + 2], kept[slot + 3]
+                    out[count] = np.int32(two & _HALF)
+                    out[count + 1] = np.int32(two >> _BITS)
+                    out[count + 2] = np.int32(more & _HALF)
+                    count += np.int64(more >> _BITS)
+                    at = stop
+                    continue
             place = -1
             if whole_slots.size > 0:
                 place = _whole_place(text, at, stop, whole_slots, whole_text, whole_ends)
@@ -254,14 +263,12 @@ def _encode(
                     n = _merge_short(out, count, n, pair_rank, keys, ranks, merged_ids)
                 else:
                     n = _merge_long(out, count, n, keys, ranks, merged_ids)
-            if length <= _CACHE_BYTES and n <= _CACHE_IDS:
-                cache_hash[slot] = value
-                cache_size[slot, 0] = length
-                cache_size[slot, 1] = n
-                for i in range(length):
-                    cache_text[slot, i] = text[at + i]
-                for i in range(n):
-                    cache_ids[slot, i] = out[count + i]
+            if length <= _KEPT_BYTES and n <= _KEPT_IDS:
+                for i in range(n, _KEPT_IDS):
+                    out[count + i] = 0
+                kept[slot], kept[slot + 1] = first, second
+                kept[slot + 2] = np.uint64(out[count]) | np.uint64(out[count + 1]) << _BITS
+                kept[slot + 3] = np.uint64(out[count + 2]) | np.uint64(n) << _BITS
             count += n
             at = stop
         id_ends[document] = count

@@ -11,14 +11,18 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from gristmill.core.errors import GristmillError
-from gristmill.tokenizer.encoding import Encoder, Ids
 from gristmill.tokenizer.formats import read_tokenizer, write_tokenizer
+from gristmill.tokenizer.small_encoding import MOST_BYTES, Ids, SmallEncoder
 from gristmill.tokenizer.vocabulary import END_OF_TEXT, PADDING, Vocabulary
+
+if TYPE_CHECKING:
+    from gristmill.tokenizer.encoding import Encoder
 
 
 class Tokenizer:
@@ -28,13 +32,10 @@ class Tokenizer:
         self.vocabulary = vocabulary
         self._tokens = vocabulary.tokens
         self._special = frozenset(vocabulary.special_tokens.values())
-        self._encoder = Encoder(
-            np.array(vocabulary.byte_ids, dtype=np.int32),
-            np.array(vocabulary.merges, dtype=np.int32).reshape(-1, 2),
-            np.array(vocabulary.merged_ids, dtype=np.int32),
-            vocabulary.pattern,
-            vocabulary.whole_tokens,
-        )
+        # Made when they are needed.
+        self._encoder: Encoder | None = None
+        self._small: SmallEncoder | None = None
+        self._small_bytes = 0
         self._added_ids = {name.encode(): i for name, i in vocabulary.added_tokens.items()}
         self._added = _added_pattern(self._added_ids)
         self._plain = self._added is None and vocabulary.normalizer is None
@@ -137,7 +138,7 @@ class Tokenizer:
 
     def _encode(self, texts: list[bytes]) -> list[Ids]:
         if self._plain:
-            return self._encoder.encode_batch(texts)
+            return self._encode_plain(texts)
         # Stretches of text between added tokens, all encoded at once, then joined again.
         stretches: list[bytes] = []
         plans: list[list[int | bytes]] = []
@@ -145,7 +146,7 @@ class Tokenizer:
             plan = self._cut(text)
             plans.append(plan)
             stretches += [part for part in plan if isinstance(part, bytes)]
-        encoded = iter(self._encoder.encode_batch(stretches))
+        encoded = iter(self._encode_plain(stretches))
         return [
             np.concatenate(
                 [
@@ -158,6 +159,24 @@ class Tokenizer:
             )
             for plan in plans
         ]
+
+    def _encode_plain(self, texts: list[bytes]) -> list[Ids]:
+        self._small_bytes += sum(map(len, texts))
+        if self._encoder is None and self._small_bytes <= MOST_BYTES:
+            if self._small is None:
+                self._small = SmallEncoder(self.vocabulary)
+            return self._small.encode_batch(texts)
+        if self._encoder is None:
+            from gristmill.tokenizer.encoding import Encoder
+
+            self._encoder = Encoder(
+                np.array(self.vocabulary.byte_ids, dtype=np.int32),
+                np.array(self.vocabulary.merges, dtype=np.int32).reshape(-1, 2),
+                np.array(self.vocabulary.merged_ids, dtype=np.int32),
+                self.vocabulary.pattern,
+                self.vocabulary.whole_tokens,
+            )
+        return self._encoder.encode_batch(texts)
 
     def _cut(self, text: bytes) -> list[int | bytes]:
         """Normalised stretches of text, and the ids of the added tokens between them."""
