@@ -95,6 +95,19 @@ def ratio(theirs_seconds: Sequence[float], ours_seconds: Sequence[float]) -> flo
     return statistics.median(theirs_seconds) / statistics.median(ours_seconds)
 
 
+def peak_memory() -> int:
+    """Bytes that this process held at most. On Linux not by getrusage, which counts what the
+    process held that started this one."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
 def finish(result: Mapping[str, Any]) -> None:
     """The machine in words, then `result` as the last line."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gristmill.tokenizer.encoding import Encoder
+from gristmill.tokenizer.small_encoding import MOST_BYTES, SmallEncoder
 from gristmill.tokenizer.splitter import split
 from gristmill.tokenizer.tokenizer import Tokenizer
 
@@ -93,3 +97,45 @@ def test_merge_order_not_longest_match() -> None:
     )
     assert encoder.encode(b"abc").tolist() == [a, 256]
     assert encoder.encode(b"ab").tolist() == [257]
+
+
+@pytest.mark.parametrize("pattern", ["gpt4", "gpt2", "qwen", "smollm", "characters"])
+def test_the_small_encoder_gives_the_same_ids(
+    tokenizer: Tokenizer, pattern: str, texts: list[str], strange_texts: list[str]
+) -> None:
+    given = replace(tokenizer.vocabulary, pattern=pattern)
+    small, whole = SmallEncoder(given), Tokenizer(given)
+    odd = [*texts[:40], *strange_texts, "a" * 300, "grain" * 60]
+    data = [text.encode() for text in odd] + [b"\xff\xfe'\xc5\xbfS \xe2\x82", b"\xf4\x90\x80\x80"]
+    compiled = [whole.encode_bytes(b"x" * (MOST_BYTES + 1)), *map(whole.encode_bytes, data)][1:]
+    assert whole._encoder is not None
+    for text, ids, expected in zip(data, small.encode_batch(data), compiled, strict=True):
+        assert ids.dtype == np.int32 and np.array_equal(ids, expected), text
+
+
+def test_the_small_encoder_knows_whole_tokens_and_bytes_that_are_none(tokenizer: Tokenizer) -> None:
+    # As in foreign vocabularies: a pretoken that is a token becomes it, whatever merges make of it.
+    vocabulary = tokenizer.vocabulary
+    letters = {vocabulary.tokens[i]: i for i in vocabulary.merged_ids}
+    merged = [token for token in letters if len(token) > 3][:40]
+    given = replace(vocabulary, merges=vocabulary.merges[:20], ignore_merges=True,
+                    merged_ids=vocabulary.merged_ids[:20])  # fmt: skip
+    whole = Tokenizer(given)
+    data = [*merged, b" ".join(merged), "é ½ 中".encode()]
+    small = SmallEncoder(given).encode_batch(data)
+    whole.encode("x" * (MOST_BYTES + 1))
+    for text, ids in zip(data, small, strict=True):
+        assert ids.tolist() == whole.encode_bytes(text).tolist(), text
+
+
+def test_a_line_of_text_starts_no_compiler() -> None:
+    code = (
+        "import sys\n"
+        "from gristmill.tokenizer.tokenizer import Tokenizer\n"
+        "from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges\n"
+        "made = Tokenizer(from_merges([(104, 105)], SPECIAL_TOKENS, 'gpt4'))\n"
+        "assert made.encode('hi there') == [256, *b' there'], made.encode('hi there')\n"
+        "assert 'numba' not in sys.modules\n"
+        "assert made.encode('hi' * 2000) == [256] * 2000 and 'numba' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
