@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.eight_bytes import load8
 from gristmill.tokenizer.patterns import pattern_code
 from gristmill.tokenizer.splitter import padded, piece_end
@@ -28,10 +29,16 @@ _FNV_PRIME = 1099511628211
 _GOLDEN = -7046029254386353131
 _NO_RANK = 2147483647
 _SHORT = 48
+_ID_BITS, _RANK_BITS = 20, 22
 # Pretokens that are kept: 2^_KEPT_LOG slots of 32 bytes, half a cache line.
-_KEPT_LOG = 17
+_KEPT_LOG = 18
 _KEPT_BYTES = 15
 _KEPT_IDS = 3
+_LONG_LOG = 13
+_LONG_WORDS = 32
+_LONG_BYTES = 64
+_LONG_FIRST_ID = 10
+_LONG_IDS = 44
 _MIX_1 = np.uint64(0x9E3779B97F4A7C15)
 _MIX_2 = np.uint64(0xD6E8FEB86659FD93)
 _ONE, _BITS, _HALF = np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -58,7 +65,8 @@ class Encoder:
         self._byte_ids = np.ascontiguousarray(byte_ids, dtype=np.int32)
         self._merged_ids = np.ascontiguousarray(merged_ids, dtype=np.int32)
         self._pattern = pattern_code(pattern)
-        self._pair_keys, self._pair_ranks = _pair_table(merges)
+        self._pairs = _pair_table(merges)
+        self._byte_pairs = _byte_pair_table(self._byte_ids, self._pairs)
         self._whole = _whole_table(whole or {})
         self._local = threading.local()
 
@@ -82,24 +90,38 @@ class Encoder:
     def _encode_some(self, documents: Sequence[bytes]) -> list[Ids]:
         text = padded(documents)
         ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
+        # What is kept is written by twos and threes, over the end.
         out = np.empty(text.size + _KEPT_IDS, dtype=np.int32)
         id_ends = np.empty(ends.size, dtype=np.int64)
         _encode(
             text, ends, class_table(), self._pattern,
-            self._byte_ids, self._pair_keys, self._pair_ranks, self._merged_ids,
+            self._byte_ids, self._byte_pairs, self._pairs, self._merged_ids,
             self._whole[0], self._whole[1], self._whole[2], self._whole[3],
-            self._kept(), out, id_ends,
+            *self._kept(), out, id_ends,
         )  # fmt: skip
         starts = [0, *id_ends.tolist()]
         return [out[a:b].copy() for a, b in pairwise(starts)]
 
-    def _kept(self) -> npt.NDArray[np.uint64]:
-        """This thread's pretokens of before: each one's bytes and length, its ids and their
-        number, in the 32 bytes of a slot."""
-        kept: npt.NDArray[np.uint64] | None = getattr(self._local, "kept", None)
+    def _kept(self) -> tuple[Any, Any]:
+        """This thread's pretokens of before, uint64. Short ones in slots of 32 bytes: the bytes and
+        the length, the ids and their number. Long ones, or such with more ids, in slots of 256
+        bytes: a hash, length and number, then the bytes, then the ids."""
+        kept: tuple[Any, Any] | None = getattr(self._local, "kept", None)
         if kept is None:
-            kept = self._local.kept = np.zeros(4 << _KEPT_LOG, dtype=np.uint64)
+            kept = self._local.kept = (
+                np.zeros(4 << _KEPT_LOG, dtype=np.uint64),
+                np.zeros(_LONG_WORDS << _LONG_LOG, dtype=np.uint64),
+            )
         return kept
+
+
+@njit(nogil=True, inline="always")
+def _word(text: Any, at: int, stop: int) -> Any:
+    """The bytes from `at` as a number, those from `stop` on as zeros."""
+    word = load8(text, at)
+    if stop - at < 8:
+        word &= (_ONE << np.uint64(8 * (stop - at))) - _ONE
+    return word
 
 
 @njit(nogil=True, inline="always")
@@ -110,29 +132,44 @@ def _slot(first: Any, second: Any) -> Any:
     return (mixed * _MIX_1 >> np.uint64(64 - _KEPT_LOG)) << np.uint64(2)
 
 
-def _pair_table(merges: Ids) -> tuple[npt.NDArray[np.int64], Ids]:
-    """Open addressing from (left id << 32 | right id) to merge rank; -1 marks a free slot."""
+def _pair_table(merges: Ids) -> npt.NDArray[np.int64]:
+    """Open addressing from a pair to its merge rank, both in one number: `left << 42 | right << 22
+    | rank`; -1 marks a free slot. Raises GristmillError for more ids than that has room for."""
     size = 16
-    while size < 4 * len(merges):
+    while size < 2 * len(merges):
         size *= 2
-    keys = np.full(size, -1, dtype=np.int64)
-    ranks = np.empty(size, dtype=np.int32)
+    table = np.full(size, -1, dtype=np.int64)
     pairs = np.ascontiguousarray(merges, dtype=np.int64).reshape(-1, 2)
-    _fill_pair_table(pairs[:, 0] << 32 | pairs[:, 1], keys, ranks)
-    return keys, ranks
+    if len(merges) >= 1 << _RANK_BITS or pairs.max(initial=0) >= 1 << _ID_BITS:
+        raise GristmillError(
+            f"the encoder takes at most {1 << _ID_BITS:,} ids and {1 << _RANK_BITS:,} merges"
+        )
+    _fill_pair_table(pairs[:, 0] << _ID_BITS | pairs[:, 1], table)
+    return table
 
 
 @njit(cache=True, nogil=True)
-def _fill_pair_table(pairs: Any, keys: Any, ranks: Any) -> None:
-    mask = keys.size - 1
-    for rank in range(pairs.size):
-        slot = ((pairs[rank] * _GOLDEN) >> 32) & mask
-        while keys[slot] >= 0 and keys[slot] != pairs[rank]:
+def _byte_pair_table(byte_ids: Any, pairs: Any) -> Any:
+    """The merge rank of two bytes, by both: where every merging begins, without a search."""
+    table = np.empty(1 << 16, dtype=np.int32)
+    for pair in range(1 << 16):
+        left, right = byte_ids[pair >> 8], byte_ids[pair & 0xFF]
+        table[pair] = _NO_RANK
+        if left >= 0 and right >= 0:
+            table[pair] = _rank(pairs, left, right)
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _fill_pair_table(keys: Any, table: Any) -> None:
+    mask = table.size - 1
+    for rank in range(keys.size):
+        slot = ((keys[rank] * _GOLDEN) >> 40) & mask
+        while table[slot] >= 0 and table[slot] >> _RANK_BITS != keys[rank]:
             slot = (slot + 1) & mask
         # A pair that is listed twice counts where it stands first.
-        if keys[slot] < 0:
-            keys[slot] = pairs[rank]
-            ranks[slot] = rank
+        if table[slot] < 0:
+            table[slot] = keys[rank] << _RANK_BITS | rank
 
 
 def _whole_table(tokens: Mapping[bytes, int]) -> tuple[Any, Any, Any, Ids]:
@@ -183,15 +220,15 @@ def _whole_place(text: Any, start: int, stop: int, slots: Any, tokens: Any, ends
 
 
 @njit(cache=True, nogil=True)
-def _rank(keys: Any, ranks: Any, left: int, right: int) -> Any:
-    mask = keys.size - 1
-    key = np.int64(left) << 32 | np.int64(right)
-    slot = ((key * _GOLDEN) >> 32) & mask
-    while keys[slot] != key:
-        if keys[slot] < 0:
+def _rank(pairs: Any, left: int, right: int) -> Any:
+    mask = pairs.size - 1
+    key = np.int64(left) << _ID_BITS | np.int64(right)
+    slot = ((key * _GOLDEN) >> 40) & mask
+    while pairs[slot] >> _RANK_BITS != key:
+        if pairs[slot] < 0:
             return _NO_RANK
         slot = (slot + 1) & mask
-    return np.int64(ranks[slot])
+    return pairs[slot] & ((1 << _RANK_BITS) - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -201,14 +238,15 @@ def _encode(
     classes: Any,
     pattern: int,
     byte_ids: Any,
-    keys: Any,
-    ranks: Any,
+    byte_pairs: Any,
+    pairs: Any,
     merged_ids: Any,
     whole_slots: Any,
     whole_text: Any,
     whole_ends: Any,
     whole_ids: Any,
     kept: Any,
+    kept_long: Any,
     out: Any,
     id_ends: Any,
 ) -> None:
@@ -228,13 +266,9 @@ def _encode(
                 continue
             slot, first, second = np.uint64(0), np.uint64(0), np.uint64(0)
             if length <= _KEPT_BYTES:
-                first = load8(text, at)
-                if length < 8:
-                    first &= (_ONE << np.uint64(8 * length)) - _ONE
-                elif length > 8:
-                    second = load8(text, at + 8)
-                    if length < 16:
-                        second &= (_ONE << np.uint64(8 * (length - 8))) - _ONE
+                first = _word(text, at, stop)
+                if length > 8:
+                    second = _word(text, at + 8, stop)
                 # The length is the top byte of the key, so that zero bytes count.
                 second |= np.uint64(length) << np.uint64(56)
                 slot = _slot(first, second)
@@ -247,40 +281,114 @@ def _encode(
                     count += np.int64(more >> _BITS)
                     at = stop
                     continue
-            place = -1
-            if whole_slots.size > 0:
-                place = _whole_place(text, at, stop, whole_slots, whole_text, whole_ends)
-            n = 0
-            if place >= 0:
-                out[count] = whole_ids[place]
-                n = 1
-            else:
-                for i in range(length):
-                    if byte_ids[text[at + i]] >= 0:
-                        out[count + n] = byte_ids[text[at + i]]
-                        n += 1
-                if n <= _SHORT:
-                    n = _merge_short(out, count, n, pair_rank, keys, ranks, merged_ids)
-                else:
-                    n = _merge_long(out, count, n, keys, ranks, merged_ids)
-            if length <= _KEPT_BYTES and n <= _KEPT_IDS:
-                for i in range(n, _KEPT_IDS):
-                    out[count + i] = 0
-                kept[slot], kept[slot + 1] = first, second
-                kept[slot + 2] = np.uint64(out[count]) | np.uint64(out[count + 1]) << _BITS
-                kept[slot + 3] = np.uint64(out[count + 2]) | np.uint64(n) << _BITS
+            n = _recall(text, at, stop, kept_long, out, count)
+            if n < 0:
+                n = _merge(
+                    text, at, stop, byte_ids, byte_pairs, pairs, merged_ids,
+                    whole_slots, whole_text, whole_ends, whole_ids, pair_rank, out, count,
+                )  # fmt: skip
+                if length <= _KEPT_BYTES and n <= _KEPT_IDS:
+                    for i in range(n, _KEPT_IDS):
+                        out[count + i] = 0
+                    kept[slot], kept[slot + 1] = first, second
+                    kept[slot + 2] = np.uint64(out[count]) | np.uint64(out[count + 1]) << _BITS
+                    kept[slot + 3] = np.uint64(out[count + 2]) | np.uint64(n) << _BITS
+                elif length <= _LONG_BYTES and n <= _LONG_IDS:
+                    _keep_long(text, at, stop, kept_long, out, count, n)
             count += n
             at = stop
         id_ends[document] = count
 
 
 @njit(cache=True, nogil=True)
-def _merge_short(
-    ids: Any, start: int, n: int, pair_rank: Any, keys: Any, ranks: Any, merged_ids: Any
+def _merge(
+    text: Any,
+    at: int,
+    stop: int,
+    byte_ids: Any,
+    byte_pairs: Any,
+    pairs: Any,
+    merged_ids: Any,
+    whole_slots: Any,
+    whole_text: Any,
+    whole_ends: Any,
+    whole_ids: Any,
+    pair_rank: Any,
+    out: Any,
+    start: int,
 ) -> int:
-    """Merges `ids[start : start + n]` in place by searching for the lowest rank each time."""
-    for i in range(n - 1):
-        pair_rank[i] = _rank(keys, ranks, ids[start + i], ids[start + i + 1])
+    """The ids of one pretoken into `out` from `start`, and how many they are."""
+    if whole_slots.size > 0:
+        token = _whole_place(text, at, stop, whole_slots, whole_text, whole_ends)
+        if token >= 0:
+            out[start] = whole_ids[token]
+            return 1
+    n = 0
+    for i in range(at, stop):
+        if byte_ids[text[i]] >= 0:
+            out[start + n] = byte_ids[text[i]]
+            n += 1
+    if n > _SHORT:
+        return _merge_long(out, start, n, pairs, merged_ids)
+    if n == stop - at:
+        for i in range(n - 1):
+            pair = np.int64(text[at + i]) << 8 | np.int64(text[at + i + 1])
+            pair_rank[i] = byte_pairs[pair]
+    else:
+        for i in range(n - 1):
+            pair_rank[i] = _rank(pairs, out[start + i], out[start + i + 1])
+    return _merge_short(out, start, n, pair_rank, pairs, merged_ids)
+
+
+@njit(nogil=True, inline="always")
+def _long_slot(text: Any, at: int, stop: int) -> Any:
+    """A hash of the pretoken, and where it stands in `kept_long`."""
+    mixed = np.uint64(stop - at)
+    for i in range(at, stop, 8):
+        mixed = (mixed ^ _word(text, i, stop)) * _MIX_1
+        mixed ^= mixed >> _BITS
+    return mixed, np.int64(mixed * _MIX_2 >> np.uint64(64 - _LONG_LOG)) * _LONG_WORDS
+
+
+@njit(cache=True, nogil=True)
+def _recall(text: Any, at: int, stop: int, kept_long: Any, out: Any, start: int) -> int:
+    """The ids of a pretoken that was kept, into `out` from `start`; their number, or -1."""
+    length = stop - at
+    if length > _LONG_BYTES:
+        return -1
+    mixed, slot = _long_slot(text, at, stop)
+    if kept_long[slot] != mixed or kept_long[slot + 1] & _HALF != np.uint64(length):
+        return -1
+    for i in range(0, length, 8):
+        if kept_long[slot + 2 + (i >> 3)] != _word(text, at + i, stop):
+            return -1
+    n = np.int64(kept_long[slot + 1] >> _BITS)
+    for i in range(0, n, 2):
+        two = kept_long[slot + _LONG_FIRST_ID + (i >> 1)]
+        out[start + i] = np.int32(two & _HALF)
+        out[start + i + 1] = np.int32(two >> _BITS)
+    return int(n)
+
+
+@njit(cache=True, nogil=True)
+def _keep_long(text: Any, at: int, stop: int, kept_long: Any, out: Any, start: int, n: int) -> None:
+    mixed, slot = _long_slot(text, at, stop)
+    kept_long[slot] = mixed
+    kept_long[slot + 1] = np.uint64(stop - at) | np.uint64(n) << _BITS
+    for i in range(0, stop - at, 8):
+        kept_long[slot + 2 + (i >> 3)] = _word(text, at + i, stop)
+    out[start + n] = 0
+    for i in range(0, n, 2):
+        two = np.uint64(out[start + i]) | np.uint64(out[start + i + 1]) << _BITS
+        kept_long[slot + _LONG_FIRST_ID + (i >> 1)] = two
+
+
+@njit(cache=True, nogil=True)
+def _merge_short(ids: Any, start: int, n: int, pair_rank: Any, pairs: Any, merged_ids: Any) -> int:
+    """Merges `ids[start : start + n]` in place by searching for the lowest rank each time.
+
+    pair_rank: of each id and the next one.
+    """
     while n > 1:
         best = 0
         for i in range(1, n - 1):
@@ -294,14 +402,14 @@ def _merge_short(
             ids[start + i] = ids[start + i + 1]
             pair_rank[i - 1] = pair_rank[i]
         if best > 0:
-            pair_rank[best - 1] = _rank(keys, ranks, ids[start + best - 1], ids[start + best])
+            pair_rank[best - 1] = _rank(pairs, ids[start + best - 1], ids[start + best])
         if best < n - 1:
-            pair_rank[best] = _rank(keys, ranks, ids[start + best], ids[start + best + 1])
+            pair_rank[best] = _rank(pairs, ids[start + best], ids[start + best + 1])
     return n
 
 
 @njit(cache=True, nogil=True)
-def _merge_long(ids: Any, start: int, n: int, keys: Any, ranks: Any, merged_ids: Any) -> int:
+def _merge_long(ids: Any, start: int, n: int, pairs: Any, merged_ids: Any) -> int:
     """The same through a heap of (rank, position): n log n."""
     following = np.empty(n, dtype=np.int64)
     preceding = np.empty(n, dtype=np.int64)
@@ -310,7 +418,7 @@ def _merge_long(ids: Any, start: int, n: int, keys: Any, ranks: Any, merged_ids:
     heap = np.empty(3 * n, dtype=np.int64)
     size = 0
     for i in range(n - 1):
-        rank = _rank(keys, ranks, ids[start + i], ids[start + i + 1])
+        rank = _rank(pairs, ids[start + i], ids[start + i + 1])
         if rank != _NO_RANK:
             size = _push(heap, size, rank << 32 | i)
     while size > 0:
@@ -321,7 +429,7 @@ def _merge_long(ids: Any, start: int, n: int, keys: Any, ranks: Any, merged_ids:
         # Stale where one side was merged since: a token that is gone has id -1.
         if ids[start + i] < 0 or j >= n:
             continue
-        if _rank(keys, ranks, ids[start + i], ids[start + j]) != rank:
+        if _rank(pairs, ids[start + i], ids[start + j]) != rank:
             continue
         ids[start + i] = merged_ids[rank]
         ids[start + j] = -1
@@ -329,12 +437,12 @@ def _merge_long(ids: Any, start: int, n: int, keys: Any, ranks: Any, merged_ids:
         following[i] = k
         if k < n:
             preceding[k] = i
-            rank = _rank(keys, ranks, ids[start + i], ids[start + k])
+            rank = _rank(pairs, ids[start + i], ids[start + k])
             if rank != _NO_RANK:
                 size = _push(heap, size, rank << 32 | i)
         h = preceding[i]
         if h >= 0:
-            rank = _rank(keys, ranks, ids[start + h], ids[start + i])
+            rank = _rank(pairs, ids[start + h], ids[start + i])
             if rank != _NO_RANK:
                 size = _push(heap, size, rank << 32 | h)
     count = 0
