@@ -39,6 +39,7 @@ data inspect
 data mix
 data quality
 data sample-web
+data warc
 data why
 diff
 doctor

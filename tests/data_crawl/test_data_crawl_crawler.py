@@ -14,6 +14,7 @@ import zstandard
 from aiohttp import web
 
 from gristmill.core.errors import GristmillError
+from gristmill.core.progress import Silent
 from gristmill.data.crawl.attempt import crawl
 from gristmill.data.crawl.seal import fingerprint, forbidden_requests, seal
 from gristmill.data.warc.reader import read_record, read_records
@@ -405,6 +406,35 @@ def test_a_run_of_another_crawl_is_refused(site: Any, crawled: Crawl) -> None:
     crawled()
     with pytest.raises(GristmillError, match="other settings"):
         crawled(max_depth=1)
+
+
+def test_the_progress_line_counts_pages_hosts_and_errors(
+    site: Any, make_plan: Any, tmp_path: Path
+) -> None:
+    class Bar(Silent):
+        done, said = 0.0, ""
+
+        def advance(self, amount: float = 1.0, note: str | None = None) -> None:
+            self.done += amount
+            self.said = note or self.said
+
+    site.links("a.example/", "/1", "/gone", "http://b.example/")
+    site.links("a.example/1")
+    site.links("b.example/")
+    bar = Bar()
+    crawl(tmp_path, make_plan(), bar=bar)
+    assert bar.done == 3 and bar.said.endswith("/s, hosts: 2, errors: 1")
+    later = Bar()
+    crawl(tmp_path, make_plan(), bar=later)
+    assert later.done == 3  # what earlier attempts fetched counts
+
+
+def test_the_port_of_a_seed_is_in_scope(site: Any, crawled: Crawl) -> None:
+    site.links("a.example:4242/", "/1", "http://a.example:4243/")
+    site.links("a.example:4242/1")
+    found = crawled(seeds=["http://a.example:4242/"])
+    assert found.of("fetched") == {"a.example:4242/", "a.example:4242/1"}
+    assert found.urls["a.example:4243/"] == ("out_of_scope", "port")
 
 
 def test_inside_a_running_loop(site: Any, make_plan: Any, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from gristmill.core.errors import Retryable
-from gristmill.data.crawl import attempt, crawler
+from gristmill.data.crawl import attempt, ledger
 from gristmill.data.crawl.plan import Plan
-crawler._COMMIT_RESULTS = 25
+ledger._COMMIT_RESULTS = 25
 values = json.loads(sys.argv[2])
 try:
     attempt.crawl(Path(sys.argv[1]), Plan(**values))

@@ -81,6 +81,25 @@ def test_a_forbidden_page_that_was_asked_for_is_counted(
     assert figures["crawl.forbidden_fetched"]["value"] == 1
 
 
+def test_a_later_crawl_takes_over_what_has_not_changed(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    web = small_web.run(WebConfig(), {}, workspace)
+    first = data_crawl.run(CrawlConfig(), {"web": web}, workspace)
+    again = data_crawl.run(CrawlConfig(), {"web": web, "earlier": first}, workspace)
+    assert again.path != first.path and again.content == first.content
+    # An earlier crawl is never taken because it happens to lie there, nor a web beside seeds.
+    slots = data_crawl.inputs
+    assert slots["earlier"].named and slots["web"].unless == "seeds"
+
+
+def test_a_budget_that_was_reached_is_said(tmp_path: Path) -> None:
+    pages = _crawl(tmp_path, max_pages=1)
+    notes = pages.read_json("presentation.json")["notes"]
+    assert notes == [
+        "The budget of pages was reached: 2 known URLs were not asked for (max_pages)."
+    ]
+
+
 @pytest.mark.parametrize("settings", [{}, {"seeds": ["nonsense://"]}, {"seeds": ["http://"]}])
 def test_bad_seeds(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(GristmillError):

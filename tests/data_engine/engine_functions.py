@@ -72,6 +72,15 @@ def too_few(batch: list[str]) -> list[str]:
     return batch[1:]
 
 
+def too_few_of_one(batch: list[str]) -> list[str]:
+    return [] if batch == ["a"] else batch
+
+
+def slowly(batch: list[str]) -> list[str]:
+    time.sleep(0.15)
+    return [text.upper() for text in batch]
+
+
 def broken_setup() -> None:
     raise ValueError("no model")
 

@@ -63,6 +63,32 @@ def test_each_kind_of_failure_costs_only_the_guilty() -> None:
     }
 
 
+@posix
+def test_item_by_item_the_guilty_is_known_at_once() -> None:
+    batch = ["a", "b", "hang", "c", "crash", "d", "raise", "e"]
+    (result,) = map_batches(
+        functions.hostile, [batch], workers=2, seconds_per_item=1.0, by_item=True
+    )
+    # What stands between two guilty ones is run together, not cut up.
+    assert result.pieces == [(0, ["A", "B"]), (3, ["C"]), (5, ["D"]), (7, ["E"])]
+    assert result.failures == [
+        Failure(2, "time: over 1 s"),
+        Failure(4, "died: SIGABRT"),
+        Failure(6, "error: KeyError: 'bad page'"),
+    ]
+    with pytest.raises(RuntimeError, match="1 results for 2 items"):
+        run(functions.too_few_of_one, ["a", "b"], by_item=True)
+
+
+@posix
+def test_an_item_has_its_own_clock_and_a_batch_as_many_as_it_has_items() -> None:
+    (result,) = map_batches(
+        functions.slowly, [["x"] * 30], workers=1, seconds_per_item=0.75, by_item=True
+    )
+    # Thirty times .15 s are more than the .75 * (1 + log2(30)) s that a batch has in one go.
+    assert result.pieces == [(0, ["X"] * 30)] and not result.failures
+
+
 @pytest.mark.parametrize("function", [functions.hostile, functions.swell_natively])
 def test_memory_limit(function: Any) -> None:
     out = run(

@@ -47,3 +47,46 @@ def test_encoding(html: bytes, content_type: str | None, encoding: str, contains
 def test_a_page_cut_off_inside_a_character_is_utf8() -> None:
     text, encoding = decode_page("Zürich é".encode()[:-1])
     assert encoding == "utf-8" and text == "Zürich \ufffd"
+
+
+LATE = b"<head><script>var a = 1</script>" + b" " * 2000
+
+
+@pytest.mark.parametrize(
+    ("html", "encoding"),
+    [
+        (LATE + b"<meta charset=windows-1250>" + "\u017c\u00f3\u0142w".encode("cp1250"), "cp1250"),
+        (LATE + b"<!-- <meta charset=big5> --><meta charset=koi8-r>\xd4\xd5\xd4", "koi8-r"),
+        (LATE + b"<script>'<meta charset=big5>'</script><meta charset=koi8-r>\xd4", "koi8-r"),
+        (b"<!-- <meta charset=big5> --><meta charset=koi8-r>\xd4\xd5\xd4", "koi8-r"),
+        # Without an error browsers do not begin anew.
+        (LATE + b"<body><meta charset=koi8-r>\xd4\xd5\xd4", "windows-1252"),
+        (LATE + b"<!--" * 3000 + b"\xd4", "windows-1252"),
+    ],
+)
+def test_a_meta_after_the_first_kilobyte(html: bytes, encoding: str) -> None:
+    assert decode_page(html)[1] == encoding
+
+
+JAPANESE = "東京は日本の首都であり、人口が最も多い都市です。その歴史は江戸時代にさかのぼります。"
+UNSTATED = {
+    "cp1251": "\u0420\u043e\u0441\u0441\u0438\u0439\u0441\u043a\u0438\u0435 "
+    "\u0443\u0447\u0451\u043d\u044b\u0435 \u043d\u0430\u0448\u043b\u0438 "
+    "\u043d\u043e\u0432\u044b\u0439 \u0441\u043f\u043e\u0441\u043e\u0431.",
+    "cp932": JAPANESE,
+    "euc_jp": JAPANESE,
+    "iso2022_jp": JAPANESE,
+    "gb18030": "北京是中国的首都，也是全国的政治中心。这个城市有很多人，他们说这是一个很大的地方。",
+    "big5hkscs": "臺北是臺灣的首都，也是政治中心。這個城市有很多人，他們說這是一個大的地方。",
+    "cp949": "서울은 대한민국의 수도이자 최대 도시이다. 한강을 중심으로 하는 도시로서 역사가 있다.",
+    "cp1250": "Zażółć gęślą jaźń, powiedział minister. Dziś środa, są wśród żołnierzy.",
+    "windows-1252": "Le président a déclaré que la société était prête à accepter ce défi en été.",
+}
+
+
+@pytest.mark.parametrize("encoding", UNSTATED)
+def test_what_states_no_encoding_is_told_by_its_letters(encoding: str) -> None:
+    text = UNSTATED[encoding]
+    html = f"<html><title>x</title><body class=one><p>{text}</p></body></html>"
+    found, name = decode_page(html.encode("cp1252" if encoding == "windows-1252" else encoding))
+    assert name == encoding and text in found

@@ -33,7 +33,7 @@ PYTHON = 'def f(x):\n    if x < 1:\n\treturn "a  b"\n\n    return x'
         ("<ol><li>a</li><li><p>b</p><p>c</p></li></ol>", "- a\n- b\n  c", "1. a\n2. b\n  c"),
         (
             "<table><tr><th>A</th><th>B</th></tr><tr><td></td><td>x|y</td></tr></table>",
-            "A | B\nx|y",
+            "A | B\n| x|y",
             "| A | B |\n| --- | --- |\n|  | x\\|y |",
         ),
         (

@@ -1,7 +1,10 @@
 """`evaluate judge`, `arena import` and `arena rate` with small models and a real local endpoint."""
 
+import contextlib
 import json
 import math
+import random
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import torch
 from aiohttp import web
 
 from gristmill.align.reward import RewardModel
+from gristmill.cli.serve import _Found
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError, Retryable
 from gristmill.core.figure import proportion
@@ -19,7 +23,7 @@ from gristmill.model.scalar import ScalarModel
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model, save_model
 from gristmill.serve.store import Store
-from gristmill.stages.arena_import import ArenaImportConfig, arena_import
+from gristmill.stages.arena_import import ArenaImportConfig, arena_import, votes_hash
 from gristmill.stages.arena_rate import ArenaRateConfig, arena_rate
 from gristmill.stages.evaluate_judge import JudgeConfig, evaluate_judge
 from gristmill.stages.workspace import Workspace
@@ -285,6 +289,26 @@ def test_an_endpoint_judges_and_a_resume_pays_once(
     assert again.name == artifact.name and judge_server.asked == verdicts
 
 
+def test_battles_without_answers_are_counted_among_the_rejected_labels(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "battles.jsonl"
+    whole = {"model_a": "x", "model_b": "y", "winner": "a", "prompt": "Why?"}
+    said = {"answer_a": "because", "answer_b": "so it is"}
+    rows = [{**whole, **said, "id": str(n)} for n in range(4)]
+    rows += [{**whole, "id": "bare"}, {**whole, "id": "half", "answer_a": "because"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    artifact = evaluate_judge.run(
+        JudgeConfig(max_tokens=12, prompts=6, labels_file=(str(file),)),
+        world.inputs("dpo", reward=world.reward),
+        Workspace.at(tmp_path / "ws"),
+    )
+    assert figures(artifact)["judge.agreement"]["n"] == 4
+    assert artifact.manifest.counts["labels_rejected"] == 2
+    rejected = lines(artifact, "rejects/labels.jsonl")
+    assert [one["where"] for one in rejected] == ["bare", "half"]
+
+
 def test_judgements_become_ratings(by_reward: Artifact, tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     battles = arena_import.run(ArenaImportConfig(), {"judgements": by_reward}, workspace)
@@ -295,6 +319,37 @@ def test_judgements_become_ratings(by_reward: Artifact, tmp_path: Path) -> None:
     assert found["arena.battles"]["value"] == 72
     with pytest.raises(GristmillError, match="no battles by person"):
         arena_rate.run(ArenaRateConfig(judges=("person",)), {"battles": battles}, workspace)
+
+
+def test_votes_and_judgements_are_of_the_same_models(
+    world: World, by_reward: Artifact, tmp_path: Path
+) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    lie = {
+        "train.lm": world.base,
+        "train.sft": world.models["sft"],
+        "train.dpo": world.models["dpo"],
+    }
+    workspace.artifacts_folder.mkdir()
+    for one in lie.values():
+        (workspace.artifacts_folder / one.path.name).symlink_to(one.path)
+    names = {node: one.path.name for node, one in lie.items()}
+    (workspace.path / "nodes.json").write_text(json.dumps(names), encoding="utf-8")
+    served = {one.name: one.fingerprint for one in _Found(workspace, []).models()}
+    assert set(served) == {"base", "sft", "dpo"}
+    store = Store.open(tmp_path / "store.sqlite")
+    for number in range(12):
+        battle = store.begin_battle(served, f"q{number}")
+        store.answered(battle.id, "one", "two")
+        store.vote(battle.id, "a" if number % 2 else "b")
+    store.close()
+    config = ArenaImportConfig(store=str(tmp_path / "store.sqlite"))
+    battles = arena_import.run(config, {"judgements": by_reward}, workspace)
+    rated = arena_rate.run(ArenaRateConfig(prior=0.5, orders=5), {"battles": battles}, workspace)
+    found = {one["model"] for one in rated.read_json("ratings.json")["models"]}
+    assert found == {"base", "sft", "dpo", "ppo"}
+    (said,) = rated.read_json("presentation.json")["notes"]
+    assert "12 votes of people and 72 battles judged by reward" in said
 
 
 def test_votes_of_the_store_and_files_become_ratings(tmp_path: Path) -> None:
@@ -323,6 +378,33 @@ def test_votes_of_the_store_and_files_become_ratings(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(GristmillError, match="no battles to import"):
         arena_import.run(ArenaImportConfig(), {}, workspace)
+
+
+def test_the_identity_of_votes_is_what_they_say_not_how_many_there_are(tmp_path: Path) -> None:
+    def store_of(place: str, winners: str) -> Path:
+        path = tmp_path / f"{place}.sqlite"
+        store = Store.open(path, chance=random.Random(1))
+        for number, winner in enumerate(winners):
+            battle = store.begin_battle(["left", "right"], f"q{number}")
+            store.answered(battle.id, "one", "two")
+            store.vote(battle.id, "a" if winner == "a" else "b")
+        store.close()
+        return path
+
+    first = store_of("first", "ab")
+    before = votes_hash(first)
+    with contextlib.closing(Store.open(first)) as store:
+        # What is no vote counts for nothing.
+        open_one = store.begin_battle(["left", "right"], "no vote")
+        store.answered(open_one.id, "one", "two")
+    assert votes_hash(first) == before
+    with contextlib.closing(sqlite3.connect(first)) as connection, connection:
+        connection.execute("UPDATE votes SET winner = 'tie' WHERE prompt = 'q1'")
+    assert votes_hash(first) != before
+    with contextlib.closing(sqlite3.connect(first)) as connection, connection:
+        connection.execute("UPDATE votes SET winner = 'b' WHERE prompt = 'q1'")
+    assert votes_hash(first) == before
+    assert votes_hash(store_of("second", "ab")) != votes_hash(store_of("third", "aab"))
 
 
 def test_a_local_model_as_a_generator_of_text(world: World) -> None:

@@ -19,6 +19,7 @@ from gristmill.stages.evaluate_contamination import ContaminationConfig, evaluat
 from gristmill.stages.evaluate_perplexity import PerplexityConfig, evaluate_perplexity
 from gristmill.stages.evaluate_tasks import TasksConfig, evaluate_tasks
 from gristmill.stages.generate import GenerateConfig, generate
+from gristmill.stages.recipe import check_recipe
 from gristmill.stages.score import ScoreConfig, score
 from gristmill.stages.workspace import Workspace
 from gristmill.tokenizer.corpus import encode_mixture
@@ -164,6 +165,33 @@ def test_only_the_models_that_are_named_are_asked(
     for more, count in ([], 0), (["--others", "train.sft"], 1):
         assert main(["evaluate", "tasks", "--model", "train.lm", *more, *place]) == 0
         assert len(json.loads(capsys.readouterr().out)["inputs"]["others"]) == count
+
+
+def test_a_file_of_questions_is_all_that_is_asked_unless_a_mixture_is_named(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.at(tmp_path / "w")
+    for made in (chain.model, chain.mixture):
+        folder = workspace.artifacts_folder / made.name
+        shutil.copytree(made.path, folder)
+        workspace.name_node(made.stage, Artifact.open(folder))
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"question": "?", "choices": ["a", "b"], "answer": 0}\n')
+    given = ["--tasks", str(file)]
+    place = ["--workspace", str(workspace.path), "--dry-run", "--json"]
+    for more, count in ([], 1), (given, 0), ([*given, "--mixture", chain.mixture.stage], 1):
+        assert main(["evaluate", "tasks", "--model", "train.lm", *more, *place]) == 0
+        assert len(json.loads(capsys.readouterr().out)["inputs"]["mixture"]) == count
+    # The same in a recipe.
+    before = {"data": {"mix": {"inputs": {"documents": str(chain.mixture.path)}}}}
+    for tasks, inputs, wired in (
+        ([], {}, ("data.mix",)),
+        ([str(file)], {}, ()),
+        ([str(file)], {"mixture": "data.mix"}, ("data.mix",)),
+    ):
+        block = {"tasks": tasks, "inputs": {"model": str(chain.model.path), **inputs}}
+        recipe = check_recipe({**before, "evaluate": {"tasks": block}}, "mine")
+        assert recipe.node("evaluate.tasks").wires["mixture"] == wired
 
 
 def test_tasks_without_topics_say_so_and_go_on(chain: Chain) -> None:

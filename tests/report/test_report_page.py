@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.report.charts import chart_svg
-from gristmill.report.page import StageRecord, all_figures, render_report
+from gristmill.report.page import StageRecord, all_figures, render_report, shared_figures
 
 INJECTIONS = [
     "<script>document.title='hacked'</script>",
@@ -139,3 +139,33 @@ def test_in_a_browser_no_injection_runs_and_nothing_sticks_out(
     assert found["title"] == INJECTIONS[5]
     assert found["over"] <= width, found
     assert found["sections"] >= 3 and found["drawn"] == 3
+
+
+def test_two_stages_that_write_one_figure_both_stand_in_the_figures() -> None:
+    def told(node: str, values: dict[str, float]) -> StageRecord:
+        figures = {name: {"value": value} for name, value in values.items()}
+        name = node.partition("@")[0]
+        return StageRecord(
+            name, "evaluation", "", "a" * 64, "b" * 64, 1.0, 1.0, 1, 1, {}, {}, f"{name}-{node}",
+            {"figures": figures}, node,
+        )  # fmt: skip
+
+    stages = [
+        told("evaluate.tasks", {"accuracy": 0.5, "same": 1}),
+        told("evaluate.tasks@hard", {"accuracy": 0.3, "same": 1}),
+        told("score", {"other": 2.0, "same": 1}),
+        told("evaluate.judge", {"other": 3.0}),
+    ]
+    found = {name: one["value"] for name, one in all_figures(stages).items()}
+    del found["seconds.total"]
+    assert found == {
+        "accuracy": 0.5, "accuracy@hard": 0.3, "same": 1, "other": 3.0, "other@score": 2.0,
+    }  # fmt: skip
+    first, second = shared_figures(stages)
+    assert first == (
+        "accuracy is written by evaluate.tasks and by evaluate.tasks@hard: the latter's stands as "
+        "accuracy@hard."
+    )
+    assert "evaluate.judge and by score" in second
+    assert unescape(first) in unescape(render_report("t", "a", stages, []))
+    assert shared_figures(stages[:1]) == []

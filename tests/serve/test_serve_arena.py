@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import sqlite3
 import sys
@@ -16,6 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from serve_world import Running, running, until, write_model
 
+from gristmill.cli.serve_view import open_view
+from gristmill.serve.app import Context, Settings
+from gristmill.serve.arena_page import _fight
+from gristmill.serve.service import Models
 from gristmill.serve.store import Store
 
 PROMPT = "Who ground the barley?"
@@ -91,3 +97,30 @@ def test_what_one_of_two_cannot_answer_tells_nothing_and_is_forgotten(arena: Are
     assert set(told) == {"error"}
     assert not any(letter.isdigit() for letter in json.dumps(told))
     until(lambda: arena.unvoted() == 0)
+
+
+def test_a_battle_that_failed_is_forgotten_beside_the_loop(tmp_path: Path) -> None:
+    # While another process writes, forgetting waits; in the loop all other readers would too.
+    path = tmp_path / "store.sqlite"
+    with (
+        contextlib.closing(Store.open(path)) as store,
+        contextlib.closing(
+            sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        ) as other,
+    ):
+        context = Context(Models(list), open_view(None), store, Settings())
+        battle = store.begin_battle(("x", "y"), PROMPT)
+
+        def left() -> int:
+            (count,) = other.execute("SELECT count(*) FROM votes").fetchone()
+            return int(count)
+
+        async def fight() -> None:
+            other.execute("BEGIN IMMEDIATE")
+            lines = [line async for line in _fight(context, battle, PROMPT, SURE)]
+            assert [set(line) for line in lines] == [{"error"}]
+            assert left() == 1
+            other.execute("ROLLBACK")
+            await asyncio.to_thread(until, lambda: left() == 0)
+
+        asyncio.run(fight())

@@ -100,12 +100,12 @@ def test_models_of_a_workspace_newest_first_and_without_reward_models(
             (path / "reward.json").write_text("{}", encoding="utf-8")
         name_node(workspace, node, seal(path, kind, node))
     found = _Found(workspace, [])
-    assert [one.name for one in found.models()] == ["train.lm"]
+    assert [one.name for one in found.models()] == ["base"]
     path = world.write_model(workspace.artifacts_folder / "train.sft-new", assistant=True)
     name_node(workspace, "train.sft", seal(path, "model", "train.sft"))
     served = found.models()
     assert [(one.name, one.is_assistant) for one in served] == [
-        ("train.sft", True), ("train.lm", False),
+        ("sft", True), ("base", False),
     ]  # fmt: skip
     found.check(served[0])
     with (served[0].folder / "model.safetensors").open("r+b") as file:

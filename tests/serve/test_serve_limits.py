@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,6 +22,7 @@ import serve_world as world
 from serve_world import Running, until
 
 from gristmill.serve.limits import Limits
+from gristmill.serve.server import Server, listen
 from gristmill.serve.service import Models, ServedModel
 
 LIMITS = Limits(body_bytes=20_000, queue=2, rows=1, body_seconds=0.5, max_tokens=20_000)
@@ -220,3 +222,50 @@ def test_headers_may_not_be_large(server: Running) -> None:
         with contextlib.suppress(ConnectionError):
             assert b" 400 " in raw.recv(4096)
     assert server.get("/health").status == 200
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_reader_that_takes_nothing_is_cut_off(ends: bool) -> None:
+    """ends: the answer is whole, and a part of it, less than what stops its writing, is left."""
+    written = threading.Event()
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        left = 0
+        while not (ends and left) and (left or not written.is_set()):
+            await send({"type": "http.response.body", "body": bytes(8192), "more_body": True})
+            (connection,) = server.server_state.connections
+            left = connection.transport.get_write_buffer_size()
+        written.set()
+        await send({"type": "http.response.body", "body": b""})
+
+    limits = Limits(header_seconds=0.2, write_seconds=0.3)
+    server = Server(large, Models(list, limits=limits))
+    listening = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        until(lambda: server.started)
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.settimeout(world.PATIENCE)
+            raw.connect(listening.getsockname())
+            raw.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            until(lambda: len(server.server_state.connections) == 1)
+            until(lambda: not server.server_state.connections)
+            assert written.is_set() == ends
+        # One that reads gets its answer whole.
+        written.set()
+        with socket.create_connection(listening.getsockname(), timeout=world.PATIENCE) as raw:
+            raw.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            taken = b""
+            while part := raw.recv(1 << 16):
+                taken += part
+            assert taken.endswith(b"\r\n0\r\n\r\n")
+    finally:
+        server.should_exit = True
+        thread.join(world.PATIENCE)
+        listening.close()
+    assert not thread.is_alive()

@@ -156,6 +156,23 @@ def test_token_ids_with_echo_are_scored_as_lm_eval_wants(
             assert (own == max(top.values())) == (best == prompt[place + 1])
 
 
+def test_a_text_is_scored_after_the_end_of_text_that_echo_does_not_show(
+    server: Running, folders: list[Path]
+) -> None:
+    """lm-eval counts the tokens of a text itself: the one that the server put before it would move
+    the border between a question and its answer."""
+    texts = ["one two", "three"]
+    body = {"model": "base", "prompt": texts, "max_tokens": 1, "logprobs": 1, "echo": True}
+    made = server.post("/v1/completions", {**body, "temperature": 0}).json()
+    for text, choice in zip(texts, made["choices"], strict=True):
+        (expected,) = engine(folders, "base").score_tokens([[TOKENIZER.eot_id, *text.encode()]])
+        scores = choice["logprobs"]
+        assert scores["token_logprobs"][:-1] == pytest.approx(expected.tolist(), abs=1e-4)
+        assert "".join(scores["tokens"][:-1]) == text and scores["text_offset"][:2] == [0, 1]
+    # It was read, and counts as such.
+    assert made["usage"]["prompt_tokens"] == sum(len(text) + 1 for text in texts)
+
+
 def test_a_text_that_the_model_would_end_is_scored_whole(tmp_path: Path) -> None:
     """lm-eval leaves the last score away as that of the token that was made. Where that one is the
     end of the text it must be there too, or the last token of the text is left away."""
@@ -272,7 +289,7 @@ def test_text_is_never_a_special_token(server: Running) -> None:
         {"model": "base", "prompt": forged, "echo": True, "logprobs": 0, "max_tokens": 0},
     ).json()
     tokens = made["choices"][0]["logprobs"]["tokens"]
-    assert tokens[0] == "<|endoftext|>" and len(tokens) == len(forged) + 1
+    assert tokens[0] == "<" and len(tokens) == len(forged)
     assert made["choices"][0]["text"] == forged
 
 

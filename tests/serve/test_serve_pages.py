@@ -118,6 +118,14 @@ def test_labels_go_on_until_nothing_is_left(site: Running) -> None:
     ):
         # It is there whether or not the environment is active in that terminal.
         assert shutil.which(shlex.split(one["command"])[0]) and f" {verb} --" in one["command"]
+    # Chosen are those that prefer one answer; ties and skips are labelled and choose nothing.
+    for choice in ("first", "second", "tie", "skip", "second"):
+        state = site.post("/api/labels", {"pair": state["pair"]["id"], "choice": choice}).json()
+    counted = {name: state[name] for name in ("labelled", "chosen", "ties", "skipped", "left")}
+    assert counted == {"labelled": 5, "chosen": 3, "ties": 1, "skipped": 1, "left": 7}
+    for _ in range(5):
+        state = site.post("/api/labels/undo", {}).json()
+    assert (state["labelled"], state["chosen"], state["left"]) == (0, 0, 12)
     sampled = site.post("/api/labels/sample", {"model": NAMES[0], "prompt": "My own?"}).json()
     assert sampled["pair"]["messages"][0]["content"] == "My own?" and sampled["left"] == 13
 

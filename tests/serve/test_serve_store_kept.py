@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from gristmill.serve.store import Store
+from gristmill.serve.store import _SCHEMA, Store
 
 
 def test_votes_are_kept_and_battles_without_one_forgotten_after_a_day(tmp_path: Path) -> None:
@@ -47,3 +48,37 @@ def test_a_change_that_reads_first_holds_the_file_from_its_beginning(tmp_path: P
             other.execute("BEGIN IMMEDIATE")
     other.execute("BEGIN IMMEDIATE")
     other.close()
+
+
+def test_a_vote_keeps_the_fingerprints_of_its_models(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store.sqlite")
+    prints = {"sft": "aaa", "dpo": "bbb"}
+    for _ in range(8):
+        battle = store.begin_battle(prints, "Why?")
+        store.answered(battle.id, "because", "so")
+        store.vote(battle.id, "a")
+    for kept in store.battles():
+        assert kept["fingerprint_a"] == prints[kept["model_a"]]
+        assert kept["fingerprint_b"] == prints[kept["model_b"]]
+    store.close()
+
+
+def test_a_store_of_the_version_before_keeps_its_votes(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for column in ("fingerprint_a", "fingerprint_b"):
+            assert column in _SCHEMA
+        lines = [line for line in _SCHEMA.splitlines() if "fingerprint" not in line]
+        schema = "\n".join(lines).replace("time REAL,\n)", "time REAL\n)")
+        old.executescript(schema)
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO votes (id, model_a, model_b, prompt, answer_a, answer_b, begun, winner, "
+            "time) VALUES ('one', 'x', 'y', 'Why?', 'because', 'so', 1.0, 'b', 2.0)"
+        )
+    for _ in range(2):
+        store = Store.open(path)
+        (kept,) = store.battles()
+        assert (kept["id"], kept["winner"], kept["fingerprint_a"]) == ("one", "b", "")
+        assert store.begin_battle({"x": "1", "y": "2"}, "Why?").id
+        store.close()

@@ -184,6 +184,32 @@ def test_runs_and_leftovers_go_but_work_that_would_go_on_stays(workspace: Worksp
     assert names(workspace) == {made.name}
 
 
+def test_what_an_interrupted_collection_leaves_is_no_half_artifact(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, kept = seal(workspace, "old"), seal(workspace, "kept")
+    name(workspace, kept=kept)
+
+    def killed(folder: Path) -> None:
+        # One of its files is gone when the process ends.
+        (folder / "x.txt").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gristmill.stages.garbage.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect(workspace, find_garbage(workspace))
+    assert not old.path.exists() and workspace.find("test.made", old.manifest.key) is None
+    for artifact in workspace.artifacts():
+        artifact.verify()
+    again = find_garbage(workspace)
+    assert not again.problems
+    (item,) = again.items
+    assert item.what == "leftover" and item.path.name.startswith(f".{old.name}.")
+    collect(workspace, again)
+    assert names(workspace) == {kept.name}
+
+
 def test_nothing_goes_while_a_process_works(workspace: Workspace) -> None:
     old = seal(workspace, "old")
     working = artifact_name("test.made", hash_json("working"))

@@ -283,3 +283,23 @@ def test_it_asks_for_a_sweep_of_each_family_unless_they_are_given(tmp_path: Path
     assert made.nodes[-1].wires["tokens"] == ()
     with pytest.raises(GristmillError, match="neither sweeps nor tokens"):
         check_recipe({"study": {"families": {}}}, "test")
+
+
+@pytest.mark.parametrize(("n", "m", "ratio"), [(4, 30, 3.0), (30, 4, 3.0), (6, 6, 1.0)])
+def test_the_degrees_of_freedom_are_welchs(n: int, m: int, ratio: float) -> None:
+    """Held against scipy's own test: at the end of the interval its p is one in twenty."""
+    from scipy.stats import t, ttest_ind_from_stats
+
+    def fit(value: float, error: float, runs: int) -> Figure:
+        # A line takes two degrees of freedom.
+        half = float(t.ppf(0.975, runs - 2)) * error
+        return Figure(value, value - half, value + half, runs)
+
+    found = difference(fit(0.5, ratio, n), fit(0.2, 1.0, m))
+    assert found.high is not None and found.value == pytest.approx(0.3)
+    # A mean of k values has k - 1 of them, so that k is one less than the runs of the line.
+    deviation = (ratio * math.sqrt(n - 1), math.sqrt(m - 1))
+    at_the_end = ttest_ind_from_stats(
+        found.high - found.value, deviation[0], n - 1, 0.0, deviation[1], m - 1, equal_var=False
+    )
+    assert at_the_end.pvalue == pytest.approx(0.05, abs=1e-6)

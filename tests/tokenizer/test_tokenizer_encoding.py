@@ -105,7 +105,7 @@ def test_the_small_encoder_gives_the_same_ids(
 ) -> None:
     given = replace(tokenizer.vocabulary, pattern=pattern)
     small, whole = SmallEncoder(given), Tokenizer(given)
-    odd = [*texts[:40], *strange_texts, "a" * 300, "grain" * 60]
+    odd = [*texts[:20], *strange_texts[::9], *strange_texts[-30:], "a" * 300, "grain" * 60]
     data = [text.encode() for text in odd] + [b"\xff\xfe'\xc5\xbfS \xe2\x82", b"\xf4\x90\x80\x80"]
     compiled = [whole.encode_bytes(b"x" * (MOST_BYTES + 1)), *map(whole.encode_bytes, data)][1:]
     assert whole._encoder is not None
@@ -136,6 +136,5 @@ def test_a_line_of_text_starts_no_compiler() -> None:
         "made = Tokenizer(from_merges([(104, 105)], SPECIAL_TOKENS, 'gpt4'))\n"
         "assert made.encode('hi there') == [256, *b' there'], made.encode('hi there')\n"
         "assert 'numba' not in sys.modules\n"
-        "assert made.encode('hi' * 2000) == [256] * 2000 and 'numba' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

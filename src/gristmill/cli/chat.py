@@ -17,7 +17,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
 from gristmill.stages.settings import check_config
 from gristmill.stages.stage import StageConfig
-from gristmill.stages.workspace import Workspace
+from gristmill.stages.workspace import Workspace, model_nodes
 
 _HELP = """gristmill chat [--workspace DIR [--node NAME] | --model FOLDER] [flags]
 
@@ -28,7 +28,7 @@ line that you type. Ctrl-C stops an answer; at the prompt it ends the program,
 as Ctrl-D does.
 
   --workspace DIR     takes its newest model (runs/demo)
-  --node NAME         takes the model of that step, such as train.dpo
+  --node NAME         takes that model: train.dpo, or dpo for short
   --model FOLDER      a model artifact, or a Hugging Face folder of that shape
   --system TEXT       the system message, for an assistant
   --raw               an assistant too goes on from text
@@ -133,17 +133,18 @@ def _model_folder(flags: Flags) -> tuple[str, Path]:
         return printable(path.resolve().name), path
     path = Path(flags.text("workspace", "runs/demo"))
     workspace = Workspace.at(path, create=False)
-    nodes = {n: a for n, a in workspace.nodes().items() if a.kind == "model"}
-    if not nodes:
+    models = model_nodes(workspace.nodes())
+    if not models:
         raise GristmillError(
             "no model here yet", where=path, mend="make one with gristmill run demo, or --model"
         )
-    name = flags.text("node", next(reversed(nodes)))
-    if name not in nodes:
-        raise GristmillError(
-            f"no model of '{name}' in {path}", where="--node", mend=did_you_mean(name, nodes)
-        )
-    artifact: Artifact = nodes[name]
+    given = flags.text("node", next(reversed(models)))
+    nodes = {artifact.node: name for name, artifact in models.items()}
+    name = given if given in models else nodes.get(given)
+    if name is None:
+        near = did_you_mean(given, [*nodes, *models])
+        raise GristmillError(f"no model of '{given}' in {path}", where="--node", mend=near)
+    artifact: Artifact = models[name]
     artifact.verify()
     return printable(name), artifact.path
 

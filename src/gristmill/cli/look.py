@@ -26,7 +26,8 @@ _HELP = {
     "lineage": "gristmill lineage ARTIFACT [--workspace DIR] [--json]\n\nWhat an artifact was made "
     "from, down to the first input.\n\nexample\n  gristmill lineage train.lm --workspace runs/demo",
     "why": "gristmill data why URL [--workspace DIR] [--json]\n\nWhat each step said of one page, "
-    "with the number that decided.\n\nexample\n  gristmill data why http://news.example/"
+    "with the number that decided.\nThe page beside its text, block by block: "
+    "gristmill data inspect URL.\n\nexample\n  gristmill data why http://news.example/"
     " --workspace runs/demo",
 }
 

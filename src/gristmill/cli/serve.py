@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from gristmill.cli.flags import Flags, parse_flags
 from gristmill.cli.talk import printable
 from gristmill.core.artifact import MANIFEST, Artifact
-from gristmill.core.errors import GristmillError
-from gristmill.stages.workspace import Workspace
+from gristmill.core.errors import DamagedArtifact, GristmillError
+from gristmill.stages.workspace import NODES, Workspace, model_nodes, short_name
 
 if TYPE_CHECKING:
     from gristmill.serve.service import Models, ServedModel
@@ -30,7 +30,9 @@ web pages for chat, a blind arena, labelling, the documents and the runs. Only
 this machine can reach it, unless --host says otherwise; then every request
 needs the token. Ctrl-C ends it.
 
-  --workspace DIR   its models, newest first, and its documents (runs/demo)
+  --workspace DIR   its models, newest first, and its documents (runs/demo):
+                    base is train.lm's, sft train.sft's, dpo@mine that of
+                    train.dpo --as mine
   --model FOLDER    serve this model too, under the folder's name; repeatable
   --host ADDRESS    where it listens (127.0.0.1)
   --port N          0 takes a free one (8000)
@@ -46,11 +48,13 @@ needs the token. Ctrl-C ends it.
 example
   gristmill serve --workspace runs/demo
   curl http://127.0.0.1:8000/v1/chat/completions \\
-    -H "Content-Type: application/json" -d '{"model": "train.sft",
+    -H "Content-Type: application/json" -d '{"model": "sft",
     "messages": [{"role": "user", "content": "What is Troy?"}]}'"""
 
 _TOKEN_LETTERS = 16
 _DEFAULT = "runs/demo"
+_MODELS = ("train.", "import", NODES)
+"""How the nodes of models begin."""
 
 
 def serve(arguments: list[str]) -> int:
@@ -69,6 +73,9 @@ def serve(arguments: list[str]) -> int:
         raise GristmillError(f"'{flags.words[0]}' is not expected here", mend="see --help")
     host, token = flags.text("host", "127.0.0.1"), _token(flags)
     workspace = _workspace(flags, needed=not folders)
+    for folder in folders:
+        if not (Path(folder) / "config.json").is_file():
+            raise GristmillError("not a folder of a model", where=folder, mend="see --model")
     found = _Found(workspace, [Path(folder) for folder in folders])
 
     from gristmill.cli.serve_view import open_view
@@ -83,7 +90,9 @@ def serve(arguments: list[str]) -> int:
             where="--host",
             mend="give --token, or GRISTMILL_TOKEN in the environment",
         )
-    models = Models(found.models, device=flags.text("device", "auto"), check=found.check)
+    models = Models(
+        found.models, device=flags.text("device", "auto"), check=found.check, damaged=found.damaged
+    )
     models.names()
     listening = listen(host, flags.number("port", 8000))
     with listening, contextlib.closing(_open_store(flags, workspace)) as store:
@@ -110,42 +119,83 @@ class _Found:
     _seen: tuple[int, int] | None = None
     _models: list[ServedModel] = field(default_factory=list)
     _artifacts: dict[Path, Artifact] = field(default_factory=dict)
+    _damaged: dict[str, str] = field(default_factory=dict)
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def models(self) -> list[ServedModel]:
         """Newest first; those given by folder before those of the workspace."""
         changed = self._changed()
         if self._seen != changed or not self._models:
-            nodes = self.workspace.nodes() if self.workspace is not None else {}
-            given = [(path.resolve().name, path) for path in self.folders]
-            made = [(n, a.path) for n, a in nodes.items() if a.kind == "model"]
-            self._models = self._served([*given, *reversed(made)])
-            self._seen = changed
+            nodes: dict[str, Artifact] = {}
+            damaged: dict[str, str] = {}
+            if self.workspace is not None:
+                nodes, damaged = self.workspace.readable_nodes()
+            given = [(path.resolve().name, path, "") for path in self.folders]
+            made = [(n, a.path, a.node) for n, a in model_nodes(nodes).items()]
+            # Of a node that cannot be read only its name tells whether it is a model.
+            damaged = {
+                n if n == NODES else short_name(n): why
+                for n, why in damaged.items()
+                if n.startswith(_MODELS)
+            }
+            self._models = self._served([*given, *reversed(made)], damaged)
+            self._damaged, self._seen = damaged, changed
+            for name, why in damaged.items():
+                self._tell(name, why)
         return self._models
 
+    def damaged(self) -> dict[str, str]:
+        """Models that cannot be served, and the list of nodes where it cannot be read; why."""
+        return self._damaged
+
     def check(self, served: ServedModel) -> None:
-        """Hashes the files of an artifact before they are read."""
+        """Hashes the files of an artifact before they are read; one that is damaged is listed no
+        more. Raises DamagedArtifact."""
         if served.folder in self._artifacts:
-            self._artifacts[served.folder].verify()
+            try:
+                self._artifacts[served.folder].verify()
+            except DamagedArtifact as error:
+                self._models = [one for one in self._models if one.folder != served.folder]
+                self._damaged = {**self._damaged, served.name: error.one_line()}
+                self._tell(served.name, error.one_line())
+                raise
 
-    def _served(self, folders: Sequence[tuple[str, Path]]) -> list[ServedModel]:
-        from gristmill.serve.service import ServedModel
-
+    def _served(
+        self, folders: Sequence[tuple[str, Path, str]], damaged: dict[str, str]
+    ) -> list[ServedModel]:
         models: dict[str, ServedModel] = {}
-        for name, folder in folders:
-            if not (folder / "config.json").is_file():
-                raise GristmillError("not a folder of a model", where=folder, mend="see --model")
-            artifact = Artifact.open(folder) if (folder / MANIFEST).is_file() else None
-            if artifact is not None:
-                self._artifacts[folder] = artifact
-            served = ServedModel.at(
-                name,
-                folder,
-                created=_unix(artifact.manifest.created) if artifact else 0,
-                fingerprint=artifact.content[:16] if artifact else "",
-            )
+        for name, folder, node in folders:
+            try:
+                served = self._one(name, folder, node)
+            except (GristmillError, OSError, ValueError) as error:
+                damaged[name] = (
+                    error.one_line() if isinstance(error, GristmillError) else str(error)
+                )
+                continue
             if served is not None:
                 models.setdefault(name, served)
         return list(models.values())
+
+    def _one(self, name: str, folder: Path, node: str) -> ServedModel | None:
+        from gristmill.serve.service import ServedModel
+
+        if not (folder / "config.json").is_file():
+            raise DamagedArtifact("has no config.json", where=folder)
+        artifact = Artifact.open(folder) if (folder / MANIFEST).is_file() else None
+        if artifact is not None:
+            self._artifacts[folder] = artifact
+        return ServedModel.at(
+            name,
+            folder,
+            created=_unix(artifact.manifest.created) if artifact else 0,
+            fingerprint=artifact.content[:16] if artifact else "",
+            node=node,
+        )
+
+    def _tell(self, name: str, why: str) -> None:
+        if (name, why) not in self._told:
+            self._told.add((name, why))
+            print(f"gristmill: {printable(name)} is damaged: {printable(why)}", file=sys.stderr)
 
     def _changed(self) -> tuple[int, int]:
         try:

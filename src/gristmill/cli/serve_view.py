@@ -164,10 +164,12 @@ class FolderView:
         return [] if preferences is None else list(_pairs_of_preferences(preferences))
 
     def _nodes(self) -> dict[str, Artifact]:
-        return {} if self.path is None else Workspace(self.path).nodes()
+        # One that is damaged shall not take the pages of the others away.
+        return {} if self.path is None else Workspace(self.path).readable_nodes()[0]
 
     def _latest(self, kind: str) -> Artifact | None:
-        return None if self.path is None else Workspace(self.path).latest(kind)
+        fitting = [artifact for artifact in self._nodes().values() if artifact.kind == kind]
+        return fitting[-1] if fitting else None
 
     def _read_corpus(self) -> list[_Document]:
         """All documents of the topmost layer; read once, until a newer layer is there."""

@@ -42,7 +42,7 @@ def run_stage(verb: str, arguments: list[str]) -> int:
     workspace = Workspace.at(
         flags.text("workspace", DEFAULT_WORKSPACE), create=not flags.on("dry-run")
     )
-    inputs = _inputs(stage, flags, workspace)
+    inputs = _inputs(stage, config, flags, workspace)
     if stage.expand is not None:
         return _run_study(stage, config, inputs, flags)
     stage.check_inputs(inputs)
@@ -179,14 +179,16 @@ def _own_block(settings: dict[str, Any], stage: Stage[Any]) -> dict[str, Any]:
     return block
 
 
-def _inputs(stage: Stage[Any], flags: Flags, workspace: Workspace) -> dict[str, list[Artifact]]:
+def _inputs(
+    stage: Stage[Any], config: StageConfig, flags: Flags, workspace: Workspace
+) -> dict[str, list[Artifact]]:
     inputs: dict[str, list[Artifact]] = {}
     for name, slot in stage.inputs.items():
         given = flags.options.get(name.replace("_", "-"))
         if isinstance(given, str):
             paths = given.split(",") if slot.many else [given]
             inputs[name] = [_named(path, workspace) for path in paths]
-        elif slot.named:
+        elif slot.must_be_named(config):
             inputs[name] = []
         elif slot.many:
             inputs[name] = [

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("gristmill.cli.look:show", "one artifact: counts, figures, files, times"),
     "lineage": ("gristmill.cli.look:lineage", "what an artifact was made from, to the first page"),
     "plan": ("gristmill.cli.plan:plan", "from GPUs, FLOPs or money to a model and its recipe"),
+    "data inspect": ("gristmill.cli.inspect:inspect", "a page beside its text, or every step"),
     "data why": ("gristmill.cli.look:why", "what happened to one page, step by step"),
     "trace": ("gristmill.cli.trace:trace", "the training pages that hold a text's words"),
     "diff": ("gristmill.cli.diff:diff", "two artifacts or workspaces beside each other"),

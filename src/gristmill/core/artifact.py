@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,9 @@ class Artifact:
 
     path: Path
     manifest: Manifest
+    node: str = field(default="", compare=False)
+    """The node by which it was found in a workspace, `train.ppo@mine`; the artifact itself does not
+    know it."""
 
     @classmethod
     def open(cls, path: Path | str) -> Artifact:

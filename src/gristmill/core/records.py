@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @cache
 def document_schema() -> pa.Schema:
-    """A document: its text and what its page said of itself. `id` is `document_id(url, text)`."""
+    """A document: its text and what its page said of itself. `id` is `document_id(url, text)`.
+
+    opt_out: what its page or host says against use (`noai, tdm-reservation`), null for nothing.
+    attributes: what only some sources know, such as the language of code or a thread of mail.
+    Artifacts from before these two columns lack them.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -33,6 +38,8 @@ def document_schema() -> pa.Schema:
             pa.field("source", pa.string(), nullable=False),
             pa.field("text", pa.string(), nullable=False),
             pa.field("links", pa.list_(pa.string()), nullable=False),
+            pa.field("opt_out", pa.string()),
+            pa.field("attributes", pa.map_(pa.string(), pa.string())),
         ]
     )
 

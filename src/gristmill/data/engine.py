@@ -28,6 +28,7 @@ from gristmill.core.errors import GristmillError, Retryable
 from gristmill.data.engine_worker import error_of, serve
 
 _POLL_S = 0.1
+_PATIENCE = 10  # times the limit, for work that a busy machine keeps from its processor
 _START_TRIES = 4
 
 
@@ -69,6 +70,7 @@ def map_batches(
     memory_bytes: int = 512 << 20,
     retries: int = 3,
     isolate: bool = True,
+    by_item: bool = False,
     setup: Callable[[], None] | None = None,
 ) -> Iterator[BatchResult]:
     """Yields a BatchResult for each batch, in input order.
@@ -79,11 +81,15 @@ def map_batches(
     batches: lists, Arrow tables or anything with `len` and slices; read lazily, at most
         4 * workers ahead.
     seconds_per_item: an item that takes longer alone is quarantined. A whole batch has
-        `seconds_per_item * (1 + log2(size))` before it is cut up.
+        `seconds_per_item * (1 + log2(size))` before it is cut up. What counts is wall time, but
+        for a worker that wants to run and is not let: that is the machine's fault.
     memory_bytes: what a worker may use above what it uses when it is ready to start.
     retries: how often work is tried again whose worker was killed from outside.
     isolate: False for cheap trusted functions: with one worker they run in this process, and
         neither time nor memory is limited.
+    by_item: batches are lists, and workers give `function` one item after the other: each has
+        its own clock, and the one that costs a worker is known at once. For items that cost much
+        more than a call.
     setup: run once in each worker before the first batch and before memory is measured.
 
     Raises GristmillError raised by `function` or `setup` (a user's mistake, not a bad record),
@@ -97,7 +103,7 @@ def map_batches(
     limits = _Limits(
         seconds_per_item if isolate else math.inf, memory_bytes if isolate else None, retries
     )
-    return _Pool(function, setup, limits, workers).run(batches)
+    return _Pool(function, setup, limits, workers, by_item).run(batches)
 
 
 def in_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -182,10 +188,14 @@ class _Open:
 class _Worker:
     process: Any
     pipe: Connection
+    at: Any
+    """Shared with the worker: which item of its task it is at."""
     task: _Task | None = None
     ready: bool = False
-    deadline: float = math.inf
     resident: int = 0
+    began: float = 0.0
+    cpu: float = 0.0
+    seen: int = 0
 
 
 class _Pool:
@@ -195,8 +205,10 @@ class _Pool:
         setup: Callable[[], None] | None,
         limits: _Limits,
         workers: int,
+        by_item: bool,
     ):
-        self._payload = pickle.dumps((function, setup))
+        self._payload = pickle.dumps((function, setup, by_item))
+        self._by_item = by_item
         self._limits = limits
         self._wanted = workers
         # spawn on every system: fork copies locks that other threads hold.
@@ -242,7 +254,8 @@ class _Pool:
                 return
             task = self._queue.popleft()
             worker.task = task
-            worker.deadline = time.monotonic() + self._limits.seconds(task.size)
+            worker.at.value = 0
+            self._start_clock(worker, time.monotonic())
             # Where it died meanwhile, its handle tells in the next round.
             with contextlib.suppress(OSError):
                 worker.pipe.send(self._open[task.batch].batch[task.start : task.stop])
@@ -253,12 +266,13 @@ class _Pool:
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
+        at = self._context.RawValue("q", 0)
         process = self._context.Process(
-            target=serve, args=(theirs, self._payload, self._limits.memory_bytes), daemon=True
+            target=serve, args=(theirs, self._payload, self._limits.memory_bytes, at), daemon=True
         )
         process.start()
         theirs.close()
-        self._workers.append(_Worker(process, ours))
+        self._workers.append(_Worker(process, ours, at))
 
     def _collect(self) -> None:
         """Waits for something to happen and deals with all of it."""
@@ -274,7 +288,7 @@ class _Pool:
             # The pipe first: a worker may have answered and then ended.
             if worker.pipe in happened or worker.process.sentinel in happened:
                 self._hear(worker)
-            elif now > worker.deadline:
+            elif look and self._too_slow(worker, now):
                 self._lose(worker, f"time: over {self._limits.seconds_per_item:g} s")
             elif look and self._too_big(worker):
                 self._lose(worker, self._memory_reason())
@@ -300,14 +314,16 @@ class _Pool:
             opened = self._open[task.batch]
             opened.pieces.append((task.start, _checked(message[1], task.size)))
             opened.missing -= task.size
-            worker.task, worker.deadline = None, math.inf
+            worker.task = None
         else:
             assert task is not None
             if isinstance(message[1], GristmillError):
                 raise message[1]
-            worker.task, worker.deadline = None, math.inf
+            worker.task = None
             # The same input raises the same error again: no retry of a single item.
-            if task.size > 1:
+            if task.size > 1 and self._by_item:
+                self._cut_around(task, worker.at.value, 0)
+            elif task.size > 1:
                 self._cut_up(task, 0)
             else:
                 self._quarantine(task, f"error: {message[1]}")
@@ -334,7 +350,9 @@ class _Pool:
         if task is None:
             return
         strikes = task.strikes + 1
-        if task.size > 1:
+        if task.size > 1 and self._by_item:
+            self._cut_around(task, worker.at.value, strikes)
+        elif task.size > 1:
             self._cut_up(task, strikes)
         elif strikes > (self._limits.retries if killed_from_outside else 1):
             self._quarantine(task, reason)
@@ -347,10 +365,37 @@ class _Pool:
             for position in reversed(range(task.start, task.stop))
         )
 
+    def _cut_around(self, task: _Task, at: int, strikes: int) -> None:
+        """The item `at` alone, and what stands before and after it, which it is not to cost."""
+        guilty = min(task.start + at, task.stop - 1)
+        pieces = [
+            _Task(task.batch, task.start, guilty, task.strikes),
+            _Task(task.batch, guilty, guilty + 1, strikes),
+            _Task(task.batch, guilty + 1, task.stop, task.strikes),
+        ]
+        self._queue.extendleft(piece for piece in reversed(pieces) if piece.size)
+
     def _quarantine(self, task: _Task, reason: str) -> None:
         opened = self._open[task.batch]
         opened.failures.append(Failure(task.start, reason))
         opened.missing -= 1
+
+    def _start_clock(self, worker: _Worker, now: float) -> None:
+        worker.began, worker.seen = now, worker.at.value
+        worker.cpu = _cpu_seconds(worker)[0] if self._limits.seconds_per_item < math.inf else 0.0
+
+    def _too_slow(self, worker: _Worker, now: float) -> bool:
+        if worker.task is None or self._limits.seconds_per_item == math.inf:
+            return False
+        if self._by_item and worker.at.value != worker.seen:
+            self._start_clock(worker, now)
+            return False
+        limit = self._limits.seconds(1 if self._by_item else worker.task.size)
+        spent = now - worker.began
+        if spent <= limit:
+            return False
+        cpu, runnable = _cpu_seconds(worker)
+        return not runnable or cpu - worker.cpu > limit or spent > _PATIENCE * limit
 
     def _too_big(self, worker: _Worker) -> bool:
         if self._limits.memory_bytes is None or worker.task is None:
@@ -381,6 +426,19 @@ def _finished(index: int, opened: _Open) -> BatchResult:
         sorted(opened.pieces, key=lambda piece: piece[0]),
         sorted(opened.failures, key=lambda failure: failure.position),
     )
+
+
+def _cpu_seconds(worker: _Worker) -> tuple[float, bool]:
+    """Processor time that a worker has used, and whether it would run if it were let."""
+    import psutil
+
+    try:
+        process = psutil.Process(worker.process.pid)
+        times = process.cpu_times()
+        waits = process.status() in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
+    except psutil.Error:
+        return 0.0, False
+    return float(times.user + times.system), waits
 
 
 def _reraise(message: Sequence[Any]) -> None:

@@ -10,6 +10,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,11 +25,12 @@ _ENVIRONMENT = {
 }
 
 
-def serve(pipe: Connection, payload: bytes, memory_bytes: int | None) -> None:
+def serve(pipe: Connection, payload: bytes, memory_bytes: int | None, at: Any) -> None:
     """Runs batches from `pipe` until it closes.
 
-    payload: the pickled (function, setup). Messages to the parent are tuples that begin with
-    'ready', 'broken', 'done', 'raised' or 'memory'.
+    payload: the pickled (function, setup, by_item). at: where the parent sees which item of a
+    batch is being worked on. Messages to the parent are tuples that begin with 'ready', 'broken',
+    'done', 'raised' or 'memory'.
     """
     # Ctrl-C goes to the whole group of processes; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -37,7 +39,7 @@ def serve(pipe: Connection, payload: bytes, memory_bytes: int | None) -> None:
     try:
         # Bytes of our own parent process; the modules that they name are imported here, after
         # the environment is set.
-        function, setup = pickle.loads(payload)  # noqa: S301
+        function, setup, by_item = pickle.loads(payload)  # noqa: S301
         if setup is not None:
             setup()
         if memory_bytes is not None:
@@ -52,7 +54,8 @@ def serve(pipe: Connection, payload: bytes, memory_bytes: int | None) -> None:
         except (EOFError, OSError):
             return
         try:
-            message: tuple[Any, ...] = ("done", function(batch))
+            result = _one_by_one(function, batch, at) if by_item else function(batch)
+            message: tuple[Any, ...] = ("done", result)
         except MemoryError:
             # What failed may have left the heap in pieces: the parent starts a fresh worker.
             _send(pipe, ("memory",))
@@ -61,6 +64,14 @@ def serve(pipe: Connection, payload: bytes, memory_bytes: int | None) -> None:
             message = ("raised", error_of(error), traceback.format_exc())
         if not _send(pipe, message):
             return
+
+
+def _one_by_one(function: Callable[[Any], Any], batch: Any, at: Any) -> list[Any]:
+    results: list[Any] = []
+    for index in range(len(batch)):
+        at.value = index
+        results += function(batch[index : index + 1])
+    return results
 
 
 def error_of(error: BaseException) -> BaseException | str:

@@ -1,7 +1,7 @@
 """Battles: two models, one prompt, and which answer was the better one. One JSON Lines schema.
 
     {"id", "model_a", "model_b", "winner": "a" | "b" | "tie" | "both_bad",
-     "prompt", "answer_a", "answer_b", "judge", "time"}
+     "prompt", "answer_a", "answer_b", "judge", "time", "fingerprint_a", "fingerprint_b"}
 
 Only the models and the winner must be given. The spelling of public arenas is read too: `winner`
 as "model_a", "model_b", "tie" or "tie (bothbad)". A record that cannot be used is among the
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -37,6 +37,8 @@ _WINNERS: Mapping[str, Winner] = {
     "bothbad": "both_bad",
 }
 _MOST_NAME = 200
+_LETTERS = 6
+"""Of a fingerprint, in a name."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Battle:
     answer_b: str = ""
     judge: str = "person"
     time: str = ""
+    fingerprint_a: str = ""
+    """Of the model's weights, where it is known: a name may come to mean another training."""
+    fingerprint_b: str = ""
 
 
 def read_battles(path: Path | str) -> tuple[list[Battle], Rejects]:
@@ -80,6 +85,30 @@ def write_battles(path: Path | str, battles: Iterable[Battle]) -> int:
             file.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
             count += 1
     return count
+
+
+def tell_apart(battles: Sequence[Battle]) -> tuple[list[Battle], dict[str, list[str]]]:
+    """The battles with a name for each training: where one name stands for several fingerprints it
+    becomes `NAME#123abc`, and stays bare where none is known. Second: by such a name the new ones.
+    """
+    prints: dict[str, set[str]] = {}
+    for one in battles:
+        prints.setdefault(one.model_a, set()).add(one.fingerprint_a)
+        prints.setdefault(one.model_b, set()).add(one.fingerprint_b)
+    several = {name: sorted(found) for name, found in prints.items() if len(found) > 1}
+
+    def name_of(name: str, fingerprint: str) -> str:
+        return f"{name}#{fingerprint[:_LETTERS]}" if name in several and fingerprint else name
+
+    told = [
+        replace(
+            one,
+            model_a=name_of(one.model_a, one.fingerprint_a),
+            model_b=name_of(one.model_b, one.fingerprint_b),
+        )
+        for one in battles
+    ]
+    return told, {name: [name_of(name, f) for f in found] for name, found in several.items()}
 
 
 def first_share(battles: Sequence[Battle]) -> Figure:
@@ -196,6 +225,7 @@ def _battle(value: Any) -> Battle:
     # A battle without an id is told apart by all that it says.
     given = text.pop("id") or hash_json([*names, winner, *text.values()])[:16]
     text["judge"] = text["judge"] or "person"
+    text |= {key: _text(value.get(key)) for key in ("fingerprint_a", "fingerprint_b")}
     return Battle(given, str(names[0]), str(names[1]), _WINNERS[winner], **cast(Any, text))
 
 

@@ -29,6 +29,8 @@ class StageRecord:
     artifact: str
     shown: Mapping[str, Any] = field(default_factory=dict)
     """figures, tables, charts, samples and notes as `presentation.json` holds them."""
+    node: str = ""
+    """The recipe's name for it, with its label, where it has one: `evaluate.tasks@hard`."""
 
 
 _GROUPS = (
@@ -75,7 +77,8 @@ def render_report(
     further: what studies asked for; it counts for lineage, time and memory, and they tell of it.
     """
     figures = all_figures(stages, further)
-    credit = "".join(f"<p>{elements.text(line)}</p>" for line in attribution)
+    said = [*shared_figures(stages), *attribution]
+    credit = "".join(f"<p>{elements.text(line)}</p>" for line in said)
     return elements.page(
         title,
         about,
@@ -88,14 +91,45 @@ def render_report(
 def all_figures(
     stages: Sequence[StageRecord], further: Sequence[StageRecord] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Every stage's figures and the total of the recorded times, sorted by name."""
-    figures: dict[str, dict[str, Any]] = {}
-    for stage in stages:
-        figures.update(stage.shown.get("figures", {}))
+    """Every stage's figures and the total of the recorded times, sorted by name.
+
+    Where several stages write different values under one name, see `shared_figures`.
+    """
+    figures, _ = _told_apart(stages)
     timed = [*stages, *further]
     total = Figure(round(sum(stage.seconds for stage in timed), 3), n=len(timed))
     figures["seconds.total"] = dict(total.to_json())
     return dict(sorted(figures.items()))
+
+
+def shared_figures(stages: Sequence[StageRecord]) -> list[str]:
+    """A sentence for each name under which stages write different values: the last of those
+    without a label keeps it, and another's is `NAME@LABEL`, or `NAME@STAGE` without a label."""
+    return _told_apart(stages)[1]
+
+
+def _told_apart(stages: Sequence[StageRecord]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    written: dict[str, list[tuple[StageRecord, dict[str, Any]]]] = {}
+    for stage in stages:
+        for name, entry in stage.shown.get("figures", {}).items():
+            written.setdefault(name, []).append((stage, entry))
+    figures: dict[str, dict[str, Any]] = {}
+    notes = []
+    for name, several in written.items():
+        plain = [one for one in several if "@" not in one[0].node]
+        keeper, figures[name] = (plain or several)[-1]
+        others = [(stage, entry) for stage, entry in several if entry != figures[name]]
+        for stage, entry in others:
+            called = stage.node or stage.name
+            apart = f"{name}@{called.partition('@')[2] or called}"
+            if apart in figures or apart in written:
+                apart = f"{name}@{stage.artifact}"
+            figures[apart] = entry
+            notes.append(
+                f"{name} is written by {keeper.node or keeper.name} and by {called}: the latter's "
+                f"stands as {apart}."
+            )
+    return figures, notes
 
 
 def _tiles(figures: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:

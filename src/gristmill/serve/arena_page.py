@@ -76,8 +76,9 @@ def routes(context: Context) -> list[Route]:
     ]
 
 
-def _contenders(models: Models) -> list[str]:
-    return [name for name in models.names() if models.get(name).is_assistant]
+def _contenders(models: Models) -> dict[str, str]:
+    """The assistants, each with its fingerprint: a name may come to mean another training."""
+    return {one.name: one.fingerprint for one in models.all() if one.is_assistant}
 
 
 async def _fight(
@@ -118,8 +119,15 @@ async def _fight(
         for task in tasks:
             task.cancel()
         if not whole:
-            with contextlib.suppress(Unkept):
-                context.store.abandon(battle.id)
+            # Beside the loop, which another process's lock must not stop, and not waited for: what
+            # ends this may be a cancellation, which would end the wait too.
+            asyncio.get_running_loop().run_in_executor(None, _forget, context.store, battle.id)
+
+
+def _forget(store: Store, battle_id: str) -> None:
+    # One that is not forgotten now is forgotten with the day.
+    with contextlib.suppress(Unkept):
+        store.abandon(battle_id)
 
 
 class _Failed(Exception):
@@ -155,7 +163,7 @@ async def _speak(
 
 def _ratings(store: Store) -> dict[str, Any]:
     """Bradley-Terry ratings on the scale of Elo, the best first; a bound where it has no end."""
-    from gristmill.evaluate.arena import battles_of
+    from gristmill.evaluate.arena import battles_of, tell_apart
     from gristmill.evaluate.ratings import rate
     from gristmill.evaluate.tally import tally
 
@@ -172,7 +180,7 @@ def _ratings(store: Store) -> dict[str, Any]:
             "low": _finite(one.rating.low),
             "high": _finite(one.rating.high),
         }
-        for one in rate(tally(battles)).ratings
+        for one in rate(tally(tell_apart(battles)[0])).ratings
     ]
     return {"votes": len(battles), "ratings": found}
 

@@ -38,6 +38,7 @@ def routes(context: Context) -> list[Route]:
     async def models(request: Request) -> dict[str, Any]:
         return {
             "models": await run_in_threadpool(_listed, context.models),
+            "damaged": await run_in_threadpool(context.models.damaged),
             "can_trace": context.workspace.can_trace,
         }
 

@@ -130,7 +130,7 @@ class _Table:
                 "command": f"{program} train reward {tuned}",
             },
             {
-                "about": "… or the assistant itself, served here at once as train.dpo@labels.",
+                "about": "… or the assistant itself, served here at once as dpo@labels.",
                 "command": f"{program} train dpo {tuned}",
             },
         ]

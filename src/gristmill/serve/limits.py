@@ -15,6 +15,8 @@ class Limits:
     header_bytes: int = 16_384
     header_seconds: float = 15.0
     """A connection that sends no whole request in this time, or twice it, is closed."""
+    write_seconds: float = 30.0
+    """A client that takes nothing, or next to nothing, of its answer in this time is cut off."""
     connections: int = 256
     """Beyond these a connection is answered 503."""
     prompts: int = 128

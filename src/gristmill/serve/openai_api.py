@@ -1,6 +1,7 @@
 """The OpenAI-compatible routes, and the tokenizer's own as vLLM and lm-eval name them.
 
-A prompt of token ids is read as it is; a text is read as a document begins, after end-of-text.
+A prompt of token ids is read as it is; a text is read as a document begins, after end-of-text,
+which `echo` does not show.
 Messages become ids by the model's chat format. No text in any field becomes a special token.
 """
 
@@ -163,7 +164,9 @@ class _Api:
         longest = _COMPLETION_TOKENS if body.max_tokens is None else body.max_tokens
         if longest == 0 and not body.echo:
             raise BadRequest("0 only with echo", "max_tokens")
-        specs = _specs(body, prompts, longest, body.logprobs, echo=bool(body.echo))
+        # Else the tokens of a text would not be those that a client counts: lm-eval, for one.
+        added = int(isinstance(given[0], str))
+        specs = _specs(body, prompts, longest, body.logprobs, echo=bool(body.echo), added=added)
         answers = CompletionAnswers(loaded, len(specs), sum(map(len, prompts)), body.logprobs)
         return await self._respond(request, body, specs, answers)
 
@@ -331,6 +334,7 @@ def _specs(
     top: int | None,
     *,
     echo: bool = False,
+    added: int = 0,
 ) -> list[RequestSpec]:
     """n completions of each prompt. With a seed the first of a prompt is drawn with that one."""
     return [
@@ -344,6 +348,7 @@ def _specs(
             stop=stop_strings(body.stop),
             top_logprobs=top,
             echo=echo,
+            added=added,
         )
         for prompt in prompts
         for choice in range(body.n or 1)

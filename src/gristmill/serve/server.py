@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_protocol(limits.header_seconds),
+                http=_protocol(limits.header_seconds, limits.write_seconds),
                 ws="none",
                 log_level="info" if verbose else "warning",
                 access_log=verbose,
@@ -58,28 +58,49 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Uvicorn's, which would wait for the first request, or the rest of one's head, for ever:
-    silent connections would fill the places of all others."""
+def _protocol(seconds: float, write_seconds: float) -> type[asyncio.Protocol]:
+    """Uvicorn's, which would wait for ever for the first request, for the rest of one's head and
+    for a client that does not read: such connections would fill the places of all others.
+
+    seconds: for a request. write_seconds: from a full buffer (64 KiB) to a nearly empty one, and
+    from the end of a connection to the last byte taken.
+    """
 
     class Impatient(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            self._full: asyncio.TimerHandle | None = None
+            self._ending: float | None = None
             self._watch()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._timer.cancel()
+            self.resume_writing()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._full = self.loop.call_later(write_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            if self._full is not None:
+                self._full.cancel()
+            super().resume_writing()
 
         def _watch(self) -> None:
             waits = self.cycle is None or self.cycle.response_complete
             self._timer = self.loop.call_later(seconds, self._look, self.cycle, waits)
 
         def _look(self, before: object, waited: bool) -> None:
-            if waited and self.cycle is before:
+            if self.transport.is_closing():
+                # It ends when its last bytes are taken.
+                self._ending = self._ending or self.loop.time()
+                if self.loop.time() - self._ending >= write_seconds:
+                    self.transport.abort()
+                    return
+            elif waited and self.cycle is before:
                 self.transport.close()
-            else:
-                self._watch()
+            self._watch()
 
     return Impatient
 

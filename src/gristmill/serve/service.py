@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +63,12 @@ class ServedModel:
     """Unix time; 0 where it is not known."""
     fingerprint: str = ""
     """Changes with the weights: the content of the artifact."""
+    node: str = ""
+    """Another name by which it can be asked for, where it has one."""
 
     @classmethod
     def at(
-        cls, name: str, folder: Path, *, created: int = 0, fingerprint: str = ""
+        cls, name: str, folder: Path, *, created: int = 0, fingerprint: str = "", node: str = ""
     ) -> ServedModel | None:
         """The model in `folder`; None for a reward model, which scores and does not talk.
 
@@ -81,7 +83,7 @@ class ServedModel:
         except GristmillError:
             # A chat template that is not known: it still goes on from text.
             is_assistant = False
-        return cls(name, folder, is_assistant, created, fingerprint)
+        return cls(name, folder, is_assistant, created, fingerprint, node)
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class RequestSpec:
     stop: strings that end the text and do not stand in it. stop_ids: None takes the model's own.
     top_logprobs: None for no log-probabilities, else how many alternatives beside the token's own.
     echo: the prompt's text and tokens come first, scored where log-probabilities are asked for.
+    added: tokens at the prompt's beginning that were not in what was sent: echo leaves them out.
     """
 
     prompt: Sequence[int]
@@ -147,6 +150,7 @@ class RequestSpec:
     stop_ids: tuple[int, ...] | None = None
     top_logprobs: int | None = None
     echo: bool = False
+    added: int = 0
 
 
 class Models:
@@ -154,6 +158,7 @@ class Models:
 
     find: lists them, newest first; asked each time, so that a new one is served at once.
     check: called before a model is read (an artifact's `verify`); raises GristmillError.
+    damaged: by name, models that are there and cannot be served, and why.
     """
 
     def __init__(
@@ -163,8 +168,10 @@ class Models:
         limits: Limits | None = None,
         device: str = "auto",
         check: Callable[[ServedModel], None] | None = None,
+        damaged: Callable[[], Mapping[str, str]] = dict,
     ):
         self.limits = limits or Limits()
+        self._damaged = damaged
         self._find, self._device, self._check = find, device, check
         self._worker = Worker(queue=self.limits.queue, rows=self.limits.rows)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
@@ -195,9 +202,21 @@ class Models:
         """Newest first."""
         return [served.name for served in self.all()]
 
+    def damaged(self) -> dict[str, str]:
+        """Models that are there and cannot be served, by name, and why."""
+        self._find()
+        return dict(self._damaged())
+
     def get(self, name: str) -> ServedModel:
         """Raises UnknownModel."""
         found = {served.name: served for served in self.all()}
+        nodes = {served.node: served for served in found.values() if served.node}
+        if name not in found and name in nodes:
+            return nodes[name]
+        if name not in found and name in (damaged := self._damaged()):
+            raise UnknownModel(
+                f"'{name}' is not served", where="model", mend=f"it is damaged: {damaged[name]}"
+            )
         if name not in found:
             raise UnknownModel(
                 f"no model '{name}' here", where="model", mend=did_you_mean(name, found)
@@ -292,6 +311,7 @@ class Models:
             row,
             stops=spec.stop,
             echo=spec.echo,
+            added=spec.added,
             seconds=self.limits.seconds,
         )
 

@@ -30,7 +30,7 @@ Choice = Literal["first", "second", "tie", "skip"]
 FILE = Path("serve") / "store.sqlite"
 """Where it lies in a workspace."""
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 10.0
 _FORGET_SECONDS = 24 * 3600.0
 """A battle that nobody voted on is forgotten after this long."""
@@ -46,7 +46,9 @@ CREATE TABLE votes (
   answer_b TEXT,
   begun REAL NOT NULL,
   winner TEXT CHECK (winner IN ('a', 'b', 'tie', 'both_bad')),
-  time REAL
+  time REAL,
+  fingerprint_a TEXT NOT NULL DEFAULT '',
+  fingerprint_b TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE labels (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,6 +63,15 @@ CREATE TABLE pairs (
   content TEXT NOT NULL
 );
 """
+
+
+# What makes a file of the version before into one of this version.
+_LATER = {
+    1: (
+        "ALTER TABLE votes ADD COLUMN fingerprint_a TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE votes ADD COLUMN fingerprint_b TEXT NOT NULL DEFAULT ''",
+    )
+}
 
 
 class Spent(GristmillError):
@@ -139,9 +150,13 @@ class Store:
 
     # Battles.
 
-    def begin_battle(self, models: Sequence[str], prompt: str) -> Battle:
-        """Draws two of `models`, and who of them is A. Raises GristmillError for fewer than two."""
-        names = sorted(set(models))
+    def begin_battle(self, models: Mapping[str, str] | Sequence[str], prompt: str) -> Battle:
+        """Draws two of `models`, and who of them is A. Raises GristmillError for fewer than two.
+
+        models: names, or names with a fingerprint of the weights, which is kept beside the name.
+        """
+        prints = models if isinstance(models, Mapping) else dict.fromkeys(models, "")
+        names = sorted(prints)
         if len(names) < 2:
             raise GristmillError("an arena needs two models")
         model_a, model_b = self._chance.sample(names, 2)
@@ -152,8 +167,9 @@ class Store:
                 "DELETE FROM votes WHERE winner IS NULL AND begun < ?", (now - _FORGET_SECONDS,)
             )
             connection.execute(
-                "INSERT INTO votes (id, model_a, model_b, prompt, begun) VALUES (?, ?, ?, ?, ?)",
-                (battle.id, model_a, model_b, prompt, now),
+                "INSERT INTO votes (id, model_a, model_b, prompt, begun, fingerprint_a, "
+                "fingerprint_b) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (battle.id, model_a, model_b, prompt, now, prints[model_a], prints[model_b]),
             )
         return battle
 
@@ -191,8 +207,11 @@ class Store:
 
     def battles(self) -> list[dict[str, Any]]:
         """Every vote in order: id, model_a, model_b, winner, prompt, answer_a, answer_b, judge,
-        time (seconds since 1970)."""
-        names = ("id", "model_a", "model_b", "winner", "prompt", "answer_a", "answer_b", "time")
+        time (seconds since 1970), fingerprint_a, fingerprint_b (empty where not known)."""
+        names = (
+            "id", "model_a", "model_b", "winner", "prompt", "answer_a", "answer_b", "time",
+            "fingerprint_a", "fingerprint_b",
+        )  # fmt: skip
         rows = self._read(
             f"SELECT {', '.join(names)} FROM votes WHERE winner IS NOT NULL ORDER BY time, number"
         )
@@ -274,6 +293,10 @@ class Store:
                     )
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
+            for old in range(version or _VERSION, _VERSION):
+                for statement in _LATER[old]:
+                    connection.execute(statement)
+            if version < _VERSION:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _connection(self) -> sqlite3.Connection:

@@ -45,10 +45,12 @@ class Job:
         *,
         stops: tuple[str, ...] = (),
         echo: bool = False,
+        added: int = 0,
         seconds: float = float("inf"),
     ):
         self.key = next(Job._keys)
         self.model, self.tokenizer, self.row, self.echo = model, tokenizer, row, echo
+        self.added = added
         self.deadline = time.monotonic() + seconds
         self.gone = False
         """No one reads it any more, or it is done."""
@@ -70,7 +72,7 @@ class Job:
         if self.echo:
             text = self.tokenizer.decode(self.row.prompt, skip_special=True)
             scores = scores or [TokenScore(token) for token in self.row.prompt]
-            self._give(Piece(text, tuple(scores), 0, finish))
+            self._give(Piece(text, tuple(scores[self.added :]), 0, finish))
         elif finish is not None:
             self._give(Piece("", (), 0, finish))
 

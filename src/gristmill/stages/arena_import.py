@@ -28,7 +28,7 @@ class ArenaImportConfig(StageConfig):
 
 @stage(
     "arena import",
-    version=1,
+    version=2,
     kind="battles",
     config=ArenaImportConfig,
     inputs={

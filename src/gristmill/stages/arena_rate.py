@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -11,7 +12,9 @@ from gristmill.core.figure import Chart, Figure, Series, Table
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
 
 if TYPE_CHECKING:
-    from gristmill.evaluate.arena import OnlineElo
+    from collections.abc import Sequence
+
+    from gristmill.evaluate.arena import Battle, OnlineElo
     from gristmill.evaluate.ratings import Rating, Ratings
 
 RATINGS = "ratings.json"
@@ -46,7 +49,7 @@ class ArenaRateConfig(StageConfig):
 
 @stage(
     "arena rate",
-    version=1,
+    version=2,
     kind="ratings",
     config=ArenaRateConfig,
     inputs={"battles": Slot("battles", "judgement", help="of arena import, or evaluate judge")},
@@ -59,7 +62,7 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
     (of people's decided votes those for the answer shown first)."""
     from gristmill.core.canonical import write_json
     from gristmill.core.errors import GristmillError
-    from gristmill.evaluate.arena import first_share, online_elo, read_battles
+    from gristmill.evaluate.arena import first_share, online_elo, read_battles, tell_apart
     from gristmill.evaluate.ratings import rate
     from gristmill.evaluate.tally import tally
 
@@ -75,6 +78,7 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
             where=file,
             mend=f"their judges are {', '.join(judges)}" if judges else "vote on some first",
         )
+    battles, renamed = tell_apart(battles)
     rated = rate(
         tally(battles),
         ties=config.ties,
@@ -96,7 +100,14 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
         output.figures["arena.first_share"] = first_share(people)
     if not math.isnan(rated.tie):
         output.figures["arena.tie"] = Figure(rated.tie)
+    output.notes.append(_which(battles, inputs["battles"].stage))
     said = _caveats(rated, config, list(config.judges) or judges)
+    said += [
+        f"{name} is the name of several trainings, which are rated apart, by the first letters of "
+        f"their content: {', '.join(apart)}"
+        + (" (the bare name: where it is not known)." if name in apart else ".")
+        for name, apart in renamed.items()
+    ]
     output.tables += [_table(rated, online, config, said), _matrix(rated)]
     output.charts.append(_chart(rated, config.scale))
     write_json(
@@ -109,6 +120,18 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
             "models": [_entry(one, online) for one in rated.ratings],
         },
     )
+
+
+def _which(battles: Sequence[Battle], stage: str) -> str:
+    """Which battles are rated, in words: with no votes it may be the judge's."""
+    judged = Counter(battle.judge for battle in battles)
+    votes = judged.pop("person", 0)
+    parts = [f"{votes:,} votes of people"] if votes else []
+    parts += [f"{count:,} battles judged by {judge}" for judge, count in sorted(judged.items())]
+    said = f"Rated: {' and '.join(parts)} ({stage.replace('.', ' ')})."
+    if votes:
+        return said
+    return f"{said} No vote of a person is among them: arena import takes those of the arena page."
 
 
 def _table(rated: Ratings, online: OnlineElo, config: ArenaRateConfig, caveats: list[str]) -> Table:

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 _AGENT = "gristmill"
 _REQUESTS = "requests.log"
+_EXAMPLE = """gristmill data crawl --seeds https://site.example/ --max-pages 1000
+gristmill data crawl --seeds https://site.example/docs/ --include /docs/
+gristmill data crawl --seeds https://site.example/ --earlier data.crawl@may
+gristmill data crawl --config crawl.yaml    (seeds, hosts, resolve, ...)
+Ctrl-C ends a crawl cleanly: the same command again goes on from there."""
+_BUDGETS = {
+    "pages": ("max_pages", "of pages"),
+    "pages_per_host": ("max_pages_per_host", "of pages per host"),
+    "bytes": ("max_bytes", "of bytes"),
+}
 
 
 class CrawlConfig(StageConfig):
@@ -37,6 +47,7 @@ class CrawlConfig(StageConfig):
     max_pages: int | None = Field(100_000, ge=1)
     """URLs asked for, at most; counted over all answers."""
     max_pages_per_host: int | None = Field(None, ge=1)
+    """URLs of one host asked for, at most."""
     max_bytes: int | None = Field(None, ge=1)
     """The crawl ends when so many bytes of pages are stored. Which pages they are depends on the
     speed of the hosts; the other budgets do not."""
@@ -78,12 +89,22 @@ class CrawlConfig(StageConfig):
 
 @stage(
     "data crawl",
-    version=1,
+    version=2,
     kind="pages",
     config=CrawlConfig,
-    inputs={"web": Slot("web", optional=True, help="a sample web, served on loopback meanwhile")},
+    inputs={
+        "web": Slot(
+            "web",
+            optional=True,
+            unless="seeds",
+            help="a sample web, served on loopback meanwhile",
+        ),
+        "earlier": Slot(
+            "pages", optional=True, named=True, help="an earlier crawl: what changed is sent again"
+        ),
+    },
     summary="fetch pages politely into WARC files",
-    example="gristmill data crawl --seeds https://site.example/ --max-pages 1000",
+    example=_EXAMPLE,
 )
 def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     """Writes warc/, index.parquet (pages, sorted by URL) and frontier.parquet (all URLs known)."""
@@ -91,13 +112,19 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.data.crawl.attempt import crawl
     from gristmill.data.crawl.seal import forbidden_requests, seal
 
-    web = inputs.get("web")
+    web, earlier = inputs.get("web"), inputs.get("earlier")
     folder = output.run.path
     with ExitStack() as stack:
-        plan = _plan(config, web, folder, stack)
+        plan = _plan(config, web, earlier, folder, stack)
         bar = progress("data crawl", None, "pages")
         stack.callback(bar.close)
         counts = crawl(folder, plan, bar=bar)
+        for reason, left in counts.over_budget.items():
+            key, words = _BUDGETS[reason]
+            bar.note(f"budget {words} reached")
+            output.notes.append(
+                f"The budget {words} was reached: {left:,} known URLs were not asked for ({key})."
+            )
     output.content, reasons = seal(folder, plan, output.path)
     # Dates and record ids differ between equal crawls; the fingerprint is what counts.
     output.volatile.update(("warc/", "index.parquet"))
@@ -127,7 +154,13 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     )
 
 
-def _plan(config: CrawlConfig, web: Artifact | None, folder: Path, stack: ExitStack) -> Plan:
+def _plan(
+    config: CrawlConfig,
+    web: Artifact | None,
+    earlier: Artifact | None,
+    folder: Path,
+    stack: ExitStack,
+) -> Plan:
     """The crawl's plan; starts the server of the sample web for as long as `stack` is open."""
     from gristmill.data.crawl.plan import Plan
     from gristmill.data.crawl.urls import BadUrl, host_of, normalise
@@ -188,6 +221,7 @@ def _plan(config: CrawlConfig, web: Artifact | None, folder: Path, stack: ExitSt
         retries=config.retries,
         first_rest=first_rest,
         max_rest=config.max_rest,
+        earlier=None if earlier is None else earlier.path,
     )
 
 

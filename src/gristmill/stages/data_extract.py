@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from gristmill.core.figure import Figure, Samples, Table
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gristmill.core.artifact import Artifact
+    from gristmill.data.extract.opt_out import TdmRules
+    from gristmill.data.extract.page import ExtractOptions
     from gristmill.data.extract.stored import StoredPage
 
 _BATCH = 100
@@ -30,6 +31,8 @@ class ExtractConfig(StageConfig):
     """Keep the captions of pictures."""
     respect_noindex: bool = True
     """Leave out pages that ask search engines not to index them."""
+    respect_opt_out: bool = True
+    """Leave out pages that opt out: robots `noai` or `noimageai`, or a TDM reservation."""
     min_chars: int = Field(1, ge=1)
     """Pages with fewer characters of main text are rejected."""
     source: str = Field("web", min_length=1)
@@ -46,95 +49,111 @@ class ExtractConfig(StageConfig):
 
 @stage(
     "data extract",
-    version=1,
+    version=2,
     kind="documents",
     config=ExtractConfig,
     inputs={"pages": Slot("pages", help="crawled pages: WARC files and their index")},
-    summary="Takes main text, title, links and more from crawled HTML pages.",
+    summary="takes the main text, title, date, licence and links from crawled HTML pages",
     example="gristmill data extract --pages runs/demo/artifacts/data.crawl-... --format markdown",
 )
 def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
     """One document a page with status 200 and a main text, in the order of URLs."""
     from gristmill.core.progress import progress
-    from gristmill.data.engine import Failure, in_batches, map_batches
-    from gristmill.data.extract.guard import Limits
-    from gristmill.data.extract.page import ExtractedPage, ExtractOptions
-    from gristmill.data.extract.stored import PageExtractor
+    from gristmill.data.engine import in_batches, map_batches
+    from gristmill.data.extract.page import ExtractedPage
+    from gristmill.data.extract.stored import Outcome, PageExtractor
+    from gristmill.data.extract.tally import Tally
     from gristmill.data.sources.parts import PartWriter
+    from gristmill.data.sources.shares import Shares
 
     pages = inputs["pages"]
-    options = ExtractOptions(
-        markdown=config.format == "markdown",
-        comments=config.comments,
-        captions=config.captions,
-        respect_noindex=config.respect_noindex,
-        min_chars=config.min_chars,
-        limits=Limits(bytes=config.max_bytes),
-    )
     index = pages.file("index.parquet")
     stored = list(read_index(index))
     results = map_batches(
-        PageExtractor(pages.path / "warc", options),
+        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages, stored)),
         in_batches(stored, _BATCH),
         workers=output.execution.workers,
         seconds_per_item=config.seconds_per_page,
         memory_bytes=config.memory_mb << 20,
+        by_item=True,
     )
     writer = PartWriter(output.path)
     output.volatile.add("provenance/")
-    reasons: Counter[str] = Counter()
-    samples: list[dict[str, str]] = []
-    dropped: list[dict[str, str]] = []
-    shown: Counter[str] = Counter()
+    tally, shares = Tally(), Shares()
     bar = progress("data extract", len(stored), "pages")
     seen = 0
     for batch in results:
-        rejected: list[dict[str, Any]] = []
-        sample = ""
+        rejected: list[dict[str, str]] = []
         for outcome in batch.items():
             page = stored[seen]
             seen += 1
-            if isinstance(outcome, Failure):
-                reason, sample = outcome.reason, ""
-            elif isinstance(outcome.result, ExtractedPage):
-                found = outcome.result
+            found = outcome.result if isinstance(outcome, Outcome) else None
+            if isinstance(found, ExtractedPage):
                 writer.add(found.url, found.text, config.source, found.fields(), {
                     "fetched_at": page.fetched_at,
                     "warc": page.file,
                     "offset": page.offset,
                     "record_id": outcome.record_id,
                 })  # fmt: skip
-                if len(samples) < 5:
-                    samples.append({"url": found.url, "text": found.text[:400]})
-                reason = ""
+                shares.add(config.source, found.licence, found.opt_out, len(found.text))
+                tally.document(found)
             else:
-                reason, sample = outcome.result.reason, outcome.result.sample
-            if reason:
-                kind = reason.split(":")[0]
-                reasons[kind] += 1
+                # A page that cost its worker is a reject with the engine's reason.
+                reason = outcome.reason if found is None else found.reason
+                sample = "" if found is None else found.sample
                 rejected.append({"url": page.url, "reason": reason, "sample": sample})
-                if shown[kind] < 2:
-                    shown[kind] += 1
-                    dropped.append({"url": page.url, "reason": reason, "text": sample})
+                tally.reject(page.url, reason, sample)
             if seen % config.part_pages == 0:
                 writer.end_part()
         output.reject("extract", rejected)
-        bar.advance(batch.size)
+        bar.advance(batch.size, note=tally.note())
     bar.close()
     if seen % config.part_pages or not writer.parts:
         writer.end_part()
-    total = sum(reasons.values())
     output.counts.update(
-        pages=seen, documents=writer.documents, characters=writer.characters, rejected=total
+        pages=seen,
+        documents=writer.documents,
+        characters=writer.characters,
+        rejected=tally.rejected,
+        opted_out=tally.reasons["opt_out"],
     )
-    output.figures["extract.documents"] = Figure(writer.documents)
-    output.figures["extract.rejected"] = Figure(total)
-    if total:
-        rows = sorted(reasons.items())
-        output.tables.append(Table("Pages without a document", ("reason", "pages"), rows))
-    output.samples.append(Samples("Extracted pages", samples))
-    if dropped:
-        output.samples.append(Samples("Rejected pages", dropped))
+    output.figures |= tally.figures()
+    output.tables += tally.tables()
+    shares.present(output, "extract")
+    output.samples += tally.samples()
+
+
+def options_of(config: ExtractConfig) -> ExtractOptions:
+    """The extractor's options as a config says."""
+    from gristmill.data.extract.guard import Limits
+    from gristmill.data.extract.page import ExtractOptions
+
+    return ExtractOptions(
+        markdown=config.format == "markdown",
+        comments=config.comments,
+        captions=config.captions,
+        respect_noindex=config.respect_noindex,
+        respect_opt_out=config.respect_opt_out,
+        min_chars=config.min_chars,
+        limits=Limits(bytes=config.max_bytes),
+    )
+
+
+def tdm_rules(pages: Artifact, stored: Sequence[StoredPage]) -> TdmRules:
+    """The rules of the tdmrep.json files among the crawled pages."""
+    from gristmill.core.errors import GristmillError
+    from gristmill.data.extract.opt_out import TDMREP_PATH, TdmRules
+    from gristmill.data.warc.reader import read_record
+
+    files = []
+    for page in stored:
+        if page.status == 200 and page.url.endswith(TDMREP_PATH):
+            try:
+                record = read_record(pages.path / "warc" / page.file, page.offset)
+            except GristmillError:
+                continue
+            files.append((page.url, record.http().body))
+    return TdmRules.from_files(files)
 
 
 def read_index(path: Path) -> Iterator[StoredPage]:

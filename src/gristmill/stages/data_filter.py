@@ -19,6 +19,7 @@ from gristmill.data.filters.rules import (
     LanguageRules,
     PersonalDataRules,
     SpamRules,
+    TermsRules,
     UrlRules,
     WordListRules,
 )
@@ -29,6 +30,7 @@ from gristmill.stages.stage import (
     StageConfig,
     content_of,
     function_name,
+    later,
     local,
     stage,
 )
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from gristmill.data.filters.blocklist import AddressRules
     from gristmill.data.filters.chain import Chain
     from gristmill.data.filters.corpus import PartVerdicts
+    from gristmill.data.filters.terms import Terms
 
 _SAMPLES_PER_REASON = 2
 _SAMPLE_CHARACTERS = 300
@@ -46,6 +49,7 @@ class FilterConfig(StageConfig):
     """Which documents are kept. Each group of rules is described with its thresholds."""
 
     urls: UrlRules = UrlRules()
+    terms: TermsRules = later(TermsRules())
     blocklists: list[str] = content_of([])
     """Folders of blocklists in the UT1 format (CATEGORY/domains)."""
     url_soft_words: str | None = content_of(None)
@@ -104,6 +108,7 @@ def data_filter(config: FilterConfig, inputs: Inputs, output: Output) -> None:
         documents,
         _addresses(config, inputs),
         chain,
+        terms=_terms(config.terms),
         workers=output.execution.workers,
         seconds_per_document=config.seconds_per_document,
         memory_bytes=config.memory_mb << 20,
@@ -150,6 +155,16 @@ def _addresses(config: FilterConfig, inputs: Inputs) -> AddressRules:
     )
 
 
+def _terms(rules: TermsRules) -> Terms:
+    from gristmill.data.filters.terms import Terms
+    from gristmill.data.licence_rules import check_patterns
+
+    if not rules.enabled:
+        return Terms()
+    check_patterns([*rules.licences, *rules.licences_dropped], "data.filter.terms")
+    return Terms(tuple(rules.licences), tuple(rules.licences_dropped), rules.opt_outs)
+
+
 def _chain(config: FilterConfig, inputs: Inputs) -> Chain:
     from gristmill.core.extension import load_extension
     from gristmill.data.filters.chain import Chain, ChainRules
@@ -188,6 +203,8 @@ class _Summary:
     """Counts and samples of all parts, for the manifest and the report."""
 
     def __init__(self) -> None:
+        from gristmill.data.sources.shares import Shares
+
         self.documents = self.kept = self.words = self.words_kept = self.failed = 0
         self.reasons: Counter[str] = Counter()
         self.reason_words: Counter[str] = Counter()
@@ -195,6 +212,7 @@ class _Summary:
         self.personal: Counter[str] = Counter()
         self.samples: dict[str, list[dict[str, str]]] = {}
         self.first_failure = ""
+        self.shares = Shares()
 
     def add(self, part: PartVerdicts) -> None:
         import json
@@ -211,12 +229,18 @@ class _Summary:
             self.words += words
             self.languages[verdict["language"] or "not told"] += 1
             if verdict["keep"]:
+                self._share(part, row)
                 self.kept += 1
                 self.words_kept += words
             else:
                 self._dropped(part, row, verdict, words)
             for span in json.loads(verdict["personal_data"] or "[]"):
                 self.personal[span["kind"]] += 1
+
+    def _share(self, part: PartVerdicts, row: int) -> None:
+        stated = part.stated
+        source, licence, opt_out = (column[row] for column in stated)
+        self.shares.add(source, licence, opt_out, len(part.documents["text"][row].as_py()))
 
     def _dropped(self, part: PartVerdicts, row: int, verdict: dict[str, Any], words: int) -> None:
         reason = verdict["reason"]
@@ -281,6 +305,7 @@ class _Summary:
                 )
             )
         output.charts.append(_bars(groups))
+        self.shares.present(output, "filter")
         rows = [sample for name in by_size for sample in self.samples[name]]
         output.samples.append(Samples("Dropped by the filters", rows))
 

@@ -94,7 +94,7 @@ class JudgeConfig(StageConfig):
 
 @stage(
     "evaluate judge",
-    version=1,
+    version=2,
     kind="judgement",
     config=JudgeConfig,
     inputs={
@@ -167,7 +167,10 @@ def evaluate_judge(config: JudgeConfig, inputs: Inputs, output: Output) -> None:
         judged, labels, on_labels["labels"], output,
         by_rule=config.reference == "rule", rule=config.rule, margin=config.margin,
     )  # fmt: skip
-    write_judgements(output, judged, base, judge.name)
+    prints = zip([*names, base], [*models, baseline], strict=True)
+    write_judgements(
+        output, judged, base, judge.name, {name: one.content[:16] for name, one in prints}
+    )
     tell_cost(timed, endpoint, judged, on_labels["labels"], output)
     output.charts.append(rate_chart(found, base))
     output.samples.append(verdict_samples(judged, base))
@@ -199,6 +202,7 @@ def _judge(config: JudgeConfig, inputs: Inputs, output: Output) -> tuple[Judge, 
     from gristmill.evaluate.judges import TextJudge
     from gristmill.infer.endpoint import Endpoint, Settings
     from gristmill.stages.judging import local_text, reward_judge, rule_judge
+    from gristmill.stages.model_names import names_of
 
     model, reward = inputs.get("judge"), inputs.get("reward")
     given = [model is not None, reward is not None, config.endpoint is not None]
@@ -223,7 +227,7 @@ def _judge(config: JudgeConfig, inputs: Inputs, output: Output) -> tuple[Judge, 
     endpoint = None
     generator: Any
     if model is not None:
-        name, generator = model.stage.rpartition(".")[2], local_text(model, output, config.max_rows)
+        (name,), generator = names_of([model]), local_text(model, output, config.max_rows)
     else:
         settings = Settings(
             config.endpoint or "", config.endpoint_model, config.endpoint_api,

@@ -25,7 +25,8 @@ class TasksConfig(StageConfig):
     """Which questions, how they are asked, and which score decides."""
 
     questions: int = Field(1000, ge=0)
-    """Description questions made from the mixture; 0 for none."""
+    """Description questions made from the mixture; 0 for none. Where tasks are given a mixture is
+    only taken that is named."""
     choices: int = Field(4, ge=2, le=10)
     """Of a description question."""
     tasks: tuple[str, ...] = content_of(())
@@ -66,7 +67,12 @@ class TasksConfig(StageConfig):
     config=TasksConfig,
     inputs={
         "model": Slot("model"),
-        "mixture": Slot("mixture", optional=True, help="where the description questions come from"),
+        "mixture": Slot(
+            "mixture",
+            optional=True,
+            unless="tasks",
+            help="where the description questions come from; with --tasks only where it is named",
+        ),
         "others": Slot(
             "model", optional=True, many=True, named=True, help="more models, in the same table"
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def run_recipe(
             seed=seed_of(node, recipe.seed),
             execution=execution,
         )
-        made[node.name] = artifact
+        made[node.name] = _called(artifact, node)
         if node.asked_by is None:
             # What a study asked for is found through the study: the newest model of a workspace is
             # the recipe's own.
@@ -68,6 +68,11 @@ def run_recipe(
         if node.name == until:
             break
     return steps
+
+
+def _called(artifact: Artifact, node: Node) -> Artifact:
+    # What a study asked for is called as its stage is: its label is the study's own.
+    return artifact if node.asked_by is not None else replace(artifact, node=node.name)
 
 
 def resolve_inputs(node: Node, made: Mapping[str, Artifact]) -> dict[str, list[Artifact]]:
@@ -111,7 +116,7 @@ def plan_recipe(
         if all(name in made or Path(name).is_dir() for name in wired):
             found = find_cached(node, resolve_inputs(node, made), workspace, recipe.seed)
         if found is not None:
-            made[node.name] = found
+            made[node.name] = _called(found, node)
         planned.append((node, found))
         if node.name == until:
             break

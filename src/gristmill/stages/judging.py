@@ -194,12 +194,16 @@ def labelled_pairs(
             for one in fought:
                 chat = Chat(one.id, (Message("user", one.prompt),))
                 preference = {"a": 0.0, "b": 1.0}.get(one.winner, 0.5)
-                if one.answer_a and one.answer_b:
-                    add(
-                        JudgePair(one.id, one.prompt, one.answer_a, one.answer_b, about=chat),
-                        preference,
-                        one.prompt,
-                    )
+                if not (one.answer_a and one.answer_b):
+                    reason = "has no answers to judge"
+                    sample = f"{one.model_a}, {one.model_b}: {one.prompt[:200]}"
+                    rejects.append({"where": one.id, "reason": reason, "sample": sample})
+                    continue
+                add(
+                    JudgePair(one.id, one.prompt, one.answer_a, one.answer_b, about=chat),
+                    preference,
+                    one.prompt,
+                )
         else:
             preferred, rejects = read_preferences(path)
             for made in preferred:

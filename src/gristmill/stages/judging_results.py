@@ -127,9 +127,14 @@ def tell_cost(
 
 
 def write_judgements(
-    output: Output, judged: Mapping[str, Sequence[Judgement]], base: str, judge: str
+    output: Output,
+    judged: Mapping[str, Sequence[Judgement]],
+    base: str,
+    judge: str,
+    prints: Mapping[str, str],
 ) -> None:
-    """The judgements, the same as battles, and as AlpacaEval's annotations."""
+    """The judgements, the same as battles, and as AlpacaEval's annotations. prints: a fingerprint
+    of each model's weights, by name."""
     from gristmill.evaluate.arena import Battle, write_battles
     from gristmill.evaluate.judge import annotation, judgement_to_json
 
@@ -148,7 +153,7 @@ def write_judgements(
                     battles.append(
                         Battle(
                             f"{one.pair.id}-{name}", base, name, winner, one.pair.instruction,
-                            one.pair.first, one.pair.second, judge,
+                            one.pair.first, one.pair.second, judge, "", prints[base], prints[name],
                         )
                     )  # fmt: skip
             rows = [annotation(one, base, judge) for one in several]

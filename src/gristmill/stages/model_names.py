@@ -1,4 +1,4 @@
-"""What models are called where results name several of them."""
+"""What models are called where results name several of them: as everywhere, see `short_name`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.stages.stage import Inputs
+from gristmill.stages.workspace import short_name
 
 
 def each_once(artifacts: Iterable[Artifact]) -> list[Artifact]:
@@ -19,8 +20,8 @@ def each_once(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def names_of(artifacts: Sequence[Artifact], given: Sequence[str] = ()) -> list[str]:
-    """A short name for each: as given, else `base` for a pre-trained model and the last part of
-    its stage for another (`sft`, `import`), numbered where two are called alike.
+    """A short name for each: as given, else that of the node by which it was found, or that of its
+    stage (`base`, `sft`, `ppo@mine`), numbered where two are called alike.
 
     Raises GristmillError where as many were not given, or one twice.
     """
@@ -32,7 +33,7 @@ def names_of(artifacts: Sequence[Artifact], given: Sequence[str] = ()) -> list[s
         )
     found: list[str] = []
     for artifact in artifacts:
-        own = "base" if artifact.stage == "train.lm" else artifact.stage.rpartition(".")[2]
+        own = short_name(artifact.node or artifact.stage)
         name, number = own, 2
         while name in found:
             name, number = f"{own}_{number}", number + 1

@@ -215,7 +215,7 @@ class _Wiring:
         wires = {
             slot: self._given(given[slot], f"{place}.inputs.{slot}")
             if slot in given
-            else _default_wires(taken, own)
+            else _default_wires(taken, own, config)
             for slot, taken in stage.inputs.items()
         }
         filled: set[str] = set()
@@ -312,8 +312,8 @@ def _check_seed(value: Any, stage: Stage[Any], where: str) -> int | None:
     return value
 
 
-def _default_wires(slot: Slot, earlier: list[Node]) -> tuple[str, ...]:
-    if slot.named:
+def _default_wires(slot: Slot, earlier: list[Node], config: StageConfig) -> tuple[str, ...]:
+    if slot.must_be_named(config):
         return ()
     if slot.many:
         return tuple(n.name for n in earlier if not slot.kinds or n.stage.kind in slot.kinds)

@@ -13,8 +13,9 @@ from gristmill.stages.stage import Stage
 # of another room stands with its whole path: it is imported by name, so that no arrow is turned.
 STAGES: dict[str, tuple[str, str]] = {
     "data sample-web": ("data_sample_web", "write a small web of real texts, to try everything on"),
-    "data import": ("data_import", "read txt, Markdown, JSONL or Parquet as documents"),
+    "data import": ("data_import", "texts, tables, dumps, code, LaTeX, mail, PDF as documents"),
     "data crawl": ("data_crawl", "fetch pages politely into WARC files"),
+    "data warc": ("data_warc", "take pages out of WARC files, Common Crawl's or others'"),
     "data extract": ("data_extract", "main text, title and links from crawled pages"),
     "data filter": ("data_filter", "language, blocklists, heuristics, adult text, personal data"),
     "data dedup": ("data_dedup", "exact and near duplicates, lines repeated on a site"),
@@ -23,7 +24,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "data decontaminate": ("data_decontaminate", "drop documents that overlap evaluation texts"),
     "data mix": ("data_mix", "choose and weigh documents, hold some out, shuffle"),
     "data index": ("data_index", "where every run of tokens stands, for trace"),
-    "data inspect": ("data_inspect", "what each step kept, dropped and got right, with samples"),
+    "data inspect": ("data_inspect", "a page beside its text, or what every step kept"),
     "tokenizer train": ("tokenizer_train", "train a byte-level BPE vocabulary"),
     "tokenizer encode": ("tokenizer_encode", "turn documents into token shards"),
     "tokenizer compare": ("tokenizer_compare", "tokenizers side by side on the same text"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import write_json, write_text_atomic
-from gristmill.report.page import StageRecord, all_figures, render_report
+from gristmill.report.page import StageRecord, all_figures, render_report, shared_figures
 from gristmill.stages.registry import STAGES
 from gristmill.stages.stage import PRESENTATION, Inputs, Output, Slot, StageConfig, stage
 from gristmill.stages.workspace import asked_for
@@ -39,6 +39,7 @@ def report(config: ReportConfig, inputs: Inputs, output: Output) -> None:
     write_text_atomic(output.path / "report.html", page)
     write_json(output.path / "figures.json", all_figures(records, further))
     output.counts["stages"] = len(records)
+    output.notes += shared_figures(records)
 
 
 def _record(artifact: Artifact, suffix: str = "") -> StageRecord:
@@ -61,6 +62,7 @@ def _record(artifact: Artifact, suffix: str = "") -> StageRecord:
         },
         artifact=artifact.name,
         shown=shown,
+        node=artifact.node,
     )
 
 

@@ -79,6 +79,8 @@ class Slot:
     many: bool = False
     named: bool = False
     """Filled only where a recipe or a flag names what fills it."""
+    unless: str = ""
+    """A setting: where it is given the slot is as if `named`."""
     help: str = ""
 
     def __init__(
@@ -87,13 +89,19 @@ class Slot:
         optional: bool = False,
         many: bool = False,
         named: bool = False,
+        unless: str = "",
         help: str = "",
     ):
         object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "optional", optional)
         object.__setattr__(self, "many", many)
         object.__setattr__(self, "named", named)
+        object.__setattr__(self, "unless", unless)
         object.__setattr__(self, "help", help)
+
+    def must_be_named(self, config: StageConfig) -> bool:
+        """Whether nothing fills it by itself, with these settings."""
+        return self.named or bool(self.unless and getattr(config, self.unless))
 
 
 class Inputs:
@@ -219,6 +227,14 @@ class Stage(Generic[C]):
             "inputs": {slot: [a.content for a in found] for slot, found in inputs.items() if found},
             "seed": derive_seed(seed, self.name) if self.seeded else None,
         }
+        called = {
+            slot: [a.node for a in found]
+            for slot, found in inputs.items()
+            if any("@" in a.node for a in found)
+        }
+        if called and getattr(config, "names", None) == ():
+            # Its results hold what its models are called, and no content tells a label.
+            parts["called"] = called
         return hash_json(parts), extensions
 
     def check_inputs(self, inputs: Mapping[str, Sequence[Artifact]]) -> None:

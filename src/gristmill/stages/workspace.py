@@ -8,8 +8,8 @@ runs/demo/nodes.json                           which artifact each node of the r
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gristmill.core.artifact import MANIFEST, Artifact, artifact_name
@@ -17,7 +17,7 @@ from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import DamagedArtifact, GristmillError
 from gristmill.core.nearest import did_you_mean
 
-_NODES = "nodes.json"
+NODES = "nodes.json"
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,7 @@ class Workspace:
 
     def artifacts(self) -> list[Artifact]:
         """Every sealed artifact, oldest first."""
-        found = [
-            Artifact.open(path.parent)
-            for path in sorted(self.artifacts_folder.glob(f"*/{MANIFEST}"))
-            if not path.parent.name.startswith(".")
-        ]
-        return sorted(found, key=lambda artifact: (artifact.manifest.created, artifact.name))
+        return _oldest_first(Artifact.open(path.parent) for path in sorted(self._manifests()))
 
     def nodes(self) -> dict[str, Artifact]:
         """The last artifact of each node of the recipe, in the order in which they were made."""
@@ -80,17 +75,43 @@ class Workspace:
         for node, name in self.node_names().items():
             folder = self.artifacts_folder / name
             if (folder / MANIFEST).is_file():
-                found[node] = Artifact.open(folder)
+                found[node] = replace(Artifact.open(folder), node=node)
         return found
 
+    def readable_nodes(self) -> tuple[dict[str, Artifact], dict[str, str]]:
+        """As `nodes`, where one that is damaged does not hide the others: those that can be read,
+        and by name why another cannot.
+
+        Where the list of nodes itself is damaged every artifact counts, oldest first, under its
+        stage, or under its folder's name where several are of one stage.
+        """
+        problems: dict[str, str] = {}
+        try:
+            names = self.node_names()
+        except DamagedArtifact as error:
+            problems[NODES] = error.one_line()
+            names = {p.parent.name: p.parent.name for p in sorted(self._manifests())}
+        found: dict[str, Artifact] = {}
+        for node, name in names.items():
+            folder = self.artifacts_folder / name
+            try:
+                if (folder / MANIFEST).is_file():
+                    found[node] = replace(Artifact.open(folder), node=node)
+            except (GristmillError, OSError) as error:
+                what = error.one_line() if isinstance(error, GristmillError) else str(error)
+                problems[node] = what
+        return (_by_stage(found) if NODES in problems else found), problems
+
     def named(self, word: str) -> Artifact:
-        """The artifact of the node `word`, or the last one whose folder's name begins with it.
+        """The artifact of the node `word`, the model of that name (`sft`, see `short_name`), or the
+        last one whose folder's name begins with it.
 
         Raises GristmillError where there is none.
         """
         nodes = self.nodes()
-        if word in nodes:
-            return nodes[word]
+        for known in (nodes, model_nodes(nodes)):
+            if word in known:
+                return known[word]
         fitting = [one for one in self.artifacts() if one.name.startswith(word)]
         if not fitting:
             raise GristmillError(
@@ -103,7 +124,7 @@ class Workspace:
         names = self.node_names()
         names.pop(node, None)
         names[node] = artifact.name
-        write_json(self.path / _NODES, names)
+        write_json(self.path / NODES, names)
 
     def latest(self, *kinds: str) -> Artifact | None:
         """The newest node's artifact of one of these kinds."""
@@ -112,7 +133,7 @@ class Workspace:
 
     def node_names(self) -> dict[str, str]:
         """The name of each node's last artifact, there or not. Raises DamagedArtifact."""
-        path = self.path / _NODES
+        path = self.path / NODES
         if not path.exists():
             return {}
         try:
@@ -125,6 +146,10 @@ class Workspace:
             )
         return names
 
+    def _manifests(self) -> list[Path]:
+        found = self.artifacts_folder.glob(f"*/{MANIFEST}")
+        return [path for path in found if not path.parent.name.startswith(".")]
+
     def publish(self, file: Path) -> None:
         """Copies a file of an artifact into the workspace's own folder, whole or not at all."""
         temporary = self.path / f".{file.name}.tmp"
@@ -135,6 +160,38 @@ class Workspace:
         """Removes temporary folders that a killed process left."""
         for path in self.artifacts_folder.glob(".*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def short_name(node: str) -> str:
+    """What the model of a node is called wherever models are named: `base` for `train.lm`, else the
+    last part of its stage (`sft`, `import`), and its label after it: `ppo@mine`."""
+    stage, _, label = node.partition("@")
+    own = "base" if stage == "train.lm" else stage.rpartition(".")[2]
+    return f"{own}@{label}" if label else own
+
+
+def model_nodes(nodes: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The models among the nodes by `short_name`, in their order; by the node's name where that of
+    an earlier one is the same."""
+    found: dict[str, Artifact] = {}
+    for node, artifact in nodes.items():
+        if artifact.kind == "model":
+            name = short_name(node)
+            found[node if name in found else name] = artifact
+    return found
+
+
+def _oldest_first(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    return sorted(artifacts, key=lambda artifact: (artifact.manifest.created, artifact.name))
+
+
+def _by_stage(found: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """By stage, or by the folder's name where several are of one stage; oldest first."""
+    stages = [artifact.stage for artifact in found.values()]
+    return {
+        one.stage if stages.count(one.stage) == 1 else one.name: one
+        for one in _oldest_first(found.values())
+    }
 
 
 def asked_for(told: Sequence[Artifact]) -> list[tuple[Artifact, str]]:

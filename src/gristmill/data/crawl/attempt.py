@@ -25,15 +25,20 @@ def crawl(
     settings, Retryable when it is interrupted; what was fetched until then is kept.
     """
 
+    crawler: Crawler | None = None
+
     async def work() -> CrawlCounts:
+        nonlocal crawler
         with _stopping(asyncio.current_task()):
-            return await Crawler(folder, plan, bar or Silent(), lookup).run()
+            crawler = Crawler(folder, plan, bar or Silent(), lookup)
+            return await crawler.run()
 
     try:
         return run_coroutine(work)
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        pages = crawler.pages if crawler is not None else 0
         raise Retryable(
-            "the crawl was interrupted",
+            f"the crawl was interrupted; {pages:,} pages are kept",
             where=folder,
             mend="run the same command again; it goes on from here",
         ) from error

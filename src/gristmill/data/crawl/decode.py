@@ -9,7 +9,9 @@ import brotli
 import zstandard
 
 _STEP = 1 << 16
+_PIECE = 1 << 14
 _MAX_LAYERS = 2
+_MAX_MEMBERS = 10_000
 _MAX_WINDOW = 8 << 20
 
 
@@ -53,20 +55,30 @@ def decode_body(body: bytes, encodings: str, limit: int) -> bytes:
 
 def _inflate(body: bytes, window: int, limit: int) -> bytes:
     parts: list[bytes] = []
-    total = 0
-    while True:
-        unpacker = zlib.decompressobj(window)
-        part = unpacker.decompress(body, limit - total + 1)
-        total += len(part)
-        parts.append(part)
-        if total > limit:
-            raise TooLarge
-        if not unpacker.eof:
-            raise BadEncoding("cut off")
-        body = unpacker.unused_data
-        # Several members one after the other are one body; anything else behind it is ignored.
-        if window != 31 or not body.startswith(b"\x1f\x8b"):
-            return b"".join(parts)
+    total = members = 0
+    unpacker = zlib.decompressobj(window)
+    # In small pieces: what follows a member is copied at its end, and a body may have a member
+    # every twenty bytes.
+    for start in range(0, len(body), _PIECE):
+        piece = body[start : start + _PIECE]
+        while piece:
+            if unpacker.eof:
+                # Several members one after the other are one body; anything else is ignored.
+                if window != 31 or piece[0] != 0x1F:
+                    return b"".join(parts)
+                members += 1
+                if members > _MAX_MEMBERS:
+                    raise BadEncoding("too many members")
+                unpacker = zlib.decompressobj(window)
+            part = unpacker.decompress(piece, limit - total + 1)
+            total += len(part)
+            parts.append(part)
+            if total > limit:
+                raise TooLarge
+            piece = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise BadEncoding("cut off")
+    return b"".join(parts)
 
 
 def _brotli(body: bytes, limit: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -151,15 +152,23 @@ class Fetcher:
         """Closes all connections."""
         await self._session.close()
 
-    async def get(self, url: str, accept: frozenset[str] | None = None) -> Response:
+    async def get(
+        self,
+        url: str,
+        accept: frozenset[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
         """The answer for a normalised URL; redirects are not followed.
 
-        accept: media types whose bodies are read; all where None. Raises FetchFailed.
+        accept: media types whose bodies are read; all where None. headers: of this request alone.
+        Raises FetchFailed.
         """
         if self._resolver.refused_literal(host_of(url)):
             raise FetchFailed("private_address")
         try:
-            async with self._session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+            async with self._session.get(
+                URL(url, encoded=True), allow_redirects=False, headers=headers
+            ) as answer:
                 return await self._read(answer, accept)
         except TooLarge:
             raise FetchFailed("too_large") from None

@@ -16,6 +16,7 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,8 @@ CREATE TABLE urls (
     url TEXT PRIMARY KEY, host TEXT NOT NULL, rank INTEGER NOT NULL, kind TEXT NOT NULL,
     depth INTEGER NOT NULL, hops INTEGER NOT NULL, via TEXT NOT NULL,
     state TEXT NOT NULL, reason TEXT, status INTEGER, content_type TEXT, digest TEXT,
-    file TEXT, offset INTEGER, length INTEGER, record_id TEXT, fetched_at TEXT, robots TEXT
+    file TEXT, offset INTEGER, length INTEGER, record_id TEXT, fetched_at TEXT, robots TEXT,
+    canonical TEXT, etag TEXT, last_modified TEXT
 ) WITHOUT ROWID;
 CREATE INDEX queue ON urls (depth, hops, rank) WHERE state = 'queued';
 CREATE TABLE origins (origin TEXT PRIMARY KEY, verdict TEXT NOT NULL, text TEXT NOT NULL);
@@ -45,7 +47,8 @@ WHERE excluded.state = 'queued' AND (
 """
 _SETTLE = """
 UPDATE urls SET state = ?, reason = ?, status = ?, content_type = ?, digest = ?, file = ?,
-    offset = ?, length = ?, record_id = ?, fetched_at = ?, robots = ? WHERE url = ?
+    offset = ?, length = ?, record_id = ?, fetched_at = ?, robots = ?, canonical = ?,
+    etag = ?, last_modified = ? WHERE url = ?
 """
 REQUESTED = ("fetched", "redirected", "skipped", "failed", "sitemap")
 """States of URLs for which a request was made: they are what a budget of pages counts."""
@@ -78,7 +81,7 @@ class Task:
     via: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
     """What became of a URL; the record's place where one was written."""
 
@@ -95,6 +98,9 @@ class Settled:
     record_id: str | None = None
     fetched_at: str | None = None
     robots: str | None = None
+    canonical: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 class Frontier:
@@ -110,6 +116,9 @@ class Frontier:
         # With WAL, NORMAL survives a kill of the process; a power cut may take the last commits,
         # and the WARC files are then cut back to what is left.
         self._db.execute("PRAGMA synchronous = NORMAL")
+        # `checkpoint` does that, off the event loop.
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")
+        self._path = path
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
         stored = self._meta("identity")
@@ -202,10 +211,17 @@ class Frontier:
         """How long each WARC file was at the last commit."""
         return dict(json.loads(self._meta("warc") or "{}"))
 
-    def origins(self) -> dict[str, tuple[str, str]]:
-        """(verdict, text) of each robots.txt that was read."""
-        rows = self._db.execute("SELECT origin, verdict, text FROM origins")
-        return {origin: (verdict, text) for origin, verdict, text in rows}
+    def origin(self, origin: str) -> tuple[str, str] | None:
+        """(verdict, text) of the robots.txt of one origin; None where it was not read."""
+        row = self._db.execute(
+            "SELECT verdict, text FROM origins WHERE origin = ?", (origin,)
+        ).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
+
+    def checkpoint(self) -> None:
+        """Moves the journal into the file, waiting for the disk. May run in a thread."""
+        with closing(sqlite3.connect(self._path)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def batch(self, limit: int, pages: int | None, pages_per_host: int | None) -> list[Task]:
         """The next URLs of the earliest round, in the round's order; empty at the crawl's end.
@@ -269,6 +285,13 @@ class Frontier:
             " WHERE state = 'redirected' GROUP BY 1 ORDER BY 1, 2"
         ).fetchall()
 
+    def over_budget(self) -> dict[str, int]:
+        """URLs that were given up, by the budget that was spent."""
+        rows = self._db.execute(
+            "SELECT reason, count(*) FROM urls WHERE state = 'over_budget' GROUP BY 1 ORDER BY 1"
+        )
+        return {str(reason): int(count) for reason, count in rows}
+
     def _close(self, state: str, reason: str, hosts: Sequence[str] | None = None) -> None:
         update = "UPDATE urls SET state = ?, reason = ? WHERE state = 'queued'"
         if hosts is None:
@@ -290,7 +313,7 @@ class Frontier:
 def _settle_row(item: Settled) -> tuple[object, ...]:
     place = (item.file, item.offset, item.length, item.record_id, item.fetched_at)
     what = (item.state, item.reason, item.status, item.content_type, item.digest)
-    return (*what, *place, item.robots, item.url)
+    return (*what, *place, item.robots, item.canonical, item.etag, item.last_modified, item.url)
 
 
 def _rank(url: str) -> int:

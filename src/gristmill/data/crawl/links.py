@@ -22,6 +22,15 @@ _START = re.compile(
     r"|(a|area|link|base|meta)(?=[\s/>]))",
     re.IGNORECASE,
 )
+# An anchor whole, up to its '>', as most are written; any other goes attribute by attribute.
+# Possessive throughout, so that it reads a tag once or not at all.
+_VALUE = r"(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>\"'][^\s>]*+))?+"
+_PLAIN_ANCHOR = re.compile(
+    rf"(?:\s++(?!(?:href|rel)[\s=>/])[^\s/>=\"']++{_VALUE}){{0,20}}+"
+    r"\s++href=(?:\"([^\"]*+)\"|'([^']*+)')"
+    rf"(?:\s++(?!rel[\s=>/])[^\s/>=\"']++{_VALUE}){{0,20}}+\s*+/?+>",
+    re.IGNORECASE,
+)
 _END_OF = {
     name: re.compile(f"</{name}(?=[\\s/>])", re.IGNORECASE)
     for name in "script style textarea title xmp iframe noembed noframes".split()
@@ -30,6 +39,7 @@ _ATTRIBUTE = re.compile(
     r"[\s/]*([^\s/>=][^\s/>=]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]*)))?"
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
 _SPLIT = re.compile(r"[\s,]+")
 
 
@@ -47,22 +57,34 @@ class PageLinks:
 
 
 def page_links(
-    text: str, url: str, *, skip_nofollow: bool = False, agent: str = "gristmill"
+    text: str,
+    url: str,
+    *,
+    skip_nofollow: bool = False,
+    agent: str = "gristmill",
+    canonical: str | None = None,
 ) -> PageLinks:
     """Links of the HTML `text` fetched from `url`: a and area hrefs, and the canonical link.
 
-    skip_nofollow leaves out links marked rel=nofollow (also sponsored and ugc). At most 5,000
-    links of a page are taken.
+    skip_nofollow leaves out links marked rel=nofollow (also sponsored and ugc). canonical: the one
+    that a header named, which comes first. At most 5,000 links of a page are taken.
     """
     base = url
     base_seen = False
-    found: dict[str, None] = {}
-    canonical: str | None = None
+    search, plain_anchor = _START.search, _PLAIN_ANCHOR.match
+    found: dict[str, None] = {canonical: None} if canonical else {}
     robots: set[str] = set()
     position = 0
-    while match := _START.search(text, position):
+    while match := search(text, position):
         position = match.end()
-        if match[1]:
+        name = match[3]
+        if (name == "a" or name == "A") and (plain := plain_anchor(text, position)):
+            position = plain.end()
+            if len(found) < MAX_LINKS:
+                link = _resolve(plain[1] or plain[2] or "", base)
+                if link is not None:
+                    found[link] = None
+        elif match[1]:
             position = text.find("-->", position)
             if position < 0:
                 break
@@ -73,7 +95,7 @@ def page_links(
             position = end.end()
         else:
             attributes, position = _attributes(text, position)
-            name = match[3].lower()
+            name = name.lower()
             if name == "meta":
                 if attributes.get("name", "").lower() in ("robots", agent):
                     robots.update(_words(attributes.get("content", "")))
@@ -108,6 +130,17 @@ def robots_words(headers: list[str]) -> tuple[str, ...]:
         if ":" not in value or value.lower().startswith("unavailable_after"):
             words.update(_words(value))
     return tuple(sorted(words))
+
+
+def canonical_header(headers: list[str], url: str) -> str | None:
+    """The first canonical address in Link headers (RFC 8288, RFC 6596) of the page `url`."""
+    for value in headers:
+        for part in value[:8000].split("<")[1:50]:
+            target, _, parameters = part.partition(">")
+            rel = _REL.search(parameters)
+            if rel and "canonical" in (rel[1] or rel[2]).lower().split():
+                return _resolve(target, url)
+    return None
 
 
 def _words(text: str) -> list[str]:

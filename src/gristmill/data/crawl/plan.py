@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from gristmill.core.canonical import canonical_json
 from gristmill.data.crawl.links import HTML_TYPES
@@ -44,6 +45,8 @@ class Plan:
     first_rest: float = FIRST_REST
     max_rest: float = 300.0
     warc_bytes: int = 1 << 30
+    earlier: Path | None = None
+    """The folder of an earlier crawl: its pages are asked for only where they have changed."""
     host_failures: int = 10
     """URLs of a host that may fail for lost connections in a row before it is left alone."""
 
@@ -58,8 +61,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class CrawlCounts:
-    """The end of a crawl: URLs by state, requests made in this attempt, bytes of bodies stored."""
+    """The end of a crawl: URLs by state, requests made in this attempt, bytes of bodies stored.
+
+    over_budget: known URLs that each budget left out (pages, pages_per_host, bytes).
+    """
 
     states: dict[str, int]
     requests: int
     stored_bytes: int
+    over_budget: dict[str, int] = field(default_factory=dict)

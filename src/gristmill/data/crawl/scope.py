@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import re2
 
@@ -19,13 +19,18 @@ class Scope:
     """The rules of a crawl.
 
     hosts: names, or `*.example` for a domain with all below it. include, exclude: regular
-    expressions (RE2) searched in the URL; where include is given one of them must be found. Raises
-    GristmillError for a malformed expression.
+    expressions (RE2) searched in the URL; where include is given one of them must be found. ports:
+    allowed besides the usual ones. Raises GristmillError for a malformed expression.
     """
 
     def __init__(
-        self, hosts: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+        self,
+        hosts: Sequence[str],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        ports: Iterable[int] = (),
     ):
+        self._ports = _PORTS | frozenset(ports)
         self._hosts = frozenset(host.lower() for host in hosts if not host.startswith("*."))
         self._suffixes = tuple(host[1:].lower() for host in hosts if host.startswith("*."))
         self._include = _compile(include, "include")
@@ -36,7 +41,7 @@ class Scope:
         _, host, port, _ = split_origin(url.partition("?")[0])
         if not self._has_host(host):
             return "host"
-        if port not in _PORTS:
+        if port not in self._ports:
             return "port"
         if any(pattern.search(url) for pattern in self._exclude):
             return "excluded"

@@ -28,6 +28,11 @@ INDEX_SCHEMA = pa.schema(
         pa.field("record_id", pa.string(), nullable=False),
         # The words of the robots metas and headers (noindex, noai, ...), null where there are none.
         pa.field("robots", pa.string()),
+        # The address that the page says is its own, null where that is `url` or it says nothing.
+        pa.field("canonical", pa.string()),
+        # The version that the server named, for a later crawl to ask for what has changed.
+        pa.field("etag", pa.string()),
+        pa.field("last_modified", pa.string()),
     ]
 )
 FRONTIER_SCHEMA = pa.schema(
@@ -65,12 +70,16 @@ def forbidden_requests(folder: Path, plan: Plan) -> int:
     """URLs of the run in `folder` that were asked for although robots.txt forbids them."""
     frontier = Frontier(folder / "frontier.sqlite", plan.identity())
     try:
-        rules = {o: Robots(v, text, plan.agent) for o, (v, text) in frontier.origins().items()}
         states = ", ".join(f"'{state}'" for state in REQUESTED)
         count = 0
+        origin, rules = "", None
+        # Sorted by URL, so that one origin's rules are looked at a time.
         for (url,) in frontier.rows(f"state IN ({states})", ("url",)):
-            origin = split_origin(str(url).partition("?")[0])[3]
-            count += origin not in rules or not rules[origin].allows(str(url))
+            of_url = split_origin(str(url).partition("?")[0])[3]
+            if of_url != origin:
+                origin, read = of_url, frontier.origin(of_url)
+                rules = Robots(*read, plan.agent) if read else None
+            count += rules is None or not rules.allows(str(url))
         return count
     finally:
         frontier.close()

@@ -12,7 +12,8 @@ from gristmill.data.crawl.decode import decode_body
 from gristmill.data.crawl.urls import BadUrl, normalise
 
 MAX_URLS = 50_000
-_LOC = re.compile(r"<loc>([^<]{1,4000})</loc>", re.IGNORECASE)
+_LOC = re.compile(r"<(?:\w{1,20}:)?loc>([^<]{1,4000})</", re.IGNORECASE)
+_INDEX = re.compile(r"<(?:\w{1,20}:)?sitemapindex[\s>]", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[([^\]<]{1,4000})\]\]>")
 
 
@@ -35,4 +36,4 @@ def read_sitemap(body: bytes, limit: int) -> tuple[bool, list[str]]:
             urls[normalise(address.strip())] = None
         except BadUrl:
             continue
-    return "<sitemapindex" in text[:2000].lower(), list(urls)
+    return bool(_INDEX.search(text, 0, 4000)), list(urls)

@@ -8,6 +8,7 @@ no proof: the rules keep what a cue speaks against where most of the page's text
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # Categories of cues, as they appear in the reasons of what was dropped.
 NONE = 0
@@ -51,7 +52,7 @@ _WORDS: dict[int, str] = {
         offcanvas hamburger dropdown tabbar tabs jumpto menubar navbox navlinks backtotop""",
     SHARE: """share sharing shares sharebar sharedaddy sharethis addthis addtoany social socials
         socialmedia facebook twitter pinterest whatsapp linkedin instagram reddit shareaholic
-        jetpack likes fb follow followus bookmarks tweet""",
+        jetpack likes follow followus bookmarks tweet""",
     RELATED: """related relateds recommended recommendation recommendations recommend recirc
         recirculation outbrain taboola trending popular mostpopular mostread readmore readnext
         morefrom suggested suggestions teaser teasers upnext carousel slider ticker zergnet
@@ -76,6 +77,7 @@ _WORDS: dict[int, str] = {
         cookiebar consent gdpr ccpa onetrust popup popups modal modals overlay toolbar tools
         disclaimer copyright colophon widget widgets tags taglist tagcloud categories keywords print
         printonly noprint rating ratings stars search searchform searchbar toast snackbar feedback
+        rollover hovercard popover flyout
         survey poll polls quiz subfooter utility editsection mwjumplink tooltip""",
     MEDIA: "gallery slideshow video videos brightcove jwplayer lightbox",
     HIDDEN: """sr visuallyhidden screenreader offscreen srout sronly noscript""",
@@ -107,7 +109,7 @@ _PAIRS: dict[tuple[str, str], int] = {
             editors-picks further-reading story-links read-also inline-related""",
         SIGN_UP: """sign-up sign-in log-in opt-in mailing-list email-form email-capture
             call-action action-box""",
-        SHARE: "follow-us like-us like-box tool-bar",
+        SHARE: "follow-us like-us like-box tool-bar fb-like fb-page fb-share",
         BYLINE: """author-bio author-box author-info author-card author-meta author-description
             about-author post-meta entry-meta article-meta meta-info story-meta post-info
             article-info post-author article-author entry-author post-date publish-date
@@ -116,12 +118,12 @@ _PAIRS: dict[tuple[str, str], int] = {
         MEDIA: "image-gallery photo-gallery video-player media-player",
         CAPTION: "image-credit photo-credit wp-caption image-caption media-caption photo-caption",
         FURNITURE: """tag-list post-tags entry-tags article-tags article-topics tags-links
-            entry-footer post-footer article-footer cat-links back-top line-numbers edit-section
+            entry-footer post-footer article-footer cat-links back-top edit-section
             story-footer content-footer page-footer
             site-footer""",
-        COMMENTS: "comment-list leave-reply comment-form",
+        COMMENTS: "comment-list leave-reply comment-form fb-comments",
         SUBTITLE: "sub-title sub-headline short-description article-description sub-heading",
-        NAVIGATION: "skip-link skip-links skip-to table-contents site-header page-header",
+        NAVIGATION: "skip-link skip-links skip-to of-contents site-header page-header",
     }.items()
     for pair in (_two(name) for name in pairs.split())
 }
@@ -137,13 +139,27 @@ _JOINED_MAIN = _words(
 )
 
 # "with-sidebar", "no-ads", "elementor-widget": the element is not what the next word names.
-_UNDOES = _words("with has no non without is not hide elementor in and below above")
+# Boxes that lie over a page and ask for something.
+_ASKS = re.compile(r"cookie|consent|gdpr|dsgvo|ccpa|onetrust|popup|modal|overlay|dialog", re.I)
+
+_UNDOES = _words("with has no non without is not hide elementor in and below above code")
+_FRAMES = _words("wrap wrapper container grid layout row columns frame")
 _ABOUT_THE_PAGE = _words("category tag type format status postid")
 _LONGEST = 6
+# Words that may decide; most names hold none of them.
+_TOLD = frozenset(_CATEGORY) | _JOINED_MAIN | _MATTER | frozenset(second for _, second in _PAIRS)
 
 _CUT = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _CACHE_LIMIT = 50_000
 _cache: dict[str, int] = {}
+_singles: dict[str, tuple[int, bool, bool, bool]] = {}
+_NOTHING = (NONE, False, False, False)
+_odd: set[str] = set()
+# A rough net: what is in it is looked at closely (`dom`, `code`).
+_ODD = re.compile(
+    "[rR]umb|MathJax|[lL]ine|[gG]utter|[bB]lob|ln|ode|cm-|rayon|ace_|onaco|rompt|yntax|[tT]ab"
+    "|ighlight|nfobox|ragment"
+)
 
 
 def cue(name: str) -> int:
@@ -152,29 +168,77 @@ def cue(name: str) -> int:
     if known is None:
         if len(_cache) >= _CACHE_LIMIT:
             _cache.clear()
-        known = _cache[name] = _judge(name[:300])
+            _odd.clear()
+        known = _cache[name] = _judge(name)
     return known
+
+
+def odd(name: str) -> bool:
+    """Whether a name that `cue` was asked for may tell of a trail, a formula or code."""
+    return name in _odd
+
+
+def asks(attributes: Mapping[str, str | None]) -> bool:
+    """Whether an element is named as a notice about cookies or another box above the page."""
+    return any(_ASKS.search(attributes.get(key) or "") for key in ("class", "id", "role"))
+
+
+def forget() -> None:
+    """Empties the memory of names: a benchmark that reads a page twice must not profit."""
+    _cache.clear()
+    _singles.clear()
+    _odd.clear()
 
 
 def _judge(name: str) -> int:
     found = NONE
     main = False
-    for single in name.split():
-        words = [word.lower() for word in _CUT.findall(single)]
-        # Names made of a page's own title, category or number say nothing of its layout.
-        if len(words) > _LONGEST or (words and words[0] in _ABOUT_THE_PAGE):
+    for single in name[:300].split():
+        known = _singles.get(single)
+        if known is None:
+            if len(_singles) >= _CACHE_LIMIT:
+                _singles.clear()
+            known = _singles[single] = _judge_single(single)
+        if known is _NOTHING:
             continue
-        previous = ""
-        for word in words:
-            pair = _PAIRS.get((previous, word), NONE)
-            if word in _JOINED_MAIN or (word in _MATTER and previous in _SUBJECT):
-                main = True
-            elif pair or (word in _CATEGORY and previous not in _UNDOES):
-                kind = pair or _CATEGORY[word]
-                # A pair is surer than a word, a word surer than an earlier title.
-                if pair or found in (NONE, TITLE):
-                    found = kind
-            previous = word
+        kind, sure, is_main, is_odd = known
+        main = main or is_main
+        if is_odd:
+            _odd.add(name)
+        # A pair is surer than a word, a word surer than an earlier title.
+        if kind and (sure or found in (NONE, TITLE)):
+            found = kind
     if main and found not in (COMMENTS, HIDDEN):
         return MAIN
-    return found
+    return NONE if name.startswith("widget Blog ") else found
+
+
+def _judge_single(single: str) -> tuple[int, bool, bool, bool]:
+    """Of one name: its category, whether two neighbouring words say so, whether it is the main
+    text's, whether it is an odd one."""
+    odd = _ODD.search(single) is not None
+    plain = single.replace("_", "-")
+    if single.islower() and plain.replace("-", "").isalpha():
+        words = plain.split("-")
+    else:
+        words = [word.lower() for word in _CUT.findall(single)]
+    if _TOLD.isdisjoint(words):
+        return (NONE, False, False, True) if odd else _NOTHING
+    # Names made of a page's own title, category or number say nothing of its layout.
+    if len(words) > _LONGEST or words[0] in _ABOUT_THE_PAGE:
+        return NONE, False, False, odd
+    # "content-sidebar-wrap" is the frame around both.
+    if len(words) > 2 and words[-1] in _FRAMES and words[0] in _MATTER:
+        return NONE, False, False, odd
+    found, sure, main = NONE, False, False
+    previous = ""
+    for word in words:
+        pair = _PAIRS.get((previous, word), NONE)
+        if word in _JOINED_MAIN or (word in _MATTER and previous in _SUBJECT):
+            main = True
+        elif pair:
+            found, sure = pair, True
+        elif word in _CATEGORY and previous not in _UNDOES and found in (NONE, TITLE):
+            found = _CATEGORY[word]
+        previous = word
+    return found, sure, main, odd

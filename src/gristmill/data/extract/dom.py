@@ -9,13 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selectolax.lexbor import LexborHTMLParser
 
 from gristmill.data.extract import cues
-from gristmill.data.extract.code import code_language, code_text, is_line_number
-from gristmill.data.extract.formulae import formula_of_image, formula_of_math, formula_of_script
+from gristmill.data.extract.code import (
+    code_container,
+    code_language,
+    code_of_breaks,
+    code_of_container,
+    code_of_script,
+    code_text,
+    has_breaks,
+    is_code_area,
+    is_label,
+    is_line_number,
+    is_numbering,
+)
+from gristmill.data.extract.formulae import (
+    formula_of_image,
+    formula_of_math,
+    formula_of_rendering,
+    formula_of_script,
+)
+
+if TYPE_CHECKING:
+    from gristmill.data.extract.record import Record
+    from gristmill.data.extract.tables import Cell
 
 
 def _words(text: str) -> frozenset[str]:
@@ -31,9 +52,10 @@ for _kind, _tags in {
         applet dialog base source track param area amp-ad amp-analytics -comment -doctype""",
     _INLINE: """a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark
         nobr q rp rt ruby s samp small span strike strong sub sup time tt u var rb rtc output
-        slot center-inline""",
+        slot center-inline math-renderer""",
     _BREAK: "br wbr",
-    _SPECIAL: "script math img pre hr mjx-container textarea listing xmp plaintext",
+    _SPECIAL: """script math m:math mml:math img pre hr mjx-container textarea listing xmp
+        plaintext""",
 }.items():
     for _tag in _tags.split():
         _KINDS[_tag] = _kind
@@ -81,12 +103,35 @@ _NEVER_MAIN = _words("p ul ol li h1 h2 h3 h4 h5 h6 dl dt dd blockquote figure he
 
 # Names of rows and quotations speak of what they are about ("player-12", "twitter-tweet").
 _SAY_NOTHING = _words("blockquote tr td th tbody thead")
+# Attributes that say what an element is, besides its names.
+_TELLING = _words("role itemprop data-testid aria-label itemtype hidden aria-hidden style")
 _NAMED_INLINE = _words("span label small sup font")
+_TYPED = _words("code tt samp kbd")  # a block of code where lines end in <br>
+
+# Elements of other names that ARIA calls parts of a table.
+_TABLE_TAGS = _words("table thead tbody tfoot tr td th caption")
+_ROLE_TAGS = {
+    "table": "table",
+    "grid": "table",
+    "treegrid": "table",
+    "rowgroup": "tbody",
+    "row": "tr",
+    "cell": "td",
+    "gridcell": "td",
+    "columnheader": "th",
+    "rowheader": "th",
+}
+_MAX_SPAN = 100
+_MOST_SEARCHES = 200  # of whole elements for code: nested in one another they cost the square
+_SECTIONS = _words("section div aside")
+_SECTION_NAMES = ("", "section", "sect1", "sect2", "sect3", "level2", "level3")
+_HEADINGS = _words("h1 h2 h3 h4 h5 h6")
 _INLINE_OUT = (cues.HIDDEN, cues.SHARE, cues.CAPTION, cues.FURNITURE, cues.NAVIGATION)
 # Not walked where that is asked for. A quotation in the others may belong to the main text.
 _SKIPPED = frozenset(
     (cues.NAVIGATION, cues.RELATED, cues.ADVERT, cues.SIGN_UP, cues.FURNITURE, cues.HIDDEN)
 )
+_HOLD_LAYOUT = frozenset(("div", "section", "article", "main", "center"))
 _ENDS_BLOCK, _ENDS_LINK, _ENDS_MARK = 1, 2, 3
 _MAX_TRAILS = 4
 
@@ -130,6 +175,10 @@ class Tree:
     subtitles: list[int] = field(default_factory=list)  # elements that are named so
     trails: list[str] = field(default_factory=list)  # breadcrumbs, parted by \x1f
     times: list[str] = field(default_factory=list)  # datetime attributes
+    # Rows and columns that a cell spans, of those that span more than one, by element.
+    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    tables: list[int] = field(default_factory=list)  # elements
+    cells: tuple[int, dict[int, Cell]] | None = None  # by block, as `tables.find_tables` found them
     skipped: list[Any] = field(default_factory=list)  # nodes that were not walked
 
 
@@ -140,23 +189,26 @@ def flatten(
     skip: bool = False,
     enter: Collection[int] = (),
     max_depth: int = 4000,
+    record: Record | None = None,
 ) -> Tree:
     """Elements and blocks of a page's body in document order.
 
     marks: keep inline emphasis and code as Markdown in `Block.marked`. skip: do not walk what is
     named as navigation and the like, four fifths of a page of news, but put it into
-    `Tree.skipped`; nodes whose `mem_id` is in `enter` are walked all the same. Raises TooDeep.
+    `Tree.skipped`; nodes whose `mem_id` is in `enter` are walked all the same. record: is told what
+    is not walked. Raises TooDeep.
     """
     walk = _Walk(marks, skip, max_depth)
     walk.enter = enter
-    if parser.body is not None:
-        walk.run(parser.body.first_child)
+    walk.record = record
+    # A page of frames has no body.
+    walk.run(parser.body.first_child if parser.body is not None else None)
     return walk.tree
 
 
-def flatten_node(node: Any, *, max_depth: int = 4000) -> Tree:
+def flatten_node(node: Any, *, skip: bool = False, max_depth: int = 4000) -> Tree:
     """The same for what is below one node."""
-    walk = _Walk(False, False, max_depth)
+    walk = _Walk(False, skip, max_depth)
     walk.run(node.first_child)
     return walk.tree
 
@@ -166,14 +218,16 @@ class _Walk:
 
     __slots__ = (
         "current", "enter", "in_link", "lines", "link_chars", "marked", "marks", "max_depth",
-        "parts", "skip", "stack", "tree",
+        "parts", "record", "searches", "skip", "stack", "tree",
     )  # fmt: skip
 
     def __init__(self, marks: bool, skip: bool, max_depth: int):
         self.tree = Tree()
         self.skip = skip
         self.enter: Collection[int] = ()
+        self.record: Record | None = None
         self.marks = marks
+        self.searches = 0
         self.max_depth = max_depth
         self.current = 0  # index of the innermost open block-level element
         self.in_link = 0
@@ -226,6 +280,8 @@ class _Walk:
                 inner = self.inline(node, tag)
             elif kind == _SKIP:
                 inner = None
+                if self.record is not None:
+                    self.left_out(node, "tag", name=tag)
             elif kind == _BREAK:
                 self.line_break(tag)
                 inner = None
@@ -264,23 +320,46 @@ class _Walk:
         attributes = node.attributes
         tree = self.tree
         if attributes:
+            role = attributes.get("role")
+            if role:
+                tag = _role_tag(tag, role)
             name, verdict = _names(tag, attributes)
-            if "rumb" in name and len(tree.trails) < _MAX_TRAILS:
-                tree.trails.append(_trail(node))
             if verdict == cues.SUBTITLE:
                 tree.subtitles.append(len(tree.elements))
+            if name and cues.odd(name):
+                verdict = self.odd_name(node, name, verdict)
+                if verdict < 0:
+                    return None
         else:
             name, verdict = "", _TAG_CUES.get(tag, 0)
-        if "MathJax" in name and "MathJax" in name.replace("_", " ").split():
-            return None  # a picture of a formula whose source is beside it
-        if name and is_line_number(name):
-            return None
+        if verdict > cues.MAIN and tag in _SECTIONS and _is_section(node, attributes):
+            verdict = cues.NONE
+        elif verdict == cues.BYLINE and node.css_first("th") is not None:
+            verdict = cues.NONE  # what a program is made for, and since when
         if self.skip and verdict in _SKIPPED and _may_skip(tag, name, node, self.enter):
             tree.skipped.append(node)
+            if self.record is not None:
+                self.left_out(node, "name", verdict, name)
             return None
-        tree.elements.append(Element(tag, self.current, verdict, name, len(tree.blocks)))
+        if tag == "table":
+            tree.tables.append(len(tree.elements))
+        elif (tag == "td" or tag == "th") and ("rowspan" in attributes or "colspan" in attributes):
+            tree.spans[len(tree.elements)] = _spans(attributes)
+        at = len(tree.blocks)
+        element = Element(tag, self.current, verdict, name, at)
+        tree.elements.append(element)
         if child is None:
-            tree.elements[-1].end = len(tree.blocks)
+            element.end = at
+            return None
+        if child.tag == "-text" and child.next is None and not self.marks and not self.in_link:
+            # One run of text, as most paragraphs are: no need to go in and out.
+            text = _clean(child.text_content or "")
+            if text:
+                if tag == "h1":
+                    tree.headlines.append(at)
+                tree.blocks.append(Block(text, len(tree.elements) - 1, tag))
+            element.end = len(tree.blocks)
+            self.lines = 0
             return None
         self.current = len(tree.elements) - 1
         self.stack.append((node, _ENDS_BLOCK, ""))
@@ -288,16 +367,49 @@ class _Walk:
             raise TooDeep
         return child
 
+    def odd_name(self, node: Any, name: str, verdict: int) -> int:
+        """Trails, formulae and code, which names tell; the element's cue, -1 where it is done."""
+        if "rumb" in name and len(self.tree.trails) < _MAX_TRAILS:
+            self.tree.trails.append(_trail(node))
+        if "MathJax" in name and "MathJax" in name.replace("_", " ").split():
+            self.formula(formula_of_rendering(node))
+            return -1  # a picture of a formula whose source is beside it
+        # "gutter" also names the space between a layout's columns.
+        if is_line_number(name) and not _has_letters(node):
+            if self.record is not None:
+                self.left_out(node, "line number", name=name)
+            return -1
+        if kind := code_container(name):
+            if kind == "label" and is_label(node):
+                if self.record is not None:
+                    self.left_out(node, "label of code", name=name)
+                return -1
+            if kind != "label" and self.add_code(code_of_container(node, kind), node):
+                return -1
+        if verdict == cues.NAVIGATION and "tab" in name and self.searches < _MOST_SEARCHES:
+            self.searches += 1
+            if _holds_code(node):
+                return cues.NONE  # one text in several languages
+        if "infobox" in name and node.tag == "table" and len(node.css("tr")) > 2:
+            return cues.NONE  # facts in rows, and no box beside the text
+        return verdict
+
     def inline(self, node: Any, tag: str) -> Any:
         """Enters an inline element; returns its first child, None where it is left out."""
         child = node.first_child
         if child is None:
             return None
         what, mark = 0, ""
+        if tag in _TYPED and child.next is not None and not self.parts and has_breaks(child):
+            code = code_of_breaks(node)
+            if "\n" in code and self.add_code(code, node):
+                return None
         if tag == "a":
             attributes = node.attributes
             href = attributes.get("href")
             if href and href[0] == "#" and _is_mark(node):
+                if self.record is not None:
+                    self.left_out(node, "mark")
                 return None
             if href:
                 self.tree.anchors.append((href, len(self.tree.blocks)))
@@ -305,11 +417,21 @@ class _Walk:
             self.in_link += 1
         elif tag in _NAMED_INLINE:
             attributes = node.attributes
+            if attributes and attributes.get("class") == "lang" and self.in_listing():
+                return None
+            if attributes and attributes.get("role") in _ROLE_TAGS:
+                return self.block(node, tag)
             if attributes and _left_out(attributes):
+                if "MathJax" in (attributes.get("class") or ""):
+                    self.formula(formula_of_rendering(node))
                 if "rumb" in (attributes.get("class") or ""):
                     self.tree.trails.append(_trail(node))
+                if self.record is not None:
+                    self.left_out(node, "inline", name=attributes.get("class") or "")
                 return None
             if tag == "sup" and _is_footnote(node):
+                if self.record is not None:
+                    self.left_out(node, "footnote")
                 return None
         elif tag == "time":
             value = node.attributes.get("datetime")
@@ -322,6 +444,16 @@ class _Walk:
         if len(self.stack) > self.max_depth:
             raise TooDeep
         return child
+
+    def in_listing(self) -> bool:
+        """Whether this is a box around code that names its language."""
+        return self.tree.elements[self.current].name.startswith("language-")
+
+    def left_out(self, node: Any, rule: str, cue: int = 0, name: str = "") -> None:
+        """Tells the record of a node that is not walked."""
+        assert self.record is not None
+        at, inside = len(self.tree.blocks), bool(self.parts)
+        self.record.leave(at, node, rule, self.current, cue=cue, name=name, inside=inside)
 
     def line_break(self, tag: str) -> None:
         """<br>: a line's end, or with another one a paragraph's."""
@@ -338,39 +470,91 @@ class _Walk:
         """Formulae and code, which are not walked."""
         formula = None
         if tag == "img":
-            formula = formula_of_image(node.attributes)
+            elements = self.tree.elements
+            element = elements[self.current]
+            around = "math" in (element.name, elements[element.parent].name)
+            formula = formula_of_image(node.attributes, around)
         elif tag == "script":
             formula = formula_of_script(node)
+            if formula is None and node.attributes.get("type") == "syntaxhighlighter":
+                self.add_code(code_of_script(node), node)
         elif tag in ("pre", "listing", "xmp"):
-            self.code(node)
+            code = code_text(node)
+            if not is_numbering(code):
+                self.add_code(code, node)
+        elif tag == "textarea":
+            if is_code_area(node.attributes):
+                self.add_code(code_text(node), node)
         elif tag == "hr":
             if self.parts:
                 self.flush()
         else:
             formula = formula_of_math(node)
-        # A formula is often there twice: as MathML, and as an image for old browsers.
-        if formula and formula not in self.parts[-6:]:
-            self.parts.append(formula)
-            if self.marks:
-                self.marked.append(formula)
-            self.lines = 0
+        if self.record is not None and formula is None and tag == "script":
+            self.left_out(node, "tag", name=tag)
+        self.formula(formula)
 
-    def code(self, node: Any) -> None:
-        """A block of preformatted text."""
+    def formula(self, formula: str | None) -> None:
+        """Puts a formula into the running text."""
+        if not formula:
+            return
+        # It is often there twice: as MathML, and as an image for old browsers.
+        for part in reversed(self.parts[-3:]):
+            if part == formula:
+                return
+            if not part.isspace():
+                break
+        self.parts.append(formula)
+        if self.marks:
+            self.marked.append(formula)
+        self.lines = 0
+
+    def add_code(self, text: str, node: Any) -> bool:
+        """Adds a block of preformatted text, if there is any."""
+        if not text or text.isspace():
+            return False
         if self.parts:
             self.flush()
-        text = code_text(node)
-        if text.strip():
-            tree = self.tree
-            language = code_language(node, tree.elements[self.current].name)
-            at = len(tree.blocks)
-            tree.elements.append(Element("pre", self.current, cues.NONE, language, at, at + 1))
-            tree.blocks.append(Block(text, len(tree.elements) - 1, "pre", 0, "code"))
+        tree = self.tree
+        language = code_language(node, tree.elements[self.current].name)
+        at = len(tree.blocks)
+        tree.elements.append(Element("pre", self.current, cues.NONE, language, at, at + 1))
+        tree.blocks.append(Block(text, len(tree.elements) - 1, "pre", 0, "code"))
+        return True
 
 
 def _may_skip(tag: str, name: str, node: Any, enter: Collection[int]) -> bool:
-    # Headlines and subtitles stand in headers.
-    return tag != "header" and "header" not in name and node.mem_id not in enter
+    # Headlines and subtitles stand in headers, whole articles behind what is named a paywall.
+    if tag == "header" or "header" in name or "wall" in name:
+        return False
+    if tag in _HOLD_LAYOUT and node.css_first("h1") is not None:
+        return False  # "content sidebar-right" tells where the sidebar is
+    return node.mem_id not in enter
+
+
+def _is_target(node: Any) -> bool:
+    """Whether a node only gives links a place to lead to."""
+    return node.tag in ("a", "span") and not node.text(strip=True)
+
+
+def _is_section(node: Any, attributes: dict[str, str | None]) -> bool:
+    """Whether a name is that of a part of the text, as generators of documentation make it.
+
+    The id of a section is made of the words of its heading ("search-and-replace"), and a box in
+    the text has a heading of its own (`sidebar` in DocBook, `topic` in Sphinx).
+    """
+    name = attributes.get("class") or ""
+    own = attributes.get("id")
+    head = node.first_child
+    while head is not None and (head.tag == "-text" or _is_target(head)):
+        head = head.next
+    if head is None:
+        return False
+    if head.tag in _HEADINGS and own and name in _SECTION_NAMES:
+        said = "".join(filter(str.isalnum, head.text().casefold()))
+        return "".join(filter(str.isalnum, own.casefold())) in said
+    inner = head.attributes.get("class")
+    return (name == "sidebar" and inner in ("titlepage", "sidebar-title")) or name == "topic"
 
 
 def _names(tag: str, attributes: dict[str, str | None]) -> tuple[str, int]:
@@ -384,7 +568,7 @@ def _names(tag: str, attributes: dict[str, str | None]) -> tuple[str, int]:
         found = cues.cue(name)
         if found and verdict <= cues.MAIN and (found != cues.MAIN or tag not in _NEVER_MAIN):
             verdict = found
-    if len(attributes) > 1 or not name:
+    if not _TELLING.isdisjoint(attributes):
         if "role" in attributes:
             verdict = _ROLE_CUES.get(attributes["role"] or "", verdict)
         if attributes.get("itemprop") == "articleBody":
@@ -399,6 +583,31 @@ def _names(tag: str, attributes: dict[str, str | None]) -> tuple[str, int]:
         if "hidden" in attributes or attributes.get("aria-hidden") == "true" or _hides(attributes):
             verdict = cues.HIDDEN
     return name, verdict
+
+
+def _has_letters(node: Any) -> bool:
+    return any(map(str.isalpha, node.text()))
+
+
+def _role_tag(tag: str, role: str) -> str:
+    """The tag that an element stands for: a table for layout is none, a grid of others is one."""
+    if tag == "table" and role in ("presentation", "none"):
+        return "div"
+    return tag if tag in _TABLE_TAGS else _ROLE_TAGS.get(role, tag)
+
+
+def _holds_code(node: Any) -> bool:
+    return node.css_first("pre, [role=tabpanel]") is not None
+
+
+def _spans(attributes: dict[str, str | None]) -> tuple[int, int]:
+    """Rows and columns of a cell. A span of 0 rows reaches to the table's end."""
+    found = []
+    for key in ("rowspan", "colspan"):
+        value = (attributes.get(key) or "1").strip()
+        number = int(value) if value.isdecimal() and len(value) < 6 else 1
+        found.append(min(number, _MAX_SPAN) if number or key == "colspan" else _MAX_SPAN)
+    return found[0], max(1, found[1])
 
 
 def _hides(attributes: dict[str, str | None]) -> bool:
@@ -442,6 +651,8 @@ def _left_out(attributes: dict[str, str | None]) -> bool:
         if "katex" in name or "mwe-math" in name:
             return "katex-html" in name
         if cues.cue(name) in _INLINE_OUT or "MathJax" in name or "editsection" in name:
+            return True
+        if name == "hidden":
             return True
     return "hidden" in attributes or _hides(attributes)
 

@@ -1,8 +1,9 @@
 """The encoding of a page, decided as browsers do.
 
 WHATWG Encoding and HTML standards: a byte-order mark wins over the HTTP header, that over a
-`<meta>` in the first 1,024 bytes. Without any of them: UTF-8 where the bytes are valid UTF-8,
-else windows-1252 (the browsers' fallback for western locales).
+`<meta>` in the first 1,024 bytes. Without any of them: UTF-8 where the bytes are valid UTF-8, else
+a later `<meta>` in the head (at which browsers begin anew), else what the bytes look like
+(`gristmill.data.extract.looks`), else windows-1252, the browsers' fallback for western locales.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ import codecs
 import re
 from functools import lru_cache
 
+from gristmill.data.extract.looks import escapes_to_japanese, looks_like
+
 PRESCAN_BYTES = 1024
 _FALLBACK = "windows-1252"
 
 # <meta charset=x> and <meta http-equiv=content-type content="text/html; charset=x">.
 _META = re.compile(rb"<meta\s[^>]{0,400}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.I)
+_OPENS = re.compile(rb"<(!--|script\b|style\b|meta\b|body\b)", re.I)
+_CLOSES = {b"!--": b"-->", b"script": b"</", b"style": b"</"}
+_HEAD_BYTES = 1 << 18
 _HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.I)
 
 # Labels for which the WHATWG standard decodes something else than Python's codec of that name.
@@ -32,8 +38,10 @@ _LABELS = {
     "x-cp1252": "windows-1252",
     "iso-8859-9": "windows-1254",
     "latin5": "windows-1254",
-    "iso-8859-11": "windows-874",
-    "tis-620": "windows-874",
+    "iso-8859-11": "cp874",
+    "tis-620": "cp874",
+    "windows-874": "cp874",
+    "iso-8859-8-i": "iso-8859-8",
     "gb2312": "gb18030",
     "gbk": "gb18030",
     "x-gbk": "gb18030",
@@ -53,6 +61,14 @@ _LABELS = {
     "unicode-1-1-utf-8": "utf-8",
     "utf-16": "utf-16-le",
 }
+# The encodings of the WHATWG standard by Python's names. What is not there (UTF-7, UTF-32, EBCDIC,
+# HZ) is read by no browser, and would hide tags from checks on bytes.
+_KNOWN = frozenset(
+    """utf-8 utf-16-le utf-16-be cp866 cp874 cp932 cp949 koi8-r koi8-u mac-roman mac-cyrillic
+    gb18030 big5hkscs euc_jp iso2022_jp""".split()
+    + [f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)]
+    + [f"cp{page}" for page in range(1250, 1259)]
+)
 # What a <meta> cannot mean: it was read as single bytes (HTML standard, "prescan").
 _META_IS_UTF8 = {"utf-16", "utf-16-le", "utf-16-be", "utf-16le", "utf-16be"}
 
@@ -78,19 +94,49 @@ def detect_encoding(html: bytes, content_type: str | None = None) -> tuple[str, 
         match = _HEADER.search(content_type)
         if match and (known := _codec(match[1].lower())):
             return known, 0
-    found = _META.search(html[:PRESCAN_BYTES])
-    if found:
-        label = found[1].decode("ascii").lower()
-        known = "utf-8" if label in _META_IS_UTF8 else _codec(label)
-        if known:
-            return known, 0
+    known = _stated(_meta(html, PRESCAN_BYTES, prescan=True))
+    if known:
+        return known, 0
     try:
         html.decode("utf-8")
-        return "utf-8", 0
+        return ("iso2022_jp" if html.isascii() and escapes_to_japanese(html) else "utf-8"), 0
     except UnicodeDecodeError as error:
         # A page that was cut off within a character is still UTF-8, where it held others.
-        cut_off = error.reason == "unexpected end of data" and not html[: error.start].isascii()
-        return ("utf-8", 0) if cut_off else (_FALLBACK, 0)
+        if error.reason == "unexpected end of data" and not html[: error.start].isascii():
+            return "utf-8", 0
+    later = _stated(_meta(html, _HEAD_BYTES, prescan=False))
+    return later or looks_like(html) or _FALLBACK, 0
+
+
+def _stated(meta: re.Match[bytes] | None) -> str | None:
+    if meta is None:
+        return None
+    label = meta[1].decode("ascii").lower()
+    return "utf-8" if label in _META_IS_UTF8 else _codec(label)
+
+
+def _meta(html: bytes, limit: int, *, prescan: bool) -> re.Match[bytes] | None:
+    """The first `<meta>` of the head that states an encoding, outside of comments and scripts.
+
+    prescan: scripts are looked into too, as the HTML standard's prescan does.
+    """
+    position, end = 0, min(len(html), limit)
+    while opening := _OPENS.search(html, position, end):
+        what = opening[1].lower()
+        if what == b"meta":
+            found = _META.match(html, opening.start(), end)
+            if found:
+                return found
+        elif what == b"body" and not prescan:
+            return None
+        if what in (b"meta", b"body") or (prescan and what != b"!--"):
+            position = opening.end()
+            continue
+        close = html.find(_CLOSES[what], opening.end(), end)
+        if close < 0:
+            return None
+        position = close
+    return None
 
 
 @lru_cache(maxsize=512)
@@ -100,12 +146,9 @@ def _codec(label: str) -> str | None:
         codec = codecs.lookup(label)
     except (LookupError, ValueError):
         return None
-    # base64, rot13 and the like are codecs of Python but no encodings of text.
-    if not getattr(codec, "_is_text_encoding", True):
-        return None
-    if codec.name in ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"):
-        return None
-    return _FALLBACK if codec.name in ("cp1252", "iso8859-1", "ascii") else codec.name
+    if codec.name in ("cp1252", "iso8859-1", "ascii"):
+        return _FALLBACK
+    return codec.name if codec.name in _KNOWN else None
 
 
 def _decode_windows_1252(body: bytes) -> str:

@@ -9,8 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9-]{0,20})")
 _QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
+_GROWS = re.compile(rb"&n[GL]t;")
+_SNIFFED = 4096
+# But for tab, line feed, form feed, carriage return, and escape (ISO-2022-JP).
+_CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\f\r\x1b")
 _VOID = frozenset(
     b"area base br col embed hr img input link meta param source track wbr p li dt dd "
     b"option tr td th thead tbody tfoot".split()
@@ -40,6 +46,33 @@ def refuse(html: bytes, limits: Limits) -> str | None:
     return None
 
 
+def is_binary(html: bytes) -> bool:
+    """Whether bytes are no text in any encoding that keeps ASCII: a picture, an archive, UTF-16
+    that does not say so. More than one in 25 of the first 4,096 is a control character."""
+    head = html[:_SNIFFED]
+    return 25 * (len(head) - len(head.translate(None, _CONTROLS))) > len(head)
+
+
+def parse(source: str, utf8: bytes | None = None) -> LexborHTMLParser:
+    """The tree of a page whose text is `source`, as a browser with scripts would see it.
+
+    The parser (lexbor 2 in selectolax 1.0.2) makes room for as many bytes as a character reference
+    has, and writes past its end where the text is longer. Of all 2,231 names those are two, 5 bytes
+    that stand for 6; they are put in by us. Raises MemoryError: it refuses a page only for that.
+
+    utf8: the same text as bytes, where they are at hand, so that they are not made again.
+    """
+    data: str | bytes = source
+    if utf8 is not None and not _GROWS.search(utf8):
+        data = utf8
+    elif "&nGt;" in source or "&nLt;" in source:
+        data = source.replace("&nGt;", "\u226b\u20d2").replace("&nLt;", "\u226a\u20d2")
+    try:
+        return LexborHTMLParser(data, scripting=True)
+    except SelectolaxError as error:
+        raise MemoryError(str(error)) from error
+
+
 def _depth(html: bytes, cap: int) -> int:
     # An upper bound without closing rules: elements that need no end tag are left out.
     depth = deepest = 0
@@ -65,7 +98,9 @@ def _attributes(html: bytes, cap: int) -> bool:
         start = html.rfind(b"<", 0, position + 1)
         end = html.find(b">", position)
         end = len(html) if end < 0 else end
-        if start >= 0 and html.find(b">", start, position) < 0:
+        # Comments and CDATA, in which scripts and styles stand, have no attributes.
+        opens = start >= 0 and html[start + 1 : start + 2].strip(b"!?") != b""
+        if opens and html.find(b">", start, position) < 0:
             tag = _QUOTED.sub(b"q", html[start:end])
             if len(tag.replace(b"/", b" ").split()) > cap:
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from gristmill.data.extract.dom import Tree
 from gristmill.data.extract.rules import MAX_SUBTITLE, Verdict
+from gristmill.data.licences import spdx_id
 
 _MAX_URL = 2000
 _SEPARATORS = re.compile(r"\s+(?:[|–—·•»›:]|-|::)\s+")
@@ -25,9 +27,10 @@ _HOMES = frozenset(
 )
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _LD_DATE = re.compile(r'"datePublished"\s*:\s*"([^"]{4,40})"')
-_CC = re.compile(
-    r"creativecommons\.org/(?:licenses/([a-z-]{2,20})/(\d\.\d)|publicdomain/(zero|mark)/(\d\.\d))"
-)
+_LICENCE_NAMES = ("dcterms.license", "dc.rights.license", "dc.rights", "dcterms.rights", "license")
+_MAX_LD = 1 << 20
+# Works that a page shows beside its own text.
+_OTHER_WORKS = frozenset(("ImageObject", "VideoObject", "AudioObject", "MediaObject", "Dataset"))
 _DATE_NAMES = (
     "article:published_time",
     "og:published_time",
@@ -56,11 +59,12 @@ class Head:
     canonical: str | None = None
     licence: str | None = None
     meta: dict[str, str] = field(default_factory=dict)
+    robots: list[str] = field(default_factory=list)
 
     @property
     def noindex(self) -> bool:
         """Whether a robots meta element asks not to be indexed."""
-        robots = self.meta.get("robots", "").lower()
+        robots = ",".join(self.robots).lower()
         return "noindex" in robots or "none" in re.split(r"[\s,]+", robots)
 
 
@@ -83,6 +87,8 @@ def read_head(parser: LexborHTMLParser) -> Head:
             content = attributes.get("content")
             if name and content:
                 head.meta.setdefault(name.lower(), content)
+                if name.lower() == "robots":
+                    head.robots.append(content)
         elif tag == "title":
             head.title = head.title or _line(node.text())
         elif tag == "link":
@@ -172,23 +178,67 @@ def page_date(head: Head, tree: Tree, html: str) -> str | None:
 
 
 def page_licence(head: Head, parser: LexborHTMLParser, html: str) -> str | None:
-    """An SPDX-like name of a Creative Commons licence, or the address that rel=license names.
+    """The SPDX id of the licence that the page states, else what it states, in one line.
 
-    Footers, where licences stand, are not walked: the page is searched where it names one at all.
+    Read are rel=license, links to Creative Commons, schema.org in JSON-LD and microdata, Dublin
+    Core. Footers, where licences stand, are not walked: the page is searched where it names one.
     """
     stated = [head.licence or ""]
-    if "license" in html or "creativecommons" in html:
-        found = parser.css("a[rel~=license], a[href*='creativecommons.org/']")
+    named = ""
+    if "creativecommons.org/" in html or _names_licence(html):
+        found = parser.css("a[rel~=license], [itemprop=license], a[href*='creativecommons.org/']")
         found.sort(key=lambda node: "license" not in (node.attributes.get("rel") or ""))
-        stated.extend(node.attributes.get("href") or "" for node in found)
-    for href in stated:
-        match = _CC.search(href.lower())
-        if match:
-            if match[3]:
-                return f"CC0-{match[4]}" if match[3] == "zero" else f"CC-PDM-{match[4]}"
-            return f"CC-{match[1].upper()}-{match[2]}"
-    rights = head.meta.get("dcterms.license") or head.meta.get("dc.rights")
-    return next((href[:_MAX_URL] for href in stated if href), _line(rights or "")[:200] or None)
+        for node in found:
+            attributes = node.attributes
+            stated.append(attributes.get("href") or attributes.get("content") or "")
+        if '"license"' in html and "ld+json" in html:
+            named = _json_ld_licence(parser)
+            stated.append(named)
+    stated += [head.meta.get(name, "") for name in _LICENCE_NAMES]
+    for said in stated:
+        if said and (known := spdx_id(said)):
+            return known
+    return next((_line(said)[:200] for said in stated if said.strip()), None)
+
+
+def _names_licence(html: str) -> bool:
+    """Whether `license` stands in an attribute that states one, or in JSON-LD."""
+    at = html.find("license")
+    while at >= 0:
+        before = html[max(0, at - 24) : at]
+        if "rel=" in before or "itemprop=" in before:
+            return True
+        if html[at - 1 : at + 8] == '"license"' and "ld+json" in html:
+            return True
+        at = html.find("license", at + 7)
+    return False
+
+
+def _json_ld_licence(parser: LexborHTMLParser) -> str:
+    """The `license` of the page's own work in schema.org's JSON-LD; empty where none is stated."""
+    for node in parser.css("script[type='application/ld+json']"):
+        text = node.text()
+        if '"license"' not in text or len(text) > _MAX_LD:
+            continue
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        works = data if isinstance(data, list) else [data]
+        works = [w for w in works if isinstance(w, dict)]
+        works += [w for one in works for w in _listed(one.get("@graph")) if isinstance(w, dict)]
+        for work in works:
+            kinds = {str(kind) for kind in _listed(work.get("@type"))}
+            licence = work.get("license")
+            if isinstance(licence, dict):
+                licence = licence.get("@id") or licence.get("url") or licence.get("name")
+            if isinstance(licence, str) and licence.strip() and not kinds & _OTHER_WORKS:
+                return licence
+    return ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def absolute_links(hrefs: list[str], base: str) -> list[str]:

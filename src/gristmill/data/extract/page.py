@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,8 @@ from gristmill.core.records import host_of
 from gristmill.data.extract import cues
 from gristmill.data.extract.dom import TooDeep, Tree, flatten
 from gristmill.data.extract.encoding import decode_page
-from gristmill.data.extract.guard import Limits, refuse
+from gristmill.data.extract.guard import Limits, is_binary, parse, refuse
+from gristmill.data.extract.kinds import ARTICLE, Signs, named_wrongly, read_signs, revise
 from gristmill.data.extract.metadata import (
     absolute_links,
     page_date,
@@ -21,10 +24,15 @@ from gristmill.data.extract.metadata import (
     page_topic,
     read_head,
 )
+from gristmill.data.extract.opt_out import stated_opt_out
+from gristmill.data.extract.record import Record
 from gristmill.data.extract.rules import Verdict, choose, heaviest
+from gristmill.data.extract.stated import stated_text, templates
 from gristmill.data.extract.text import render
 
+_LITTLE, _MUCH_MORE = 250, 10  # what a text is worth
 _MOST_WRONG_NAMES = 6  # nested in one another, as far as they are looked into
+_MOST_LOOKS = 3  # into boxes of one name, and boxes in them
 _HTML_TYPES = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")
 
 
@@ -36,6 +44,7 @@ class ExtractOptions:
     comments: bool = False
     captions: bool = False
     respect_noindex: bool = True
+    respect_opt_out: bool = True
     min_chars: int = 1
     limits: Limits = field(default_factory=Limits)
 
@@ -55,6 +64,7 @@ class ExtractedPage:
     text: str
     links: list[str]
     encoding: str
+    opt_out: str | None = None
 
     def fields(self) -> dict[str, Any]:
         """The columns of the document schema that the page itself tells."""
@@ -65,6 +75,7 @@ class ExtractedPage:
             "language_attribute": self.language_attribute,
             "date": self.date,
             "licence": self.licence,
+            "opt_out": self.opt_out,
             "links": self.links,
         }
 
@@ -72,7 +83,7 @@ class ExtractedPage:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """Why a page gives no document: 'not HTML', 'too large', 'too deep', 'too many attributes',
-    'noindex', 'empty', 'no main text'."""
+    'noindex', 'opt_out', 'empty', 'no main text'."""
 
     reason: str
     sample: str = ""
@@ -83,12 +94,19 @@ def extract_page(
     url: str,
     content_type: str | None = None,
     options: ExtractOptions | None = None,
+    record: Record | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    reserved_by_host: bool | None = None,
 ) -> ExtractedPage | Rejected:
     """Main text and metadata of a page, or why there is none. Never raises for a bad page.
 
     html: the body as received, content encodings undone. content_type: the HTTP header.
+    record: is told what was decided (`gristmill.data.extract.explain`).
+    headers: of the HTTP response; those that opt out are read. reserved_by_host: by tdmrep.json.
     """
     options = options or ExtractOptions()
+    if record is not None:
+        record.bytes = len(html)
     if content_type:
         kind = content_type.split(";", 1)[0].strip().lower()
         if kind and kind not in _HTML_TYPES:
@@ -99,17 +117,32 @@ def extract_page(
     if refused:
         return Rejected(refused)
     source, encoding = decode_page(html, content_type)
-    parser = LexborHTMLParser(source, scripting=True)
+    if encoding.startswith("utf-16"):
+        # Its tags were hidden from the checks on bytes.
+        refused = refuse(source.encode("utf-8", "replace"), options.limits)
+        if refused:
+            return Rejected(refused)
+    elif is_binary(html):
+        return Rejected("not HTML", "binary")
+    whole = encoding == "utf-8" and "\ufffd" not in source and not html.startswith(BOM_UTF8)
+    parser = parse(source, html if whole else None)
     head = read_head(parser)
     if options.respect_noindex and head.noindex:
         return Rejected("noindex")
+    opt_out = stated_opt_out(head.robots, head.meta, headers, reserved_by_host)
+    if options.respect_opt_out and opt_out:
+        return Rejected("opt_out", opt_out)
     try:
-        tree, verdict = _judge(parser, head.title, options)
+        host = host_of(url)
+        body = parser.body.attributes.get("class") if parser.body is not None else None
+        signs = read_signs(head.meta, source, url, body or "")
+        tree, verdict = _judge(parser, head.title, host, options, record, signs)
     except TooDeep:
         return Rejected("too deep")
     kept = verdict.kept()
-    text = render(tree, kept, verdict.main, options.markdown)
-    host = host_of(url)
+    text = render(tree, kept, verdict.main, options.markdown, record)
+    if verdict.worth < _LITTLE and not options.comments:
+        text = _stated(source, parser, text, title=head.title, host=host, options=options)
     title = page_title(head, tree, host)
     if len(text) < options.min_chars:
         return Rejected("no main text", title or "")
@@ -126,10 +159,18 @@ def extract_page(
         text=text,
         links=absolute_links(_main_links(tree, verdict), base),
         encoding=encoding,
+        opt_out=opt_out,
     )
 
 
-def _judge(parser: LexborHTMLParser, title: str, options: ExtractOptions) -> tuple[Tree, Verdict]:
+def _judge(
+    parser: LexborHTMLParser,
+    title: str,
+    host: str,
+    options: ExtractOptions,
+    record: Record | None,
+    signs: Signs,
+) -> tuple[Tree, Verdict]:
     """Walks what is not named as navigation and the like, and judges it.
 
     A name is wrong where most of the page's text lies in it (`rules.choose`): what was left out
@@ -137,15 +178,79 @@ def _judge(parser: LexborHTMLParser, title: str, options: ExtractOptions) -> tup
     """
     enter: set[int] = set()
     known: dict[int, float] = {}
+    looks, before = 0, enter
     while True:
+        if record is not None:
+            record.begin(len(enter))
         tree = flatten(
-            parser, marks=options.markdown, skip=True, enter=enter, max_depth=options.limits.depth
+            parser,
+            marks=options.markdown,
+            skip=True,
+            enter=enter,
+            max_depth=options.limits.depth,
+            record=record,
         )
-        verdict = choose(tree, title=title, comments=options.comments, captions=options.captions)
-        wrong = heaviest(tree, verdict.whole, known, options.limits.depth)
-        if wrong is None or len(enter) == _MOST_WRONG_NAMES:
+        verdict = choose(
+            tree,
+            title=title,
+            host=host,
+            comments=options.comments,
+            captions=options.captions,
+            record=record,
+        )
+        if not options.comments and verdict.worth < _LITTLE:
+            verdict = _only_comments(tree, verdict, title, host, options)
+        wrong = heaviest(tree, verdict, known, options.limits.depth)
+        if wrong is None or len(enter) >= _MOST_WRONG_NAMES:
+            kind, revised = revise(tree, verdict, signs)
+            together = named_wrongly(tree, revised) - enter if kind == ARTICLE else None
+            if together and looks < _MOST_LOOKS:
+                # They are walked for a look; what is no list of entries stays as it was.
+                before = before if looks else set(enter)
+                looks += 1
+                enter |= together
+                continue
+            if looks and kind == ARTICLE and enter != before:
+                enter, looks = before, _MOST_LOOKS
+                continue
+            verdict = revised
+            if record is not None:
+                record.note("kind of page", verdict.reasons)
+                record.kind = kind
+                record.tree, record.verdict = tree, verdict
             return tree, verdict
         enter.add(wrong)
+
+
+def _only_comments(
+    tree: Tree, verdict: Verdict, title: str, host: str, options: ExtractOptions
+) -> Verdict:
+    """The verdict with comments, where there is nearly nothing else: posts are named so too."""
+    other = choose(tree, title=title, host=host, comments=True, captions=options.captions)
+    return other if other.worth > _MUCH_MORE * max(verdict.worth, 20) else verdict
+
+
+def _stated(
+    source: str,
+    parser: LexborHTMLParser,
+    text: str,
+    *,
+    title: str,
+    host: str,
+    options: ExtractOptions,
+) -> str:
+    """`text`, or what a page that shows nearly none states for machines and scripts."""
+    stated = stated_text(source, len(text))
+    if stated or text or not (held := templates(parser)):
+        return stated or text
+    try:
+        tree = flatten(
+            parse(held), marks=options.markdown, skip=True, max_depth=options.limits.depth
+        )
+    except TooDeep:
+        return ""
+    verdict = choose(tree, title=title, host=host, captions=options.captions)
+    return render(tree, verdict.kept(), verdict.main, options.markdown)
 
 
 def _resolves(href: str, url: str) -> bool:

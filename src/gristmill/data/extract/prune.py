@@ -7,14 +7,24 @@ their text, and short lines before the first and after the last paragraph.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from gristmill.data.extract import cues
 from gristmill.data.extract.dom import Block, Element, Tree
+from gristmill.data.extract.record import unnoted
+from gristmill.data.extract.tables import find_tables
 
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 ENDS = (".", "!", "?", "…", "。", ".”", '."', "’", "”", ":", "»")
+_TEXT_TAGS = HEADINGS | {"p", "li", "dd", "blockquote"}
+_NETWORKS = (
+    "facebook.", "twitter.", "linkedin.", "pinterest.", "reddit.", "whatsapp.", "instagram.",
+    "addtoany.", "t.me", "vk.com", "telegram.", "flipboard.", "weibo.", "tumblr.", "youtube.",
+    "news.google.",
+)  # fmt: skip
 _TEASER_CHARS = 300
 _SHORT = 60
+_GOES_ON = 70  # characters of a paragraph after links to other pages
 
 
 def _phrases(text: str) -> frozenset[str]:
@@ -48,6 +58,26 @@ _CLOSING = _phrases(
     referências | ver também | ligações externas | leia também | artigos relacionados |
     comentários | posts relacionados | zie ook | externe links | reacties | bronnen"""
 )
+# Of these, what text there is below them.
+_NOTES = _phrases(
+    """references | notes | notes and references | footnotes | citations | sources | comments |
+    leave a comment | leave a reply | post a comment | add a comment | about the author |
+    bibliography | références | notes et références | commentaires | bibliographie | referencias |
+    notas | bibliografía | comentarios | einzelnachweise | literatur | kommentare | riferimenti |
+    commenti | referências | comentários | reacties | bronnen"""
+)
+_ASKS = re.compile(
+    r"\b(?:subscribe|sign up (?:for|to)|newsletters?|your inbox|"
+    r"follow (?:us|him|her|them|me|@|\w+ on|\w+ \w+ on)|"
+    r"like us on|join us on|(?:be )?reached at|got a tip|have a tip|"
+    r"abonnieren|folgen sie uns|folge uns|folgt uns|abonnez-vous|inscrivez-vous|suivez-nous|"
+    r"suscríb\w+|suscrib[ai]\w*|síguenos|síganos|sigue a|iscriviti|seguici|"
+    r"assine|inscreva-se|siga[- ]nos|siga o|acompanhe|abonneer|volg ons|zapisz się|obserwuj|"
+    r"подпис\w+)\b"
+    r"|フォローする|メルマガ|订阅|訂閱|关注我们|關注我們|구독",
+    re.IGNORECASE,
+)
+_ASKS_CHARS = 300
 _COUNTED = re.compile(
     r"\d{1,6} (?:comments?|thoughts?|responses?|replies|kommentare?|comentarios?)\b"
 )
@@ -57,38 +87,66 @@ _DATE_ONLY = re.compile(
 )
 
 
-def prune(tree: Tree, main: int, values: list[float], reasons: list[int], title: str) -> None:
+def prune(
+    tree: Tree,
+    main: int,
+    values: list[float],
+    reasons: list[int],
+    title: str,
+    host: str = "",
+    note: Callable[[str, list[int]], None] = unnoted,
+) -> None:
     """Writes the category of what goes into `reasons`, which are 0 for what is kept so far.
 
-    values: what each block is worth. title: as the page's head states it.
+    values: what each block is worth. title: as the page's head states it. host: the page's own, ''
+    where it is not known. note: is told after
+    each rule, by its name.
     """
     first, end = tree.elements[main].start, tree.elements[main].end
+    find_tables(tree, main)
     _teasers(tree, main, values, reasons)
-    _links(tree, first, end, reasons)
+    note("teasers", reasons)
+    _links(tree, first, end, reasons, host)
+    note("links", reasons)
     _edges(tree, first, end, values, reasons, title)
+    note("edges", reasons)
+    _farewell(tree, first, end, reasons)
+    note("farewell", reasons)
     _empty_sections(tree, first, end, reasons)
+    note("empty section", reasons)
 
 
 def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> None:
     """Drops what stands below headings such as "References", in the whole page.
 
     positive: what each block is worth, at least 0. A section goes to the next heading of its rank,
-    inside the element that its heading stands in.
+    inside the element that its heading stands in. What is only linked to ends where the text goes
+    on: at a paragraph in the same element as those before.
     """
     blocks, elements = tree.blocks, tree.elements
     above = 0.0
+    owners: set[int] = set()  # elements of long paragraphs
     stop = 0
     for i, block in enumerate(blocks):
         if i >= stop and not reasons[i]:
             above += positive[i]
+            if positive[i] >= _GOES_ON and block.tag == "p":
+                owners.add(elements[block.element].parent)
         if reasons[i] or len(block.text) > 60 or block.tag not in HEADINGS:
             continue
         name = block.text.split("[")[0].strip(" :.-–—()[]*#0123456789¶").casefold()
         if name not in _CLOSING and not _COUNTED.match(block.text.casefold()):
             continue
         stop = elements[elements[block.element].parent].end
+        ends = name not in _NOTES
         for j in range(i + 1, stop):
-            if blocks[j].tag in HEADINGS and blocks[j].tag <= block.tag:
+            other = blocks[j]
+            if (other.tag in HEADINGS and other.tag <= block.tag) or (
+                ends
+                and other.tag == "p"
+                and positive[j] >= _GOES_ON
+                and elements[other.element].parent in owners
+            ):
                 stop = j
                 break
         # "Sources" may also be the chapter that a page is about.
@@ -122,9 +180,14 @@ def _teasers(tree: Tree, main: int, values: list[float], reasons: list[int]) -> 
                     reasons[i] = reasons[i] or cues.RELATED
 
 
-def _links(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
-    """Blocks that are mostly a link, but for sentences and items of lists with other text."""
+def _links(tree: Tree, first: int, end: int, reasons: list[int], host: str) -> None:
+    """Blocks that are mostly a link, but for sentences and items of lists with other text.
+
+    What to read next lies on the own site: links to others are part of the text.
+    """
     elements, blocks = tree.elements, tree.blocks
+    cells = tree.cells[1] if tree.cells else {}
+    abroad = {i for href, i in tree.anchors if first <= i < end and _leads_away(href, host)}
     lists: dict[int, tuple[int, int]] = {}
     for i in range(first, end):
         block = blocks[i]
@@ -134,10 +197,12 @@ def _links(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
             lists[owner] = (plain + _plain(block), links + block.links)
     for i in range(first, end):
         block = blocks[i]
-        if reasons[i] or block.kind != "text":
+        if reasons[i] or block.kind != "text" or (i in cells and not cells[i].linked):
             continue
         length = len(block.text)
         if block.links * 2 > length and _plain(block) < _SHORT:
+            if i in abroad and block.tag in _TEXT_TAGS:
+                continue
             if block.tag == "li":
                 plain, links = lists.get(elements[block.element].parent, (0, 1))
                 drop = plain < links
@@ -152,6 +217,16 @@ def _links(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
             reasons[i] = cues.ADVERT
 
 
+def _leads_away(href: str, host: str) -> bool:
+    """Whether a link goes to another site, and not to one where pages are shared."""
+    if not host or not href.startswith(("http://", "https://", "//")):
+        return False
+    other = href.split("/", 3)[2].lower()
+    # The site's own name is the longest part of its host: "www.NAME.co.uk".
+    name = max(host.split(".")[:-1], key=len, default=host)
+    return name not in other and not any(network in other for network in _NETWORKS)
+
+
 def _edges(
     tree: Tree, first: int, end: int, values: list[float], reasons: list[int], title: str
 ) -> None:
@@ -161,20 +236,21 @@ def _edges(
     paragraphs = [i for i in range(first, end) if not reasons[i] and values[i] >= 20]
     if not paragraphs:
         return
+    cells = tree.cells[1] if tree.cells else {}
     for i in range(first, paragraphs[0]):
-        if reasons[i]:
+        if reasons[i] or (i in cells and cells[i].plain):
             continue
         block = blocks[i]
         folded = block.text.casefold()
         if block.tag == "h1" or (len(folded) > 2 and folded in title):
             reasons[i] = cues.TITLE
         elif _DATE_ONLY.fullmatch(block.text) or (
-            block.tag in ("div", "span", "td", "body") and _is_scrap(block)
+            block.tag in ("div", "span", "td", "body", "header") and _is_scrap(block)
         ):
             reasons[i] = cues.BYLINE
     for i in range(paragraphs[-1] + 1, end):
         block = blocks[i]
-        if reasons[i] or block.kind != "text":
+        if reasons[i] or block.kind != "text" or (i in cells and cells[i].plain):
             continue
         if (block.tag in ("div", "span", "body", "center", "section") and _is_scrap(block)) or (
             block.tag == "p" and block.links and _is_scrap(block)
@@ -182,8 +258,29 @@ def _edges(
             reasons[i] = cues.FURNITURE
 
 
+def _farewell(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
+    """What asks readers to subscribe or to follow, after the last paragraphs of the text."""
+    blocks = tree.blocks
+    seen = 0
+    for i in range(end - 1, first - 1, -1):
+        block = blocks[i]
+        if reasons[i] or block.kind != "text":
+            continue
+        text = block.text
+        # An invitation has somewhere to go.
+        goes = block.tag in ("p", "div") and (block.links or "@" in text)
+        if goes and len(text) < _ASKS_CHARS and _ASKS.search(text):
+            reasons[i] = cues.SIGN_UP
+        elif len(text) >= _SHORT:
+            seen += 1
+            if seen == 2:
+                return
+
+
 def _is_scrap(block: Block) -> bool:
-    return len(block.text) < _SHORT and not block.text.endswith(ENDS)
+    text = block.text
+    formula = text.startswith("$") and text.endswith("$")
+    return len(text) < _SHORT and not text.endswith(ENDS) and not formula
 
 
 def _empty_sections(tree: Tree, first: int, end: int, reasons: list[int]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from gristmill.data.extract import cues
 from gristmill.data.extract.dom import Block, Element, Tree, flatten_node
 from gristmill.data.extract.prune import HEADINGS, closing_sections, prune
+from gristmill.data.extract.record import Record, unnoted
 
 MAX_SUBTITLE = 400  # characters
 _PARAGRAPHS = frozenset(("p", "blockquote", "dd", "pre"))
@@ -19,8 +21,12 @@ _STOPS = (".", "!", "?", "…", "。", "।", "؟", "۔", ":", ";", '"', "”", 
 _LONG = 140
 # Less than that is no reason to think that a name is wrong: a short page may have a long footer.
 _OUTWEIGHS = 200
+# So much text in an element that is named as the main one is the main text.
+_SURE = 600
 # Parts of a main text: never the whole of it.
 _NO_CONTAINERS = frozenset(("p", "pre", "ul", "ol", "dl", "li", "blockquote"))
+# Classes of chapters: one is never the main text beside others, as long as it may be.
+_CHAPTERS = frozenset(("sect1", "sect2", "section", "chapter"))
 _TABLE_PARTS = frozenset(("table", "tbody", "tr", "td"))
 
 
@@ -54,6 +60,7 @@ class Verdict:
     reasons: list[int]
     subtitle: int = -1  # the element below the headline that is named a subtitle
     whole: float = 0.0  # what all blocks of the page are worth
+    worth: float = 0.0  # what those of the main text are worth
 
     def kept(self) -> list[int]:
         """The blocks of the main text, ascending."""
@@ -61,51 +68,94 @@ class Verdict:
         return [i for i in range(self.first, self.end) if not reasons[i]]
 
 
-def heaviest(tree: Tree, whole: float, known: dict[int, float], max_depth: int) -> int | None:
+def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: int) -> int | None:
     """The `mem_id` of the skipped node that is worth more than all the rest of the page, if any.
 
-    whole: what the walked blocks are worth. known: worth of nodes by `mem_id`, filled here.
+    Not looked for where the text that was found is long and stands in an element that is named as
+    the main one. known: worth of nodes by `mem_id`, filled here.
     """
+    whole = verdict.worth
+    if whole >= _SURE and _in_main(tree.elements, verdict.main):
+        return None
     best, most, rest = None, 0.0, whole
     for node in tree.skipped:
         key = int(node.mem_id)
         value = known.get(key)
         if value is None:
+            # Long notices about cookies are no articles, unless there is nothing else.
+            if whole > _OUTWEIGHS and cues.asks(node.attributes):
+                continue
             # Characters bound the worth from above and are counted without a walk.
             if len(node.text_lexbor()) <= whole or len(node.text(strip=True)) <= whole:
                 continue
-            blocks = flatten_node(node, max_depth=max_depth).blocks
-            value = known[key] = sum(value for value in map(worth, blocks) if value > 0)
+            value = _inner_worth(node, max_depth, skip=True)
+            if value <= _OUTWEIGHS:
+                value = _inner_worth(node, max_depth, skip=False)
+            known[key] = value
         rest += value
         if value > most:
             best, most = key, value
+    if whole >= _SURE and most < 4 * whole:
+        return None
     return best if most > max(rest - most, _OUTWEIGHS if whole else 0.0) else None
 
 
+def _inner_worth(node: Any, max_depth: int, *, skip: bool) -> float:
+    blocks = flatten_node(node, max_depth=max_depth, skip=skip).blocks
+    return sum(value for value in map(worth, blocks) if value > 0)
+
+
+def _in_main(elements: list[Element], index: int) -> bool:
+    while index >= 0:
+        if elements[index].cue == cues.MAIN:
+            return True
+        index = elements[index].parent
+    return False
+
+
 def choose(
-    tree: Tree, *, title: str = "", comments: bool = False, captions: bool = False
+    tree: Tree,
+    *,
+    title: str = "",
+    host: str = "",
+    comments: bool = False,
+    captions: bool = False,
+    record: Record | None = None,
 ) -> Verdict:
-    """Judges every block of a page. title: what its head states, which is no part of the text."""
+    """Judges every block of a page. title: what its head states, which is no part of the text.
+    host: of the page, to tell links to other sites from its own.
+
+    record: is told after each rule what it decided.
+    """
+    note = unnoted if record is None else record.note
     blocks, elements = tree.blocks, tree.elements
     n = len(blocks)
     values = [worth(block) for block in blocks]
     positive = [value if value > 0 else 0.0 for value in values]
+    if record is not None:
+        record.judge(values)
     allowed = {cues.TITLE, cues.SUBTITLE}
     if comments:
         allowed.add(cues.COMMENTS)
     if captions:
         allowed.add(cues.CAPTION)
     reasons = _cue_reasons(elements, positive, n, allowed)
+    note("name", reasons)
     _keep_quotations(elements, reasons)
+    note("quotation", reasons)
     subtitle = _subtitle(tree, reasons)
+    note("subtitle", reasons)
     closing_sections(tree, positive, reasons)
+    note("closing section", reasons)
     kept = [0.0 if reasons[i] else positive[i] for i in range(n)]
     main = _main_element(tree, kept)
     first, end = elements[main].start, elements[main].end
-    prune(tree, main, values, reasons, title)
+    prune(tree, main, values, reasons, title, host, note)
     for i in (*range(first), *range(end, n)):
         reasons[i] = reasons[i] or cues.OUTSIDE
-    return Verdict(main, first, end, reasons, subtitle, sum(positive))
+    note("outside", reasons)
+    rest = sum(positive[i] for i in range(first, end) if not reasons[i])
+    return Verdict(main, first, end, reasons, subtitle, sum(positive), rest)
 
 
 def _cue_reasons(
@@ -175,22 +225,45 @@ def _main_element(tree: Tree, kept: list[float]) -> int:
         if index and value > best_value[element.parent]:
             best_value[element.parent] = value
             best_child[element.parent] = index
-        if element.cue == cues.MAIN and value >= 0.4 * whole and value >= start_value:
-            start, start_value = index, value
+        if element.cue == cues.MAIN and value >= start_value:
+            titled = any(element.start <= h1 < element.end for h1 in tree.headlines)
+            if value >= (0.15 if titled else 0.4) * whole:
+                start, start_value = index, value
     current = start
     while True:
         element = elements[current]
         child = best_child[current]
         if not child or elements[child].tag in _NO_CONTAINERS:
-            return current
+            return _around_table(elements, current)
         inner = elements[child]
         share = best_value[current] / (total[element.end] - total[element.start])
         # Outside of it no paragraph is left, only short lines.
         rest = long[element.end] - long[element.start] - (long[inner.end] - long[inner.start])
-        need = 0.6 if inner.cue == cues.MAIN or not rest else 0.85
-        if share < need or (share < 0.85 and _one_of_many(elements, child, total)):
-            return current
+        if inner.cue == cues.MAIN or not rest:
+            need = 0.6
+        else:
+            need = 0.95 if element.cue == cues.MAIN else 0.85
+        chapter = _is_chapter(inner)
+        if share < need or ((share < 0.85 or chapter) and _one_of_many(elements, child, total)):
+            return _around_table(elements, current)
         current = child
+
+
+def _around_table(elements: list[Element], index: int) -> int:
+    """What a table stands in, where the table or its body was found: its rows are the text."""
+    tag = elements[index].tag
+    if tag in ("tbody", "thead") and elements[elements[index].parent].tag == "table":
+        index = elements[index].parent
+        tag = "table"
+    return elements[index].parent if tag == "table" and index else index
+
+
+def _is_chapter(element: Element) -> bool:
+    """Whether an element is a section among others, as documents are made of them."""
+    name = element.name
+    if element.tag == "section":
+        return not name or name[0] == " "  # no class; an id is its own
+    return name.split(" ", 1)[0] in _CHAPTERS
 
 
 def _one_of_many(elements: list[Element], index: int, total: list[float]) -> bool:
@@ -213,5 +286,7 @@ def _one_of_many(elements: list[Element], index: int, total: list[float]) -> boo
 
 def _kind(element: Element) -> tuple[str, str]:
     # Of "post p12" and "post p13" the first word is the same; numbered ids are too.
+    if element.tag == "section" and element.name[:1] == " ":
+        return "section", ""
     name = element.name.split(None, 1)
     return element.tag, name[0].rstrip("0123456789") if name else ""

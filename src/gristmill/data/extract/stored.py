@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gristmill.core.errors import GristmillError
+from gristmill.data.crawl.decode import BadEncoding, TooLarge, decode_body
+from gristmill.data.extract.opt_out import OPT_OUT_HEADERS, TdmRules
 from gristmill.data.extract.page import ExtractedPage, ExtractOptions, Rejected, extract_page
-from gristmill.data.warc.reader import read_record
+from gristmill.data.extract.record import Record as Decisions
+from gristmill.data.warc.reader import Record, read_record
+
+_HEADERS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +42,75 @@ class PageExtractor:
 
     folder: Path
     options: ExtractOptions
+    tdm: TdmRules = field(default_factory=lambda: TdmRules({}))
 
     def __call__(self, pages: Sequence[StoredPage]) -> list[Outcome]:
-        return [self._one(page) for page in pages]
+        return [self.extract(page) for page in pages]
 
-    def _one(self, page: StoredPage) -> Outcome:
+    def extract(self, page: StoredPage, decisions: Decisions | None = None) -> Outcome:
+        """What becomes of one page. decisions: is told what was decided on the way."""
         if page.status != 200:
             return Outcome(Rejected(f"status {page.status}"))
         try:
             record = read_record(self.folder / page.file, page.offset)
         except GristmillError as error:
             return Outcome(Rejected("damaged record", error.what))
-        message = record.http()
-        robots = message.header("x-robots-tag").lower()
-        if self.options.respect_noindex and "noindex" in robots:
-            return Outcome(Rejected("noindex"), record.record_id)
-        body = _decoded(message.body, message.header("content-encoding"), self.options.limits.bytes)
-        if isinstance(body, Rejected):
-            return Outcome(body, record.record_id)
-        content_type = message.header("content-type") or page.content_type
-        return Outcome(extract_page(body, page.url, content_type, self.options), record.record_id)
+        found = body_of(record, page.content_type, self.options)
+        if isinstance(found, Rejected):
+            return Outcome(found, record.record_id)
+        body, content_type = found
+        result = extract_page(
+            body,
+            page.url,
+            content_type,
+            self.options,
+            decisions,
+            headers=opt_out_headers(record),
+            reserved_by_host=self.tdm.reserved(page.url),
+        )
+        return Outcome(result, record.record_id)
 
 
-def _decoded(body: bytes, encoding: str, limit: int) -> bytes | Rejected:
-    """The body with its content encoding undone, where a crawler stored it as received."""
-    names = [name.strip().lower() for name in encoding.split(",") if name.strip()]
-    if not names or names == ["identity"]:
+def opt_out_headers(record: Record) -> list[tuple[str, str]]:
+    """The headers of a response that may opt out; the message is read again only if it has any."""
+    head = record.block[:_HEADERS].lower()
+    if not any(name.encode() in head for name in OPT_OUT_HEADERS):
+        return []
+    return [one for one in record.http().headers if one[0].lower() in OPT_OUT_HEADERS]
+
+
+def body_of(
+    record: Record, content_type: str | None, options: ExtractOptions
+) -> tuple[bytes, str | None] | Rejected:
+    """The page in a response record, content encodings undone, and its content type.
+
+    content_type: for a response that names none. A body that swells past the limit is rejected
+    when it does.
+    """
+    message = record.http()
+    if options.respect_noindex and "noindex" in message.header("x-robots-tag").lower():
+        return Rejected("noindex")
+    body = _decoded(message.body, message.header("content-encoding"), options.limits.bytes)
+    if isinstance(body, Rejected):
         return body
-    if names in (["gzip"], ["x-gzip"]) and body.startswith(b"\x1f\x8b"):
-        inflate = zlib.decompressobj(wbits=31)
-    elif names == ["deflate"] and body[:1] == b"\x78":
-        inflate = zlib.decompressobj()
-    else:
-        # Crawlers that undo the encoding often keep the header.
+    return body, message.header("content-type") or content_type
+
+
+def _decoded(body: bytes, encodings: str, limit: int) -> bytes | Rejected:
+    """The body with its content encodings undone, where a crawler stored it as received.
+
+    Crawlers that undo the encoding often keep the header: a body that is not what the header says
+    is taken as it is where it looks like a page.
+    """
+    if not encodings or encodings.strip().lower() == "identity":
+        return body
+    if body.lstrip()[:1] == b"<":
         return body
     try:
-        whole = inflate.decompress(body, limit + 1)
-    except (zlib.error, gzip.BadGzipFile):
-        return Rejected("damaged content encoding", encoding[:40])
-    return whole
+        return decode_body(body, encodings, limit)
+    except TooLarge:
+        return Rejected("too large")
+    except BadEncoding as error:
+        if b"<" in body[:2048] and b"\0" not in body[:2048]:
+            return body
+        return Rejected("damaged content encoding", str(error)[:80])

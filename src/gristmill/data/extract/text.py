@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gristmill.data.extract.dom import Block, Element, Tree
-from gristmill.data.extract.tables import Cell, find_tables, table_lines
+from gristmill.data.extract.record import Record
+from gristmill.data.extract.tables import Cell, find_tables, row_line, widths
 
 _HEADING_LEVEL = {f"h{level}": level for level in range(1, 7)}
 
@@ -20,11 +21,13 @@ class _Place:
     quote: bool = False
 
 
-def render(tree: Tree, kept: list[int], main: int, markdown: bool) -> str:
+def render(
+    tree: Tree, kept: list[int], main: int, markdown: bool, record: Record | None = None
+) -> str:
     """Text of the blocks `kept` (ascending) inside the element `main`.
 
     Paragraphs are parted by an empty line, list items and table rows by a line's end; a code
-    block keeps its lines as they are.
+    block keeps its lines as they are. record: is told where each block begins.
     """
     out: list[str] = []
     previous = ""  # what the last line belongs to: '' paragraph, 'list', 'table:N'
@@ -32,23 +35,18 @@ def render(tree: Tree, kept: list[int], main: int, markdown: bool) -> str:
     numbers: dict[int, int] = {}
     seen_items: set[int] = set()
     cells = find_tables(tree, main)
-    table_blocks: dict[int, list[tuple[Cell, str]]] = {}
-    if cells:
-        for i in kept:
-            cell = cells.get(i)
-            if cell is not None:
-                table_blocks.setdefault(cell.table, []).append(
-                    (cell, _text(tree.blocks[i], markdown))
-                )
-    done_tables: set[int] = set()
+    columns = widths(cells) if cells and markdown else {}
+    rows = _Rows(out, columns, markdown, record)
     for i in kept:
         cell = cells.get(i) if cells else None
-        if cell is not None:
-            if cell.table not in done_tables:
-                done_tables.add(cell.table)
-                _join(out, "\n".join(table_lines(table_blocks[cell.table], markdown)), "\n\n")
+        if cell is not None and not _is_program(tree.blocks[i]):
+            rows.add(i, cell, _text(tree.blocks[i], markdown))
             previous = "table"
             continue
+        if cells:
+            rows.end()
+        if record is not None:
+            record.pieces.append((i, len(out)))
         block = tree.blocks[i]
         place = _place(tree.elements, block.element, places)
         text = _text(block, markdown)
@@ -85,7 +83,56 @@ def render(tree: Tree, kept: list[int], main: int, markdown: bool) -> str:
             text = "> " + text.replace("\n", "\n> ")
         _join(out, text, "\n\n")
         previous = ""
+    rows.end()
+    if record is not None:
+        record.strings = out
     return "".join(out)
+
+
+class _Rows:
+    """Rows of tables, written when the next block does not belong to them."""
+
+    def __init__(
+        self, out: list[str], columns: dict[int, int], markdown: bool, record: Record | None
+    ):
+        self.out = out
+        self.columns = columns
+        self.markdown = markdown
+        self.record = record
+        self.row: Cell | None = None
+        self.first = 0  # block that the row begins with
+        self.texts: dict[int, str] = {}  # by column
+        self.last = -1  # table of the line before, -1 where something else stands there
+
+    def add(self, block: int, cell: Cell, text: str) -> None:
+        """The text of a cell, or more of it."""
+        row = self.row
+        if row is None or (row.table, row.row) != (cell.table, cell.row):
+            if row is not None:
+                self.write(row)
+            self.row, self.first, self.texts = cell, block, {}
+        before = self.texts.get(cell.column)
+        self.texts[cell.column] = text if before is None else f"{before} {text}"
+
+    def end(self) -> None:
+        """Something else follows."""
+        if self.row is not None:
+            self.write(self.row)
+        self.row, self.last = None, -1
+
+    def write(self, row: Cell) -> None:
+        out, width = self.out, self.columns.get(row.table, 0)
+        if self.record is not None:
+            self.record.pieces.append((self.first, len(out)))
+        line = row_line(self.texts, self.markdown, width, row.equation)
+        _join(out, line, "\n" if row.table == self.last else "\n\n")
+        if self.markdown and row.table != self.last and not row.equation:
+            out.append("\n|" + " --- |" * width)
+        self.last = row.table
+
+
+def _is_program(block: Block) -> bool:
+    return block.kind == "code" and "\n" in block.text
 
 
 def _text(block: Block, markdown: bool) -> str:

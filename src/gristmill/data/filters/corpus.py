@@ -14,6 +14,7 @@ from gristmill.data.documents import DocumentSet
 from gristmill.data.engine import BatchResult, Failure, map_batches
 from gristmill.data.filters.blocklist import AddressRules
 from gristmill.data.filters.chain import VERDICT_SCHEMA, Chain, quarantined
+from gristmill.data.filters.terms import STATED, Terms, stated_columns
 
 _BATCH = 256
 # A worker process costs a second before its first document.
@@ -33,6 +34,8 @@ class PartVerdicts:
     rows: npt.NDArray[np.int64]
     documents: pa.Table
     verdicts: pa.Table
+    stated: tuple[list[str | None], list[str | None], list[str | None]]
+    """source, licence and opt-out of each document."""
     failures: list[Failure]
     """Quarantined documents; `position` is the row in `verdicts`."""
 
@@ -41,6 +44,7 @@ class PartVerdicts:
 class _Part:
     name: str
     documents: pa.Table
+    stated: tuple[list[str | None], list[str | None], list[str | None]]
     blocked: dict[int, tuple[str, str]]
     waiting: int
     tables: list[pa.Table]
@@ -52,6 +56,7 @@ def filter_documents(
     addresses: AddressRules,
     chain: Chain,
     *,
+    terms: Terms | None = None,
     workers: int,
     seconds_per_document: float = 5.0,
     memory_bytes: int = 512 << 20,
@@ -68,7 +73,7 @@ def filter_documents(
     open_parts: list[_Part] = []
     results = map_batches(
         chain,
-        _batches(documents, addresses, columns, open_parts),
+        _batches(documents, addresses, terms or Terms(), columns, open_parts),
         workers=workers,
         seconds_per_item=seconds_per_document,
         memory_bytes=memory_bytes,
@@ -92,20 +97,27 @@ def filter_documents(
 def _batches(
     documents: DocumentSet,
     addresses: AddressRules,
+    terms: Terms,
     columns: list[str],
     open_parts: list[_Part],
 ) -> Iterator[pa.Table]:
+    # Documents of an earlier release say nothing of opt-outs.
+    known = set(documents.column_names())
+    further = [c for c in STATED if c in known and c not in columns]
     for name in documents.parts:
-        table = documents.read(name, columns)
+        table = documents.read(name, [*columns, *further])
+        stated = stated_columns(table)
         blocked: dict[int, tuple[str, str]] = {}
         for row, url in enumerate(table["url"].to_pylist()):
             verdict = addresses.verdict(url)
+            if verdict is None:
+                verdict = terms.verdict(stated[1][row], stated[2][row])
             if verdict is not None:
                 blocked[row] = verdict
         passed = np.setdiff1d(np.arange(len(table)), np.fromiter(blocked, np.int64, len(blocked)))
         starts = range(0, len(passed), _BATCH)
         kept = table.select(["url", "text", "row"])
-        open_parts.append(_Part(name, kept, blocked, len(starts), [], []))
+        open_parts.append(_Part(name, kept, stated, blocked, len(starts), [], []))
         for start in starts:
             # `take` copies: a slice would send the buffers of the whole part to the worker.
             yield table.select(columns).take(pa.array(passed[start : start + _BATCH]))
@@ -138,6 +150,7 @@ def _finished(part: _Part) -> PartVerdicts:
         part.documents["row"].to_numpy(),
         part.documents.drop_columns(["row"]),
         verdicts.take(pa.array(order)),
+        part.stated,
         failures,
     )
 

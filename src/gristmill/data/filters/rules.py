@@ -25,6 +25,18 @@ class UrlRules(RuleGroup):
     """An address with so many different words of the soft list is dropped."""
 
 
+class TermsRules(RuleGroup):
+    """What a document states of its licence, and against its use."""
+
+    licences: list[str] = []
+    """Keep only documents under these licences: SPDX ids or patterns (MIT, CC-BY-*; none: no
+    licence stated); all where empty."""
+    licences_dropped: list[str] = []
+    """Drop documents under these licences, such as CC-BY-NC-*."""
+    opt_outs: bool = True
+    """Drop documents whose page or host opts out (robots noai, TDM reservation)."""
+
+
 class LanguageRules(RuleGroup):
     """fastText's language identification (Joulin et al. 2016, lid.176)."""
 

@@ -18,13 +18,15 @@ class PartWriter:
     A part ends where the caller says so, so that parts do not depend on what was rejected.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, parts: int = 0, documents: int = 0, characters: int = 0):
+        """parts, documents, characters: what an earlier attempt wrote into `folder` already."""
         self._folder = folder
         self._documents: list[dict[str, Any]] = []
         self._provenance: list[dict[str, Any]] = []
-        self.parts = 0
-        self.documents = 0
-        self.characters = 0
+        self.parts = parts
+        self.documents = documents
+        self.characters = characters
+        self.pending_characters = 0
 
     def add(
         self,
@@ -37,10 +39,12 @@ class PartWriter:
         """Adds a document to the current part; returns its id. fields: by names of the schema."""
         identity = document_id(url, text)
         row = {"id": identity, "url": url, "host": host_of(url), "source": source, "text": text}
-        self._documents.append({"links": [], **fields, **row})
+        attributes = sorted((fields.get("attributes") or {}).items()) or None
+        self._documents.append({"links": [], **fields, **row, "attributes": attributes})
         self._provenance.append({**(provenance or {}), "id": identity})
         self.documents += 1
         self.characters += len(text)
+        self.pending_characters += len(text)
         return identity
 
     @property
@@ -61,3 +65,4 @@ class PartWriter:
             pq.write_table(table, path, compression="zstd", compression_level=3)
             rows.clear()
         self.parts += 1
+        self.pending_characters = 0

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 import uuid
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,16 @@ from typing import IO
 
 from gristmill.core.errors import DamagedArtifact
 
-# Level 6 costs twice the time of level 3 on pages and saves 8% of the bytes.
-_LEVEL = 3
+try:
+    # igzip: 4 to 6 times as fast as zlib's level 3 on pages, 2 to 4% more bytes.
+    from isal.isal_zlib import compress as _compress
+
+    _LEVEL = 2
+except ImportError:  # no wheel for this processor
+    from zlib import compress as _compress
+
+    # Level 6 costs twice the time of level 3 on pages and saves 8% of the bytes.
+    _LEVEL = 3
 Headers = Sequence[tuple[str, str]]
 
 
@@ -74,8 +81,7 @@ def _one_line(value: str) -> str:
 
 def gzip_member(data: bytes) -> bytes:
     """`data` as one gzip member, without a time stamp."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
-    return packer.compress(data) + packer.flush()
+    return _compress(data, _LEVEL, 31)
 
 
 class WarcWriter:
@@ -122,13 +128,25 @@ class WarcWriter:
 
     def commit(self) -> dict[str, int]:
         """Makes all that was written durable; the length of each file, to be journalled."""
+        lengths = self.flush()
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        return lengths
+
+    def flush(self) -> dict[str, int]:
+        """Hands all that was written to the system; the length of each file, to be journalled
+        once `sync` has made it durable."""
         if self._torn:
             raise OSError(f"an earlier write to {self._name} failed")
         if self._file is not None:
             self._file.flush()
-            os.fsync(self._file.fileno())
             self._lengths[self._name] = self._position
         return dict(self._lengths)
+
+    def sync(self, name: str) -> None:
+        """Makes the file durable, up to its length at the last `flush`. May run in a thread."""
+        with open(self._folder / name, "rb+") as file:
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Closes; what was written since the last commit is cut off by the next writer."""

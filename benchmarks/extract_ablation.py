@@ -1,0 +1,244 @@
+"""What an extractor's text is worth: equal models, equal tokens, each extractor's output.
+
+    make bench-extract_ablation                     # about ten minutes on two cores
+    python benchmarks/extract_ablation.py --quick   # one seed, few tokens: that it runs
+
+Real pages: the HTML documentation packages of Debian's registry. Held out are pages of Python's
+and git's documentation whose source text (reStructuredText, AsciiDoc), written by people, lies in
+the same packages: no extractor had a hand in it. All other pages are extracted by ours, by
+trafilatura and by resiliparse; one tokenizer is trained on all three outputs together; for each
+output and seed a transformer of 0.6 million parameters is trained on the same number of tokens,
+drawn from that output, and scored in bits per byte on the held-out sources.
+
+Pages that are nearly the same in many languages or versions stay as they are: the extractors are
+compared, not the sites. The last line is JSON: {"bits_per_byte": {name: mean}, "difference": {peer:
+[mean of peer - ours over seeds, low, high]}, ...}; a difference above 0 is in favour of ours. The
+interval is Student's over seeds (pairs of one seed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from beside import Peer, finish
+from corpora import debian_package
+
+from gristmill.core.figure import t_mean
+from gristmill.core.run import Run
+from gristmill.data.extract.page import ExtractedPage, ExtractOptions, extract_page
+from gristmill.model.transformer import Transformer, TransformerConfig
+from gristmill.scaling.dial import Dial, turn
+from gristmill.tokenizer.shards import TokenShards, write_index
+from gristmill.tokenizer.tokenizer import Tokenizer
+from gristmill.tokenizer.training import train_tokenizer
+from gristmill.train.objectives import NextToken
+from gristmill.train.optimizers import Optimizer, OptimizerSettings
+from gristmill.train.schedules import Schedule
+from gristmill.train.starting import start_weights
+from gristmill.train.text import Phase, TextSource
+from gristmill.train.trainer import Settings, Trainer
+
+PACKAGES = ("python3.11-doc", "git-doc", "postgresql-doc-15", "sqlite3-doc", "anarchism")
+PEERS = ("trafilatura", "resiliparse")
+CONTEXT, VOCABULARY = 256, 2048
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Files to extract, and the held-out sources of others."""
+
+    train: list[Path]
+    held_out: list[str]
+
+
+def main() -> None:
+    """Prints the table; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=400_000)
+    chosen = parser.parse_args()
+    os.environ.setdefault("GRISTMILL_PROGRESS", "off")
+    peer = Peer("extract_ablation")
+    print(", ".join(f"{name} {version}" for name, version in peer.versions(*PEERS).items()))
+    pages = read_pages(quick=chosen.quick)
+    tokens, seeds = (30_000, 1) if chosen.quick else (chosen.tokens, chosen.seeds)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        texts = {"ours": ours(pages.train)}
+        for name in PEERS:
+            texts[name] = theirs(peer, name, pages.train, folder)
+        held_out_bytes = sum(len(text.encode()) for text in pages.held_out)
+        print(
+            f"{len(pages.train):,} pages; {len(pages.held_out)} sources of {held_out_bytes:,} bytes"
+        )
+        everything = [text for found in texts.values() for text in found]
+        tokenizer = train_tokenizer(everything, VOCABULARY)
+        dial = turn(6e5, vocab_size=VOCABULARY, context=CONTEXT, tokens=tokens, tied=True)
+        print(f"{dial.parameters:,} parameters, {dial.tokens:,} tokens, {seeds} seeds")
+        print(f"\n{'extractor':<14}{'bytes':>14}{'tokens':>12}  bits per byte, seed by seed")
+        scores: dict[str, list[float]] = {name: [] for name in texts}
+        sizes: dict[str, int] = {}
+        shards: dict[str, Path] = {}
+        for name, found in texts.items():
+            shards[name] = folder / name
+            sizes[name] = write_tokens(shards[name], found, tokenizer)
+        for seed in range(seeds):
+            # In turn, so that a busy machine is busy for all.
+            for name in texts:
+                model = train(shards[name], dial, seed, folder / f"run-{name}-{seed}")
+                scores[name].append(bits_per_byte(model, tokenizer, pages.held_out))
+        for name, values in scores.items():
+            size = sum(len(text.encode()) for text in texts[name])
+            each = " ".join(f"{value:.4f}" for value in values)
+            print(f"{name:<14}{size:>14,}{sizes[name]:>12,}  {each}")
+    differences = {}
+    for name in PEERS:
+        gaps = [b - a for a, b in zip(scores["ours"], scores[name], strict=True)]
+        gap = t_mean(gaps)
+        differences[name] = [round(gap.value, 4), gap.low, gap.high]
+        print(f"{name} - ours: {gap}")
+    finish(
+        {
+            "bits_per_byte": {n: round(float(np.mean(v)), 4) for n, v in scores.items()},
+            "difference": differences,
+            "pages": len(pages.train),
+            "tokens": dial.tokens,
+            "seeds": seeds,
+        }
+    )
+
+
+def read_pages(*, quick: bool) -> Pages:
+    """The packages' pages. A page with a source is held out by the hash of its name: one of 8."""
+    train: list[Path] = []
+    held_out: list[str] = []
+    for package in PACKAGES[:2] if quick else PACKAGES:
+        folder = debian_package(package)
+        for page in sorted(folder.rglob("*.html")) if folder else ():
+            source = source_of(page)
+            if page.is_symlink() or not page.is_file():
+                continue
+            if source is not None and hashlib.sha256(page.name.encode()).digest()[0] < 32:
+                held_out.append(source.read_text(encoding="utf-8"))
+            else:
+                train.append(page)
+    return Pages(train[::6], held_out[::6]) if quick else Pages(train, held_out)
+
+
+def source_of(page: Path) -> Path | None:
+    """The text that a page was made from, where its package has it."""
+    if "git-doc" in page.parts:
+        candidates = [page.with_suffix(".txt")]
+    else:
+        root = next((p for p in page.parents if (p / "_sources").is_dir()), None)
+        if root is None:
+            return None
+        candidates = [root / "_sources" / page.relative_to(root).with_suffix(".rst.txt")]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def ours(pages: Sequence[Path]) -> list[str]:
+    """Each page's main text, the pages without one left out."""
+    options = ExtractOptions()
+    found = []
+    for number, page in enumerate(pages):
+        url = f"http://docs.example/{number}.html"
+        made = extract_page(page.read_bytes(), url, options=options)
+        if isinstance(made, ExtractedPage) and made.text.strip():
+            found.append(made.text)
+    return found
+
+
+def theirs(peer: Peer, name: str, pages: Sequence[Path], folder: Path) -> list[str]:
+    """The same by a peer."""
+    asked, answered = folder / "pages.json", folder / f"{name}.json"
+    asked.write_text(json.dumps({str(i): {"file": str(p)} for i, p in enumerate(pages)}))
+    script = Path(__file__).parent / "peers" / "extract_peer.py"
+    peer.run(script, name, asked, "0", answered, timeout=1800)
+    found: dict[str, str] = json.loads(answered.read_text(encoding="utf-8"))
+    return [text for text in found.values() if text.strip()]
+
+
+def write_tokens(folder: Path, texts: Sequence[str], tokenizer: Tokenizer) -> int:
+    """One shard of all documents; how many tokens it holds."""
+    documents = [np.append(ids, tokenizer.eot_id) for ids in tokenizer.encode_batch(list(texts))]
+    ids = np.concatenate(documents).astype("<u2")
+    (folder / "train").mkdir(parents=True)
+    ids.tofile(folder / "train" / "shard-00000.bin")
+    split = {
+        "shards": [{"file": "train/shard-00000.bin", "tokens": len(ids)}],
+        "tokens": len(ids),
+        "documents": len(texts),
+        "bytes": sum(len(text.encode()) for text in texts),
+    }
+    write_index(folder, tokenizer.vocab_size, tokenizer.eot_id, {"train": split})
+    return len(ids)
+
+
+def train(tokens: Path, dial: Dial, seed: int, folder: Path) -> Transformer:
+    """A transformer of the dial's shape and rates, from nothing."""
+    folder.mkdir()
+    assert isinstance(dial.model, TransformerConfig)
+    model = Transformer(dial.model)
+    start_weights(model, seed)
+    source = TextSource(
+        {"train": TokenShards.open(tokens, "train")},
+        [Phase(dial.steps, {"train": 1.0})],
+        context=CONTEXT,
+        batch=dial.batch_rows,
+        seed=seed,
+        document_mask=True,
+    )
+    rates = OptimizerSettings(
+        matrix_lr=dial.matrix_lr,
+        embedding_lr=dial.embedding_lr,
+        head_lr=dial.head_lr,
+        other_lr=dial.other_lr,
+    )
+    start = time.monotonic()
+    Trainer(
+        Run(folder),
+        models={"policy": model},
+        optimizers={"policy": Optimizer(model, rates)},
+        source=source,
+        schedule=Schedule("wsd", dial.steps, warmup=dial.warmup, decay=int(0.6 * dial.steps)),
+        settings=Settings(seed=seed, precision="fp32", checkpoint_seconds=1e9),
+        objective=NextToken(),
+        probes=(),
+        say=lambda _: None,
+    ).fit()
+    print(f"  {folder.name}: {time.monotonic() - start:.0f} s", flush=True)
+    return model.eval()
+
+
+@torch.no_grad()
+def bits_per_byte(model: Transformer, tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    """Over whole texts, in windows of the context; a window's first token has no score, and its
+    bytes are not counted."""
+    nats, size = 0.0, 0
+    for text in texts:
+        ids = torch.from_numpy(tokenizer.encode_bytes(text.encode()).astype(np.int64))
+        for start in range(0, len(ids) - 1, CONTEXT):
+            window = ids[start : start + CONTEXT + 1]
+            if len(window) < 2:
+                continue
+            logits = model.head(model(window[None, :-1]))[0].float()
+            nats += float(torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum"))
+            size += len(tokenizer.decode_bytes(window[1:].tolist()))
+    return nats / size / math.log(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""`data inspect`: a page beside its extracted text; without a page, the stage of that name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.help import stage_help
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
+from gristmill.stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gristmill.data.extract.looking import PageAt
+    from gristmill.data.extract.opt_out import TdmRules
+    from gristmill.data.extract.page import ExtractOptions
+    from gristmill.data.extract.stored import StoredPage
+
+_HELP = """gristmill data inspect PAGE [flags]
+gristmill data inspect --sample N [flags]
+gristmill data inspect [flags]
+
+With a PAGE: the page beside its extracted text, block by block, with what was
+kept, what was dropped, and why. With --sample: some pages of a crawl. Without
+either: the stage that counts what every step kept, dropped and got right in
+all documents (its flags are further below). What each step said of one page,
+from the crawl to the training text, is told by `gristmill data why URL`.
+
+one page
+  PAGE            a URL of the workspace's crawl, an HTML file (also .gz), a
+                  WARC file (its first page, or see below), or - for what is
+                  piped in
+  --url URL       the page of that URL in a WARC file
+  --offset N      the record that begins at that byte of a WARC file
+several pages
+  --sample N      N pages of the workspace's crawl
+  --by ORDER      random, or those of which least or most is kept (random)
+  --seed N        another draw (0)
+  --workers N     processes (the number of cores)
+both
+  --workspace DIR where the crawl lies (runs/demo); the settings are those of
+                  its data extract
+  --format NAME   markdown or text (markdown)
+  --comments      keep what readers wrote below a page
+  --captions      keep the captions of pictures
+  --html FILE     write an HTML page to look at in a browser
+  --all           show every dropped block whole in the terminal
+  --json          for programs: every block with its reason and numbers
+
+example
+  gristmill data inspect http://news.example/ --workspace runs/demo
+  gristmill data inspect saved.html --html saved-explained.html
+  gristmill data inspect --sample 20 --by least --html least.html
+"""
+_OPTIONS = ("workspace", "url", "offset", "sample", "by", "seed", "workers", "format", "html")
+_SWITCHES = ("comments", "captions", "all", "json", "help")
+_ONE_PAGE = ("url", "offset", "by", "format", "html", "comments", "captions", "all")
+_ORDERS = ("random", "least", "most")
+
+
+def inspect(arguments: list[str]) -> int:
+    """Shows pages where one is named or a sample is asked for; else runs the stage."""
+    from gristmill.cli.stage import run_stage
+    from gristmill.stages.registry import stage_by_verb
+
+    if "--help" in arguments or "-h" in arguments:
+        stage = stage_by_verb("data inspect")
+        _, _, flags = stage_help(stage).partition("\n\n")
+        print(f"{_HELP}\nthe stage, without PAGE and --sample\n  {flags}")
+        return 0
+    flags_found = parse_flags(arguments, options=_OPTIONS, switches=(*_SWITCHES, "dry-run"))
+    if not flags_found.words and "sample" not in flags_found.options:
+        misplaced = [name for name in _ONE_PAGE if name in flags_found.options]
+        if misplaced:
+            raise GristmillError(
+                "is for one page, and none is named",
+                where=f"--{misplaced[0]}",
+                mend="gristmill data inspect PAGE, or --sample N",
+            )
+        return run_stage("data inspect", arguments)
+    if flags_found.settings or flags_found.on("dry-run"):
+        name = next(iter(flags_found.settings), "dry-run")
+        raise GristmillError(
+            f"unknown flag '--{name}' beside a page",
+            mend=did_you_mean(f"--{name}", [f"--{n}" for n in (*_OPTIONS, *_SWITCHES)]),
+        )
+    return _sample(flags_found) if "sample" in flags_found.options else _one(flags_found)
+
+
+def _one(flags: Flags) -> int:
+    if len(flags.words) != 1:
+        raise GristmillError("one page is wanted", mend="see gristmill data inspect --help")
+    for name in ("by", "seed", "workers"):
+        if name in flags.options:
+            raise GristmillError("goes with --sample", where=f"--{name}")
+    page, options, tdm = _page(flags.words[0], flags)
+    from gristmill.data.extract.looking import explain_pages
+
+    (found,) = explain_pages([page], options, tdm=tdm)
+    if "html" in flags.options:
+        from gristmill.report.explained import page_beside_text
+
+        _write(flags, page_beside_text(found))
+    if flags.on("json"):
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+    elif "html" not in flags.options:
+        from gristmill.cli.page_print import print_explanation
+
+        print_explanation(found, whole=flags.on("all"))
+    return 0
+
+
+def _sample(flags: Flags) -> int:
+    if flags.words:
+        raise GristmillError("a page and a sample are one too many", where="--sample")
+    for name in ("url", "offset"):
+        if name in flags.options:
+            raise GristmillError("is for one page", where=f"--{name}")
+    count, order = flags.number("sample", 20), flags.text("by", "random")
+    if count < 1:
+        raise GristmillError("must be at least 1", where="--sample")
+    if order not in _ORDERS:
+        raise GristmillError(f"no such order '{order}'", where="--by", mend=f"one of {_ORDERS}")
+    from gristmill.cli.stage import execution_of
+    from gristmill.data.extract.looking import sample
+
+    workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
+    stored, folder, tdm = _crawl(workspace)
+    found = sample(
+        stored,
+        folder,
+        count,
+        _options(flags, workspace),
+        order=order,  # type: ignore[arg-type]
+        seed=flags.number("seed", 0),
+        workers=execution_of(flags).workers,
+        tdm=tdm,
+    )
+    about = _how_chosen(order, len(stored), folder.parent.name)
+    if "html" in flags.options:
+        from gristmill.report.explained import pages_beside_text
+
+        _write(flags, pages_beside_text(found, about))
+    if flags.on("json"):
+        print(json.dumps([one.to_json() for one in found], ensure_ascii=False))
+    elif "html" not in flags.options:
+        from gristmill.cli.page_print import print_sample
+
+        print_sample(found, about)
+    return 0
+
+
+def _how_chosen(order: str, pages: int, name: str) -> str:
+    from gristmill.data.extract.looking import MOST_RANKED
+
+    if order == "random":
+        return f"Drawn at random from {pages:,} pages of {name}."
+    drawn = f"{MOST_RANKED:,} drawn from " if pages > MOST_RANKED else ""
+    return f"Of {drawn}{pages:,} pages of {name}, those of which {order} was kept."
+
+
+def _page(word: str, flags: Flags) -> tuple[PageAt, ExtractOptions, TdmRules | None]:
+    """The page that a word names, and the settings to extract it with."""
+    from gristmill.data.extract.looking import PageAt, from_crawl, from_file
+
+    url = flags.text("url", "") or None
+    offset = flags.number("offset", 0) if "offset" in flags.options else None
+    if url and offset is not None:
+        raise GristmillError("a URL and an offset are one too many", where="--offset")
+    if offset is not None and offset < 0:
+        raise GristmillError("must be at least 0", where="--offset")
+    if word == "-":
+        options = _options(flags, None)
+        body = sys.stdin.buffer.read(options.limits.bytes + 1)
+        return PageAt(url or "", body=body), options, None
+    if Path(word).is_file():
+        return from_file(Path(word), url, offset), _options(flags, None), None
+    if "://" not in word:
+        raise GristmillError(
+            f"no such file '{word}'", mend="a page is a URL with http://, a file, or -"
+        )
+    if url or offset is not None:
+        raise GristmillError("goes with a WARC file", where="--url" if url else "--offset")
+    workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
+    stored, folder, tdm = _crawl(workspace)
+    return from_crawl(stored, folder, word), _options(flags, workspace), tdm
+
+
+def _crawl(workspace: Workspace) -> tuple[list[StoredPage], Path, TdmRules]:
+    """The newest crawl of a workspace: its index, its WARC files' folder, its hosts' opt-outs."""
+    from gristmill.stages.data_extract import read_index, tdm_rules
+
+    pages = workspace.latest("pages")
+    if pages is None:
+        raise GristmillError("holds no crawled pages", where=workspace.path, mend="data crawl")
+    stored = list(read_index(pages.file("index.parquet")))
+    return stored, pages.path / "warc", tdm_rules(pages, stored)
+
+
+def _options(flags: Flags, workspace: Workspace | None) -> ExtractOptions:
+    """The settings of the workspace's extraction, where it has one, and the flags over them."""
+    from gristmill.stages.data_extract import ExtractConfig, options_of
+
+    made = workspace.latest("documents") if workspace is not None else None
+    settings = {}
+    if made is not None and made.stage == "data.extract":
+        known = ExtractConfig.model_fields
+        settings = {k: v for k, v in made.manifest.config.items() if k in known}
+    settings["format"] = flags.text("format", "markdown")
+    if settings["format"] not in ("markdown", "text"):
+        raise GristmillError("is markdown or text", where="--format")
+    for name in ("comments", "captions"):
+        if flags.on(name):
+            settings[name] = True
+    return options_of(ExtractConfig(**settings))
+
+
+def _write(flags: Flags, page: str) -> None:
+    path = Path(flags.text("html", ""))
+    try:
+        path.write_text(page, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise GristmillError("cannot be written", where=path, mend=str(error.strerror)) from None
+    if not flags.on("json"):
+        print(path)

@@ -1,0 +1,94 @@
+"""The robots.txt of each origin: read once before its first page, kept, few in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from gristmill.data.crawl.fetch import REDIRECTS, Fetcher, FetchFailed
+from gristmill.data.crawl.frontier import Task
+from gristmill.data.crawl.ledger import Ledger
+from gristmill.data.crawl.plan import Plan
+from gristmill.data.crawl.robots import MAX_BYTES, Robots, decode_robots
+from gristmill.data.crawl.urls import BadUrl, normalise
+
+_IN_MEMORY = 500
+
+
+class Origins:
+    """Reads and remembers robots.txt; the journal holds what does not fit in memory."""
+
+    def __init__(self, plan: Plan, fetcher: Fetcher, ledger: Ledger):
+        self._plan, self._fetcher, self._ledger = plan, fetcher, ledger
+        self._known: OrderedDict[str, Robots] = OrderedDict()
+        self._reading: dict[str, asyncio.Future[Robots]] = {}
+        self.requests = 0
+
+    async def rules(self, origin: str, task: Task) -> tuple[Robots, bool]:
+        """(the rules of an origin, whether they were asked for just now by this call)."""
+        robots = self._known.get(origin)
+        if robots is not None:
+            self._known.move_to_end(origin)
+            return robots, False
+        reading = self._reading.get(origin)
+        if reading is not None:
+            return await asyncio.shield(reading), False
+        journalled = self._ledger.robots(origin)
+        if journalled is not None:
+            return self._keep(origin, Robots(*journalled, self._plan.agent)), False
+        reading = self._reading[origin] = asyncio.get_running_loop().create_future()
+        try:
+            robots = await self._read(origin)
+        except BaseException:
+            reading.cancel()
+            raise
+        finally:
+            del self._reading[origin]
+        reading.set_result(robots)
+        self._ledger.origin(origin, robots.verdict, robots.text)
+        if self._plan.sitemaps:
+            for address in robots.sitemaps:
+                self._ledger.find_sitemap(address, origin, task.depth, task.hops + 1)
+        return self._keep(origin, robots), True
+
+    def _keep(self, origin: str, robots: Robots) -> Robots:
+        self._known[origin] = robots
+        if len(self._known) > _IN_MEMORY:
+            self._known.popitem(last=False)
+        return robots
+
+    async def _read(self, origin: str) -> Robots:
+        """RFC 9309, section 2.3.1: redirects are followed, each hop checked like any address."""
+        plan = self._plan
+        url = f"{origin}/robots.txt"
+        hops = 0
+        tries = 0
+        while True:
+            try:
+                self.requests += 1
+                response = await self._fetcher.get(url)
+                if response.status in REDIRECTS and hops < plan.max_redirects:
+                    url = normalise(response.header("location"), url)
+                    hops += 1
+                    continue
+                if response.status == 200 and not response.skipped:
+                    text = decode_robots(response.body[: MAX_BYTES + 1])
+                    return Robots("rules", text, plan.agent)
+                if response.skipped:
+                    return Robots("deny", "", plan.agent)
+                if response.status < 500 and response.status != 429:
+                    return Robots("allow", "", plan.agent)
+                wanted = response.retry_after()
+            except BadUrl:
+                return Robots("allow", "", plan.agent)
+            except FetchFailed as error:
+                if error.reason == "private_address":
+                    return Robots("private", "", plan.agent)
+                if not error.retry:
+                    return Robots("deny", "", plan.agent)
+                wanted = None
+            if tries >= plan.retries or (wanted or 0.0) > plan.max_rest:
+                return Robots("deny", "", plan.agent)
+            own = plan.first_rest * 2**tries
+            await asyncio.sleep(min(own if wanted is None else wanted, plan.max_rest))
+            tries += 1
