@@ -159,6 +159,13 @@ def test_product_has_its_name_specification_and_reviews() -> None:
     assert "left in stock" not in text
 
 
+def test_names_between_bars_are_no_running_text() -> None:
+    ends = "<div>Ways to pay | Shipping | Our returns | The Lamp Shop</div>"
+    assert "Our returns" not in text_of(product(ends))
+    told = "<div>It weighs 740 g | it is 26 cm high | and made of tin by hand here.</div>"
+    assert "made of tin by hand" in text_of(product(told))
+
+
 def test_recipe_keeps_its_short_lines() -> None:
     lines = ["300 g lentils", "3 onions", "1 lemon", "salt"]
     ingredients = "".join(f'<div class="ingredient">{line}</div>' for line in lines)

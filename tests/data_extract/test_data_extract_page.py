@@ -135,6 +135,14 @@ def test_topic_is_the_last_crumb_but_the_title(trail: str) -> None:
     assert page.topic == "Physics"
 
 
+def test_a_trail_may_be_named_by_its_label_alone() -> None:
+    page = extract(
+        f'<html><head>{HEAD}</head><body><nav aria-label="Breadcrumb"><ol><li><a>Home</a></li>'
+        f"<li><a>Physics</a></li><li>Quark</li></ol></nav><h1>Quark</h1><div>{BODY}</div></body>"
+    )
+    assert page.topic == "Physics"
+
+
 def test_comments_and_captions_are_an_option() -> None:
     html = (
         f'<html><body><div id="all">{BODY}<figure><img><figcaption>Six flavours of quarks, drawn '

@@ -34,6 +34,8 @@ DATE = re.compile(
     r"|\d+ ?\w+ ago|\d{1,2}\.? \w{3,9})(?:[ ,at]{0,4}\d{1,2}[:.]\d{2}(?::\d{2})?(?: ?[ap]m)?)?",
     re.IGNORECASE,
 )
+_BARS = re.compile(r"\s+[|·•]\s+")
+_NO_NAME = re.compile(r"\d|[.!?:]$")
 _IDEOGRAPHS = "\u2e80"  # from there on a character is half a word
 LONG_ARTICLE = 600.0  # a text of that worth with comments below it is an article
 TITLE_CHARS = 200
@@ -196,7 +198,26 @@ def runs(page: Page, i: int, least: int = 40) -> bool:
     plain = len(block.text) - block.links
     if block.text[0] >= _IDEOGRAPHS:
         least = least * 3 // 8
-    return not page.hard[i] and plain >= least and plain > block.links and block.tag != "h1"
+    return (
+        not page.hard[i]
+        and plain >= least
+        and plain > block.links
+        and block.tag != "h1"
+        and not is_row_of_names(block.text)
+    )
+
+
+def is_row_of_names(text: str) -> bool:
+    """Three or more short names between bars or dots, as a footer has: "Returns | Imprint | Help".
+
+    A row of a table has such bars too, but numbers or long cells as well.
+    """
+    if len(text) > 200:
+        return False
+    parts = _BARS.split(text)
+    return len(parts) > 2 and all(
+        part and len(part) < 30 and not _NO_NAME.search(part) for part in parts
+    )
 
 
 def drop_empty(page: Page, keep: set[int]) -> None:

@@ -580,6 +580,7 @@ def _names(tag: str, attributes: dict[str, str | None]) -> tuple[str, int]:
         ):
             verdict = cues.NAVIGATION
             name = f"{name} breadcrumb"
+            cues.cue(name)  # so that `cues.odd` knows it
         if "hidden" in attributes or attributes.get("aria-hidden") == "true" or _hides(attributes):
             verdict = cues.HIDDEN
     return name, verdict
