@@ -27,22 +27,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from small_model import train_small, write_tokens
 
-from gristmill.core.run import Run
 from gristmill.evaluate.contamination import SEPARATOR, OrderTest, order_test
 from gristmill.infer.engine import Engine
 from gristmill.model.transformer import Transformer, TransformerConfig
-from gristmill.tokenizer.shards import TokenShards, write_index
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
-from gristmill.train.objectives import NextToken
-from gristmill.train.optimizers import Optimizer, OptimizerSettings
+from gristmill.train.optimizers import OptimizerSettings
 from gristmill.train.schedules import Schedule
-from gristmill.train.starting import start_weights
-from gristmill.train.text import Phase, TextSource
-from gristmill.train.trainer import Settings, Trainer
 
 CONTEXT, VOCABULARY = 128, 512
 KINDS = ("published", "shuffled", "unseen")
@@ -147,42 +141,14 @@ def train(
     folder: Path, texts: Sequence[str], tokenizer: Tokenizer, seed: int, planting: Planting
 ) -> Transformer:
     """A small transformer, trained on the texts by the one trainer."""
-    documents = [np.append(ids, tokenizer.eot_id) for ids in tokenizer.encode_batch(list(texts))]
-    ids = np.concatenate(documents).astype("<u2")
-    (folder / "train").mkdir()
-    ids.tofile(folder / "train" / "shard-00000.bin")
-    split = {
-        "shards": [{"file": "train/shard-00000.bin", "tokens": len(ids)}],
-        "tokens": len(ids),
-        "documents": len(texts),
-        "bytes": sum(len(text.encode()) for text in texts),
-    }
-    write_index(folder, tokenizer.vocab_size, tokenizer.eot_id, {"train": split})
-    (folder / "run").mkdir()
+    write_tokens(folder, texts, tokenizer)
     shape = TransformerConfig(tokenizer.vocab_size, 64, 2, 2, 1, 32, 192, CONTEXT, tied=False)
-    model = Transformer(shape)
-    start_weights(model, seed)
-    source = TextSource(
-        {"train": TokenShards.open(folder, "train")},
-        [Phase(planting.steps, {"train": 1.0})],
-        context=CONTEXT,
-        batch=planting.batch,
-        seed=seed,
-        document_mask=True,
-    )
     rates = OptimizerSettings(matrix_lr=0.02, embedding_lr=0.01, head_lr=0.01, other_lr=0.01)
-    Trainer(
-        Run(folder / "run"),
-        models={"policy": model},
-        optimizers={"policy": Optimizer(model, rates)},
-        source=source,
-        schedule=Schedule("wsd", planting.steps, warmup=5, decay=planting.steps // 3),
-        settings=Settings(seed=seed, precision="fp32", checkpoint_seconds=1e9),
-        objective=NextToken(),
-        probes=(),
-        say=lambda _: None,
-    ).fit()
-    return model
+    schedule = Schedule("wsd", planting.steps, warmup=5, decay=planting.steps // 3)
+    return train_small(
+        folder / "run", folder, shape, rates, schedule,
+        steps=planting.steps, batch=planting.batch, seed=seed,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -33,21 +33,16 @@ import numpy as np
 import torch
 from beside import Peer, finish
 from corpora import debian_package
+from small_model import train_small, write_tokens
 
 from gristmill.core.figure import t_mean
-from gristmill.core.run import Run
 from gristmill.data.extract.page import ExtractedPage, ExtractOptions, extract_page
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.scaling.dial import Dial, turn
-from gristmill.tokenizer.shards import TokenShards, write_index
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
-from gristmill.train.objectives import NextToken
-from gristmill.train.optimizers import Optimizer, OptimizerSettings
+from gristmill.train.optimizers import OptimizerSettings
 from gristmill.train.schedules import Schedule
-from gristmill.train.starting import start_weights
-from gristmill.train.text import Phase, TextSource
-from gristmill.train.trainer import Settings, Trainer
 
 PACKAGES = ("python3.11-doc", "git-doc", "postgresql-doc-15", "sqlite3-doc", "anarchism")
 PEERS = ("trafilatura", "resiliparse")
@@ -171,56 +166,23 @@ def theirs(peer: Peer, name: str, pages: Sequence[Path], folder: Path) -> list[s
     return [text for text in found.values() if text.strip()]
 
 
-def write_tokens(folder: Path, texts: Sequence[str], tokenizer: Tokenizer) -> int:
-    """One shard of all documents; how many tokens it holds."""
-    documents = [np.append(ids, tokenizer.eot_id) for ids in tokenizer.encode_batch(list(texts))]
-    ids = np.concatenate(documents).astype("<u2")
-    (folder / "train").mkdir(parents=True)
-    ids.tofile(folder / "train" / "shard-00000.bin")
-    split = {
-        "shards": [{"file": "train/shard-00000.bin", "tokens": len(ids)}],
-        "tokens": len(ids),
-        "documents": len(texts),
-        "bytes": sum(len(text.encode()) for text in texts),
-    }
-    write_index(folder, tokenizer.vocab_size, tokenizer.eot_id, {"train": split})
-    return len(ids)
-
-
 def train(tokens: Path, dial: Dial, seed: int, folder: Path) -> Transformer:
     """A transformer of the dial's shape and rates, from nothing."""
-    folder.mkdir()
     assert isinstance(dial.model, TransformerConfig)
-    model = Transformer(dial.model)
-    start_weights(model, seed)
-    source = TextSource(
-        {"train": TokenShards.open(tokens, "train")},
-        [Phase(dial.steps, {"train": 1.0})],
-        context=CONTEXT,
-        batch=dial.batch_rows,
-        seed=seed,
-        document_mask=True,
-    )
     rates = OptimizerSettings(
         matrix_lr=dial.matrix_lr,
         embedding_lr=dial.embedding_lr,
         head_lr=dial.head_lr,
         other_lr=dial.other_lr,
     )
+    schedule = Schedule("wsd", dial.steps, warmup=dial.warmup, decay=int(0.6 * dial.steps))
     start = time.monotonic()
-    Trainer(
-        Run(folder),
-        models={"policy": model},
-        optimizers={"policy": Optimizer(model, rates)},
-        source=source,
-        schedule=Schedule("wsd", dial.steps, warmup=dial.warmup, decay=int(0.6 * dial.steps)),
-        settings=Settings(seed=seed, precision="fp32", checkpoint_seconds=1e9),
-        objective=NextToken(),
-        probes=(),
-        say=lambda _: None,
-    ).fit()
+    model = train_small(
+        folder, tokens, dial.model, rates, schedule,
+        steps=dial.steps, batch=dial.batch_rows, seed=seed,
+    )  # fmt: skip
     print(f"  {folder.name}: {time.monotonic() - start:.0f} s", flush=True)
-    return model.eval()
+    return model
 
 
 @torch.no_grad()

@@ -166,6 +166,7 @@ def test_too_few_examples_are_refused(tokenizer: Tokenizer) -> None:
 def test_a_planted_set_is_found_in_a_trained_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRISTMILL_PROGRESS", "off")
     path = Path(__file__).parents[2] / "benchmarks" / "contamination.py"
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("benchmark_contamination", path)
     assert spec is not None and spec.loader is not None
     benchmark = importlib.util.module_from_spec(spec)
