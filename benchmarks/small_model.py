@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gristmill.core.run import Run
 from gristmill.model.transformer import Transformer, TransformerConfig
@@ -20,16 +21,22 @@ from gristmill.train.trainer import Settings, Trainer
 
 
 def write_tokens(folder: Path, texts: Sequence[str], tokenizer: Tokenizer) -> int:
-    """One shard of all documents in `folder`; how many tokens it holds."""
-    documents = [np.append(ids, tokenizer.eot_id) for ids in tokenizer.encode_batch(list(texts))]
-    ids = np.concatenate(documents).astype("<u2")
+    """One shard of all texts in `folder`; how many tokens it holds."""
+    return write_ids(folder, tokenizer.encode_batch(list(texts)), tokenizer)
+
+
+def write_ids(
+    folder: Path, documents: Sequence[npt.NDArray[np.int32]], tokenizer: Tokenizer
+) -> int:
+    """The same of texts that are ids already."""
+    ids = np.concatenate([np.append(one, tokenizer.eot_id) for one in documents]).astype("<u2")
     (folder / "train").mkdir(parents=True)
     ids.tofile(folder / "train" / "shard-00000.bin")
     split = {
         "shards": [{"file": "train/shard-00000.bin", "tokens": len(ids)}],
         "tokens": len(ids),
-        "documents": len(texts),
-        "bytes": sum(len(text.encode()) for text in texts),
+        "documents": len(documents),
+        "bytes": sum(len(tokenizer.decode_bytes(one)) for one in documents),
     }
     write_index(folder, tokenizer.vocab_size, tokenizer.eot_id, {"train": split})
     return len(ids)

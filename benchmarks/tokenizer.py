@@ -175,7 +175,10 @@ def _ours(task: str, text: str, source: str, pattern: str, out: str) -> None:
     before = psutil.Process().memory_info().rss
     if task == "train":
         start = time.process_time()
-        made = train_tokenizer(texts, int(source), pattern=pattern, special_tokens=())
+        # No peer caps a token's length; rustbpe's tokens are to come out, all in its order.
+        made = train_tokenizer(
+            texts, int(source), pattern=pattern, special_tokens=(), max_token_length=None
+        )
         seconds = time.process_time() - start
         tokens = "\n".join(token.hex() for token in made.vocabulary.tokens)
         Path(out).write_text(tokens, encoding="ascii")

@@ -16,6 +16,7 @@ from aiohttp import web
 from gristmill.core.errors import GristmillError
 from gristmill.core.progress import Silent
 from gristmill.data.crawl.attempt import crawl
+from gristmill.data.crawl.reservations import read_reservations
 from gristmill.data.crawl.seal import fingerprint, forbidden_requests, seal
 from gristmill.data.warc.reader import read_record, read_records
 
@@ -112,7 +113,7 @@ def test_crawl_delay_and_one_request_at_a_time(site: Any, crawled: Crawl) -> Non
     site.links("b.example/", *[f"/{i}" for i in range(20)])
     crawled(resolved_delay=None, delay=0.0)
     times = [when for when, at in site.asked if at.startswith("a.example/")]
-    assert len(times) == 5
+    assert len(times) == 6  # robots.txt and tdmrep.json are requests too
     assert min(b - a for a, b in itertools.pairwise(times)) > 0.1
     assert times[-1] - times[0] > 0.59
 
@@ -144,7 +145,8 @@ def test_a_host_that_wants_a_long_rest_is_left(site: Any, crawled: Crawl) -> Non
     found = crawled(per_host=1)
     reasons = {reason for url, (state, reason) in found.urls.items() if state == "failed"}
     assert reasons == {"retry_later"} and "b.example/" in found.of("fetched")
-    assert sum(at.startswith("a.example/") for _, at in site.asked) == 3  # robots, /, one refusal
+    # robots.txt, tdmrep.json, /, one refusal
+    assert sum(at.startswith("a.example/") for _, at in site.asked) == 4
 
 
 def test_redirects_loops_and_chains(site: Any, crawled: Crawl) -> None:
@@ -209,6 +211,53 @@ def test_sitemaps(site: Any, crawled: Crawl) -> None:
     assert found.of("fetched") == {"a.example/", "a.example/x?a&b"}
     assert found.of("sitemap") == {"a.example/index.xml", "a.example/map.xml.gz"}
     assert found.urls["a.example/no"] == ("forbidden", "robots")
+
+
+def test_a_sitemap_may_be_larger_than_a_page(site: Any, crawled: Crawl) -> None:
+    names = [f"{i:02d}" for i in range(40)]
+    listed = "".join(f"<url><loc>http://a.example/{n}</loc>{' ' * 4000}</url>" for n in names)
+    site.page("a.example/robots.txt", "Sitemap: /map.xml\nSitemap: /cut.xml.gz\n")
+    site.page("a.example/map.xml", f"<urlset>{listed}</urlset>", Content_Type="text/xml")
+    site.page("a.example/cut.xml.gz", gzip.compress(listed.encode())[:-20], Content_Type="x/y")
+    site.links("a.example/")
+    for name in names:
+        site.links(f"a.example/{name}")
+    found = crawled(body_bytes=20_000)
+    assert found.of("fetched") == {"a.example/", *(f"a.example/{name}" for name in names)}
+    assert found.of("sitemap") == {"a.example/map.xml"}
+    assert found.urls["a.example/cut.xml.gz"] == ("failed", "bad_encoding")
+
+
+def test_what_a_host_reserves_is_read_once_and_kept(
+    site: Any, crawled: Crawl, make_plan: Any, tmp_path: Path
+) -> None:
+    rules = '[{"location": "/kept", "tdm-reservation": 1}]'
+    site.links("a.example/", "/1", "http://b.example/", "http://c.example/", "http://d.example/")
+    site.links("a.example/1", "/2")
+    for host in "abcd":
+        site.links(f"{host}.example/2")
+        if host != "a":
+            site.links(f"{host}.example/", "/2")
+        site.page(f"{host}.example/.well-known/tdmrep.json", rules)
+    site.page("c.example/robots.txt", "User-agent: *\nDisallow: /.well-known/\n")
+    site.page("d.example/.well-known/tdmrep.json", "<p>not found", 200)
+    at = "{}.example/.well-known/tdmrep.json"
+
+    def sealed(name: str, **settings: Any) -> tuple[str, dict[str, bytes]]:
+        folder = tmp_path / name
+        site.asked.clear()
+        crawled(folder, **settings)
+        output = folder / "sealed"
+        content, _ = seal(folder, make_plan(**settings), output)
+        return content, dict(read_reservations(output))
+
+    content, found = sealed("run")
+    assert [site.counts[at.format(host)] for host in "abcd"] == [1, 1, 0, 1]
+    assert found == {f"http://{at.format(host)}": rules.encode() for host in "ab"}
+    without, found = sealed("without", reservations=False)
+    assert not found and not any("tdmrep" in at for at in site.counts)
+    # What a host reserves decides about its pages: it is part of what a crawl is.
+    assert without != content
 
 
 def test_limits_on_a_page(site: Any, crawled: Crawl) -> None:
@@ -328,7 +377,7 @@ def test_connections_are_kept_alive_and_few(site: Any, crawled: Crawl) -> None:
     for i in range(60):
         site.links(f"a.example/{i}")
     crawled(per_host=3)
-    assert len(site.asked) == 62 and len(site.connections) <= 3
+    assert len(site.asked) == 63 and len(site.connections) <= 3
 
 
 def test_no_connection_to_private_addresses(site: Any, crawled: Crawl) -> None:

@@ -57,6 +57,8 @@ def large(site: Any) -> Any:
     async def page(request: web.Request) -> web.StreamResponse:
         if request.path == "/robots.txt":
             return web.Response(text="User-agent: *\nDisallow: /13\n")
+        if request.path.startswith("/."):
+            return web.Response(status=404)
         n = int(request.path[1:] or 0)
         await asyncio.sleep(random.random() * 0.02)
         if n % 17 == 5:
@@ -118,9 +120,9 @@ def test_killed_again_and_again(large: Any, make_plan: Any, tmp_path: Path) -> N
     while True:
         before = _fetched(folder)
         child = _start(folder, large.port)
-        enough = before + random_.randrange(10, 60)
+        enough = before + random_.randrange(20, 50)
         while child.poll() is None and _fetched(folder) < enough:
-            time.sleep(random_.random() * 0.01)
+            time.sleep(0.02)
         # Some way into what is not committed yet, so that the files hold more than the journal.
         time.sleep(random_.random() * 0.05)
         if child.poll() is None:
@@ -142,7 +144,7 @@ def test_interrupted(large: Any, make_plan: Any, tmp_path: Path, number: int) ->
     folder = tmp_path / "run"
     child = _start(folder, large.port)
     while child.poll() is None and _fetched(folder) < 30:
-        time.sleep(0.005)
+        time.sleep(0.02)
     child.send_signal(number)
     out, _ = child.communicate()
     assert child.returncode == 75
@@ -152,5 +154,5 @@ def test_interrupted(large: Any, make_plan: Any, tmp_path: Path, number: int) ->
     crawl(folder, make_plan(**_settings(large.port)))
     _seal(folder, make_plan, large.port)
     # What was fetched before the signal was not fetched again, but for what was in flight.
-    pages = [at for _, at in large.asked if "robots" not in at]
+    pages = [at for _, at in large.asked if at.endswith("/") or at[-1].isdigit()]
     assert len(pages) - len(set(pages)) <= 6 and asked > 30

@@ -18,7 +18,7 @@ from gristmill.data.crawl.frontier import Task
 from gristmill.data.crawl.resolver import AddressRefused, HostMap, Resolver
 from gristmill.data.crawl.robots import Robots, decode_robots
 from gristmill.data.crawl.schedule import Schedule
-from gristmill.data.crawl.sitemap import read_sitemap
+from gristmill.data.crawl.sitemap import Sitemap, read_sitemap
 
 TEXT = b"flour " * 1000
 LIMIT = 1 << 20
@@ -98,6 +98,43 @@ def test_sitemaps() -> None:
     assert read_sitemap(b"<loc>" * 100_000, LIMIT) == (False, [])
     with pytest.raises(TooLarge):
         read_sitemap(gzip.compress(bytes(LIMIT * 4)), LIMIT)
+    with pytest.raises(BadEncoding):
+        read_sitemap(gzip.compress(text.encode() * 99)[:-9])
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_sitemap_in_pieces_is_the_sitemap(layers: int, step: int) -> None:
+    addresses = [f"http://a.example/{i}/{'x' * (i % 90)}" for i in range(300)]
+    for opens, closes in (("<url><loc>", "</loc></url>\n"), ("<s:loc><![CDATA[", "]]></s:loc>"),
+                          ("", "\n")):  # fmt: skip
+        body = ("\ufeff" + "".join(f"{opens}{url}{closes}" for url in addresses)).encode()
+        for layer in range(layers):
+            # Several members one after the other, as some writers pack.
+            body = b"".join(gzip.compress(part) for part in ([body[:99], body[99:]] if layer == 0
+                                                             else [body]))  # fmt: skip
+        sitemap = Sitemap()
+        for start in range(0, len(body), step):
+            assert sitemap.feed(body[start : start + step])
+        sitemap.end()
+        assert sitemap.urls == addresses
+
+
+def test_a_sitemap_holds_no_more_than_the_protocol_allows() -> None:
+    sitemap = Sitemap()
+    line = "".join(f"<loc>http://a.example/{i}</loc>" for i in range(60_000)).encode()
+    assert not sitemap.feed(line)
+    sitemap.end()
+    assert len(sitemap.urls) == 50_000
+    tracemalloc.start()
+    sitemap = Sitemap()
+    for letters in (b"x", b"<loc>", b"<url>" + b" " * 99):
+        piece = letters * (100_000 // len(letters))
+        for _ in range(100):
+            sitemap.feed(piece)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    assert sitemap.urls == []
 
 
 def test_host_map() -> None:

@@ -164,7 +164,8 @@ def test_bombs_cost_little_memory(site: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, str(tmp_path), json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["states"] == {"failed": 1, "fetched": 1, "forbidden": 1, "skipped": len(bombs)}
+    # The sitemap is too large too, though more of it is read.
+    assert found["states"] == {"fetched": 1, "forbidden": 1, "skipped": len(bombs) + 1}
     assert found["growth"] < 64
 
 

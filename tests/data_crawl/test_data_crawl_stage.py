@@ -11,7 +11,8 @@ from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import write_json
 from gristmill.core.errors import GristmillError
 from gristmill.stages.data_crawl import CrawlConfig, data_crawl
-from gristmill.stages.stage import Inputs, Output, StageConfig, stage
+from gristmill.stages.data_extract import ExtractConfig, data_extract
+from gristmill.stages.stage import Execution, Inputs, Output, StageConfig, stage
 from gristmill.stages.workspace import Workspace
 
 PAGES = [
@@ -42,10 +43,11 @@ def small_web(config: WebConfig, inputs: Inputs, output: Output) -> None:
     write_json(output.path / "web.json", web)
 
 
-def _crawl(folder: Path, **settings: Any) -> Artifact:
+def _crawl(folder: Path, own: bool = False, **settings: Any) -> Artifact:
     workspace = Workspace.at(folder)
     web = small_web.run(WebConfig(), {}, workspace)
-    return data_crawl.run(CrawlConfig(**settings), {"web": web}, workspace)
+    inputs = {} if own else {"web": web}
+    return data_crawl.run(CrawlConfig(**settings), inputs, workspace)
 
 
 def test_crawls_a_sample_web(tmp_path: Path) -> None:
@@ -98,6 +100,40 @@ def test_a_budget_that_was_reached_is_said(tmp_path: Path) -> None:
     assert notes == [
         "The budget of pages was reached: 2 known URLs were not asked for (max_pages)."
     ]
+
+
+def test_a_crawl_without_a_page_is_told_and_not_kept(tmp_path: Path, site: Any) -> None:
+    seed = f"http://a.example:{site.port}/"
+    settings: dict[str, Any] = {"seeds": [seed], "resolved_delay": 0.0, "retries": 0, "own": True}
+    with pytest.raises(GristmillError, match=r"no page could be fetched: failed http_404 \(1\)"):
+        _crawl(tmp_path, **settings, resolve={"a.example": f"127.0.0.1:{site.port}"})
+    with pytest.raises(GristmillError, match="its address is private"):
+        _crawl(tmp_path, **{**settings, "seeds": [f"http://127.0.0.1:{site.port}/"]})
+    site.page(f"a.example:{site.port}/", "<p>now there is one")
+    made = _crawl(tmp_path, **settings, resolve={"a.example": f"127.0.0.1:{site.port}"})
+    assert made.manifest.counts["pages"] == 1
+
+
+def test_what_a_host_reserves_is_left_out_of_its_documents(tmp_path: Path, site: Any) -> None:
+    words = "<p>Words that make a paragraph of a page, and enough of them to be its main text.</p>"
+    host = f"a.example:{site.port}"
+    site.page(f"{host}/", words + '<a href="/kept/x">x</a>')
+    site.page(f"{host}/kept/x", words)
+    rules = '[{"location": "/kept/", "tdm-reservation": 1}]'
+    site.page(f"{host}/.well-known/tdmrep.json", rules, Content_Type="application/json")
+    pages = _crawl(
+        tmp_path,
+        own=True,
+        seeds=[f"http://{host}/"],
+        include=["/$", "/kept/"],
+        resolve={"a.example": f"127.0.0.1:{site.port}"},
+        resolved_delay=0.0,
+    )
+    assert pages.manifest.counts["pages"] == 2
+    workspace = Workspace.at(tmp_path)
+    made = data_extract.run(ExtractConfig(), {"pages": pages}, workspace, execution=Execution(1))
+    assert pq.read_table(made.path / "documents")["url"].to_pylist() == [f"http://{host}/"]
+    assert made.manifest.counts["opted_out"] == 1
 
 
 @pytest.mark.parametrize("settings", [{}, {"seeds": ["nonsense://"]}, {"seeds": ["http://"]}])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import sys
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,27 +214,56 @@ def write_mutated(config: Mutated, inputs: Inputs, output: Output) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_thousand_mutated_pages_are_all_accounted_for(tmp_path: Path) -> None:
-    made = []
-    for workers in (1, 3):
-        workspace = Workspace.at(tmp_path / str(workers))
-        pages = write_mutated.run(Mutated(), {}, workspace)
-        config = ExtractConfig(part_pages=300)
-        inputs = {"pages": pages}
-        made.append(data_extract.run(config, inputs, workspace, execution=Execution(workers)))
-    assert made[0].content == made[1].content
-    urls = urls_of(made[0])
+    workspace = Workspace.at(tmp_path)
+    inputs = {"pages": write_mutated.run(Mutated(), {}, workspace)}
+    config = ExtractConfig(part_pages=300)
+    made = data_extract.run(config, inputs, workspace, execution=Execution(2))
+    urls = urls_of(made)
     assert sorted(urls) == [f"http://a.example/{number:05}" for number in range(1000)]
-    assert made[0].manifest.counts["documents"] > 500
+    assert made.manifest.counts["documents"] > 500
     reasons = {reason.split(":")[0] for reason in urls.values() if reason}
     assert reasons <= {"too deep", "too many attributes", "no main text", "not HTML", "empty"}
-    for path in sorted((made[0].path / "documents").iterdir()):
+    for path in sorted((made.path / "documents").iterdir()):
         for text in pq.read_table(path)["text"].to_pylist():
             assert "\0" not in text and text == text.encode("utf-8").decode("utf-8")
 
 
+def test_of_a_crawls_index_only_what_workers_are_ahead_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gristmill.data.extract.tally import Tally
+    from gristmill.stages import data_extract as module
+
+    read, document, reject = module.read_index, Tally.document, Tally.reject
+    drawn: list[StoredPage] = []
+    leads: list[int] = []
+
+    def counted(path: Path) -> Iterator[StoredPage]:
+        drawn.clear()
+        for page in read(path):
+            drawn.append(page)
+            yield page
+
+    def noted(kept: Callable[..., None]) -> Callable[..., None]:
+        def note(tally: Tally, *told: Any) -> None:
+            leads.append(len(drawn) - len(leads))
+            kept(tally, *told)
+
+        return note
+
+    monkeypatch.setattr(module, "read_index", counted)
+    monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(Tally, "document", noted(document))
+    monkeypatch.setattr(Tally, "reject", noted(reject))
+    workspace = Workspace.at(tmp_path)
+    inputs = {"pages": write_mutated.run(Mutated(pages=80), {}, workspace)}
+    data_extract.run(ExtractConfig(), inputs, workspace, execution=Execution(1))
+    assert len(leads) == len(drawn) == 80 and max(leads) <= 12
+
+
 @posix
 @pytest.mark.timeout(240)
-def test_workers_that_are_killed_change_nothing(tmp_path: Path) -> None:
+def test_workers_that_are_killed_change_nothing_nor_does_their_number(tmp_path: Path) -> None:
     import signal
     import threading
     import time
@@ -243,27 +274,29 @@ def test_workers_that_are_killed_change_nothing(tmp_path: Path) -> None:
     killed: set[int] = set()
 
     def kill_some() -> None:
-        while not ended.is_set() and len(killed) < 3:
+        while not ended.is_set() and len(killed) < 2:
             for child in psutil.Process().children():
-                if child.pid not in killed and "spawn_main" in " ".join(child.cmdline()):
-                    time.sleep(0.5)
-                    child.send_signal(signal.SIGKILL)
-                    killed.add(child.pid)
-                    break
+                # It may end by itself between the listing and the signal.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.pid not in killed and "spawn_main" in " ".join(child.cmdline()):
+                        time.sleep(0.5)
+                        child.send_signal(signal.SIGKILL)
+                        killed.add(child.pid)
+                        break
             time.sleep(0.05)
 
-    def made(name: str) -> Artifact:
+    def made(name: str, workers: int) -> Artifact:
         workspace = Workspace.at(tmp_path / name)
         pages = write_mutated.run(Mutated(pages=400), {}, workspace)
         return data_extract.run(
-            ExtractConfig(), {"pages": pages}, workspace, execution=Execution(2)
+            ExtractConfig(), {"pages": pages}, workspace, execution=Execution(workers)
         )
 
-    whole = made("whole")
+    whole = made("whole", 1)
     killer = threading.Thread(target=kill_some)
     killer.start()
     try:
-        broken = made("killed")
+        broken = made("killed", 2)
     finally:
         ended.set()
         killer.join()

@@ -88,7 +88,7 @@ def licence(html: str) -> str | None:
     from selectolax.lexbor import LexborHTMLParser
 
     parser = LexborHTMLParser(html)
-    return page_licence(read_head(parser), parser, html)
+    return page_licence(read_head(parser), parser, html.encode())
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,15 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
 from gristmill.core.errors import DamagedArtifact, GristmillError
-from gristmill.data.warc.reader import Damage, Record, parse_http, read_record, read_records
-from gristmill.data.warc.writer import WarcWriter, record_bytes, sha1_base32
+from gristmill.data.warc.reader import (
+    MAX_RECORD,
+    Damage,
+    Record,
+    parse_http,
+    read_record,
+    read_records,
+)
+from gristmill.data.warc.writer import WarcWriter, gzip_member, record_bytes, sha1_base32
 
 DATE = "2026-01-31T12:00:00Z"
 
@@ -165,6 +172,36 @@ def test_a_record_that_is_too_long_is_left_out_and_reported(tmp_path: Path) -> N
     records, damage = _read(tmp_path / "crawl-00000.warc.gz", max_record=4000)
     assert [r.url[-1] for r in records] == ["0", "2"]
     assert [d.reason for d in damage] == ["record too long"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_one_record_by_its_place_or_an_error(tmp_path: Path, packed: bool) -> None:
+    """Damaged, cut, too long, or not there: never another record's bytes, never another error."""
+    pack = gzip_member if packed else bytes
+    long = record_bytes("response", bytes(MAX_RECORD + 1), date=DATE, target_uri="http://a/long")
+    parts = [pack(_response(1)), pack(long), pack(_response(2))]
+    starts = [0, len(parts[0]), len(parts[0]) + len(parts[1])]
+    path = tmp_path / ("a.warc.gz" if packed else "a.warc")
+    path.write_bytes(b"".join(parts))
+    whole = [read_record(path, starts[0]), read_record(path, starts[2])]
+    assert [r.offset for r in whole] == [starts[0], starts[2]] and whole[0].url != whole[1].url
+    size = path.stat().st_size
+    for offset, inner in ((starts[1], 0), (starts[0] + 1, 0), (size, 0), (size + 9, 0), (0, 7)):
+        with pytest.raises(GristmillError, match="no whole WARC record"):
+            read_record(path, offset, inner)
+    small = parts[0] + parts[2]
+    for place in range(0, len(parts[0]), 13):
+        for data in (small[:place], small[:place] + b"\xff" + small[place + 1 :]):
+            path.write_bytes(data)
+            try:
+                found = read_record(path, 0)
+            except GristmillError:
+                continue
+            # Without compression no checksum tells what was changed, but the length does.
+            assert not packed or data == small
+            assert len(data) > place and len(found.block) == len(whole[0].block)
+    with pytest.raises(GristmillError, match="cannot be read"):
+        read_record(tmp_path, 0)
 
 
 def test_mutated_files_never_break_the_reader(sound: tuple[Path, list[int]]) -> None:

@@ -18,6 +18,9 @@ from gristmill.data.warc.listing import expand, identity, open_archive
 from gristmill.data.warc.reader import read_record, read_records
 from gristmill.data.warc.remote import RemoteFile
 from gristmill.data.warc.writer import gzip_member, record_bytes
+from gristmill.stages.data_import import ImportConfig, data_import
+from gristmill.stages.data_warc import WarcConfig, data_warc
+from gristmill.stages.workspace import Workspace
 
 DATE = "2026-01-31T12:00:00Z"
 ALLOWED = "archive.example"
@@ -29,6 +32,8 @@ class Archive(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     files: ClassVar[dict[str, bytes]] = {}
     ranges: ClassVar[list[str]] = []
+    asked: ClassVar[list[str]] = []
+    failing = ""
     break_every = 0
     with_ranges = True
 
@@ -45,6 +50,12 @@ class Archive(BaseHTTPRequestHandler):
         if self.path == "/inside":
             self.send_response(302)
             self.send_header("Location", f"http://127.0.0.1:{self.server.server_port + 1}/x")  # type: ignore[attr-defined]
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.asked.append(self.path)
+        if self.path == self.failing:
+            self.send_response(503)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -80,7 +91,7 @@ class Archive(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def archive() -> Iterator[tuple[type[Archive], str, dict[str, str]]]:
-    handler = type("Handler", (Archive,), {"files": {}, "ranges": []})
+    handler = type("Handler", (Archive,), {"files": {}, "ranges": [], "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_port
@@ -190,7 +201,7 @@ def test_folders_globs_and_buckets(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(_page(1))
     both = [f"{tmp_path.as_posix()}/{name}" for name in ("a.warc.gz", "b.warc.gz")]
     assert expand([str(tmp_path)]) == both == expand([f"{tmp_path.as_posix()}/*.warc.gz"])
-    with pytest.raises(GristmillError, match="no such WARC file"):
+    with pytest.raises(GristmillError, match="no such file"):
         expand([str(tmp_path / "none.warc.gz")])
     memory = fsspec.filesystem("memory")
     for i in range(3):
@@ -255,3 +266,109 @@ def test_pages_are_collected_and_a_killed_run_goes_on(tmp_path: Path) -> None:
         collect(Run(stopped), files, stopped, **half)  # type: ignore[arg-type]
     assert len(Run(stopped).read("files.jsonl")) == 1
     assert results(stopped) == wanted
+
+
+def _text(i: int) -> bytes:
+    text = f"Text of page {i}.".encode()
+    return gzip_member(
+        record_bytes("conversion", text, date=DATE, target_uri=f"http://a.example/{i:03d}")
+    )
+
+
+def test_texts_by_a_list_of_addresses(
+    archive: tuple[type[Archive], str, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handler, root, allow = archive
+    for n in range(4):
+        packed = b"".join(_text(10 * n + i) for i in range(5))
+        handler.files[f"/crawl/{n}.warc.wet.gz"] = packed
+    names = [
+        "crawl/0.warc.wet.gz",
+        "crawl/gone.warc.wet.gz",
+        *(f"crawl/{n}.warc.wet.gz" for n in (1, 2, 3)),
+    ]
+    listed = tmp_path / "wet.paths.gz"
+    listed.write_bytes(gzip.compress("\n".join(names).encode()))
+    monkeypatch.setattr("gristmill.data.warc.remote.RemoteFile._try", _once)
+    config = ImportConfig(path=listed, base=root, limit_files=4, allow=allow, part_documents=3)
+
+    # It breaks in the third file, and goes on.
+    sound = handler.files.pop("/crawl/1.warc.wet.gz")
+    handler.files["/crawl/1.warc.wet.gz"] = b""
+    handler.failing = "/crawl/1.warc.wet.gz"
+    with pytest.raises(Retryable, match="failed"):
+        data_import.run(config, {}, Workspace.at(tmp_path / "w"))
+    handler.files["/crawl/1.warc.wet.gz"] = sound
+    handler.failing = ""
+    asked = len(handler.asked)
+    made = data_import.run(config, {}, Workspace.at(tmp_path / "w"))
+    assert "/crawl/0.warc.wet.gz" in handler.asked[asked:]  # its last records are in no part yet
+    found = pq.read_table(made.path / "documents")
+    assert found["url"].to_pylist() == [
+        f"http://a.example/{10 * n + i:03d}" for n in (0, 1, 2) for i in range(5)
+    ]
+    assert made.manifest.counts["rejected"] == 1
+    assert "no such file" in made.file("rejects/import.jsonl").read_text(encoding="utf-8")
+    straight = data_import.run(config, {}, Workspace.at(tmp_path / "straight"))
+    assert straight.content == made.content
+
+    one = ImportConfig(path=Path(f"{root}/crawl/2.warc.wet.gz"), allow=allow)
+    made = data_import.run(one, {}, Workspace.at(tmp_path / "w"))
+    assert made.manifest.counts["documents"] == 5
+    for name, why in (("gone.wet.gz", "no such file"), ("rows.jsonl", "only web archives")):
+        config = ImportConfig(path=Path(f"{root}/crawl/{name}"), allow=allow)
+        with pytest.raises(GristmillError, match=why):
+            data_import.run(config, {}, Workspace.at(tmp_path / "w"))
+
+
+def test_files_taken_in_whole_are_not_fetched_again(
+    archive: tuple[type[Archive], str, dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handler, root, allow = archive
+    for n in range(3):
+        handler.files[f"/{n}.wet.gz"] = b"".join(_text(10 * n + i) for i in range(4))
+    listed = tmp_path / "wet.paths"
+    listed.write_text("\n".join(f"{n}.wet.gz" for n in range(3)), encoding="utf-8")
+    monkeypatch.setattr("gristmill.data.warc.remote.RemoteFile._try", _once)
+    config = ImportConfig(path=listed, base=root, allow=allow, part_documents=3)
+    handler.failing = "/2.wet.gz"
+    with pytest.raises(Retryable):
+        data_import.run(config, {}, Workspace.at(tmp_path / "w"))
+    handler.failing, asked = "", len(handler.asked)
+    made = data_import.run(config, {}, Workspace.at(tmp_path / "w"))
+    assert made.manifest.counts["documents"] == 12
+    # Two parts of three were written: the last of them ends in the second file.
+    assert set(handler.asked[asked:]) == {"/1.wet.gz", "/2.wet.gz"}
+
+
+def test_a_list_with_files_that_are_gone(
+    archive: tuple[type[Archive], str, dict[str, str]], tmp_path: Path
+) -> None:
+    handler, root, allow = archive
+    handler.files["/1.warc.gz"] = _page(1)
+    listed = tmp_path / "warc.paths"
+    listed.write_text("0.warc.gz\n1.warc.gz\n2.warc.gz\n", encoding="utf-8")
+    config = WarcConfig(paths=[str(listed)], base=root, allow=allow)
+    made = data_warc.run(config, {}, Workspace.at(tmp_path / "w"))
+    assert (made.manifest.counts["pages"], made.manifest.counts["missing_files"]) == (1, 2)
+    assert "0.warc.gz" in made.file("rejects/warc.jsonl").read_text(encoding="utf-8")
+    del handler.files["/1.warc.gz"]
+    config = config.model_copy(update={"max_page_bytes": 9000})
+    with pytest.raises(GristmillError, match="none of 3 is there"):
+        data_warc.run(config, {}, Workspace.at(tmp_path / "w"))
+    handler.files["/1.warc.gz"] = _page(1)
+    made = data_warc.run(config, {}, Workspace.at(tmp_path / "w"))
+    assert made.manifest.counts["pages"] == 1
+
+
+def _once(self: RemoteFile, action: Any) -> Any:
+    """`RemoteFile._try` without rests."""
+    self._tries, self._rest = 2, 0.0
+    return TRY(self, action)
+
+
+TRY = RemoteFile._try

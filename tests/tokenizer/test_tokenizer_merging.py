@@ -2,50 +2,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import pairwise
+from typing import Any, get_args
 
 import numpy as np
+import pytest
 
+from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.counting import PretokenCounter, PretokenCounts
 from gristmill.tokenizer.merging import learn_merges
 from gristmill.tokenizer.splitter import split
-
-
-def _reference(
-    words: dict[bytes, int], merges: int, min_frequency: int, max_length: int
-) -> list[tuple[int, int]]:
-    """Recounts everything at every step: the definition."""
-    segmented = {tuple(word): count for word, count in words.items()}
-    lengths = [1] * 256
-    learned: list[tuple[int, int]] = []
-    while len(learned) < merges:
-        pairs: Counter[tuple[int, int]] = Counter()
-        for word, count in segmented.items():
-            for pair in pairwise(word):
-                pairs[pair] += count
-        fitting = [
-            (-count, pair)
-            for pair, count in pairs.items()
-            if count >= min_frequency and lengths[pair[0]] + lengths[pair[1]] <= max_length
-        ]
-        if not fitting:
-            break
-        _, best = min(fitting)
-        new = 256 + len(learned)
-        learned.append(best)
-        lengths.append(lengths[best[0]] + lengths[best[1]])
-        merged: Counter[tuple[int, ...]] = Counter()
-        for word, count in segmented.items():
-            out: list[int] = []
-            for symbol in word:
-                # `out[-1] == best[0]` may be a symbol that was just made: ids differ, so it is not.
-                if out and (out[-1], symbol) == best:
-                    out[-1] = new
-                else:
-                    out.append(symbol)
-            merged[tuple(out)] += count
-        segmented = dict(merged)
-    return learned
+from gristmill.tokenizer.ties import Ties, learn_merges_plainly
 
 
 def _counts(words: dict[bytes, int]) -> PretokenCounts:
@@ -58,28 +24,34 @@ def _counts(words: dict[bytes, int]) -> PretokenCounts:
     )
 
 
-def _learned(words: dict[bytes, int], merges: int, **options: int) -> list[tuple[int, int]]:
+def _learned(words: dict[bytes, int], merges: int, **options: Any) -> list[tuple[int, int]]:
     pairs, _ = learn_merges(_counts(words), merges, **options)
     return [(left, right) for left, right in pairs.tolist()]
 
 
 def test_equals_the_reference_on_random_words() -> None:
     rng = random.Random(3)
-    for _ in range(150):
+    for _ in range(300):
         alphabet = rng.choice(["ab", "abc", "aaab", "abcdefgh"])
         words = {
             "".join(rng.choices(alphabet, k=rng.randint(1, 25))).encode(): rng.randint(1, 5)
             for _ in range(rng.randint(1, 12))
         }
-        least, longest = rng.randint(1, 4), rng.choice([2, 3, 5, 64])
-        assert _learned(words, 40, min_frequency=least, max_token_length=longest) == _reference(
-            words, 40, least, longest
-        ), (words, least, longest)
+        options = {
+            "min_frequency": rng.randint(1, 4),
+            "max_token_length": rng.choice([2, 3, 5, 64, None]),
+            "ties": rng.choice(get_args(Ties)),
+        }
+        found = _learned(words, 40, **options)
+        assert found == learn_merges_plainly(words, 40, **options), (words, options)
 
 
 def test_equals_the_reference_on_text(texts: list[str]) -> None:
     words = Counter(piece for text in texts for piece in split(text.encode()))
-    assert _learned(dict(words), 250) == _reference(dict(words), 250, 2, 64)
+    for rule in get_args(Ties):
+        found = _learned(dict(words), 250, ties=rule)
+        assert found == learn_merges_plainly(words, 250, ties=rule)
+    assert found != _learned(dict(words), 250)
 
 
 def test_ties_go_to_the_smallest_left_id_then_right_id() -> None:
@@ -88,6 +60,25 @@ def test_ties_go_to_the_smallest_left_id_then_right_id() -> None:
         (ord("b"), ord("c")),
         (ord("z"), ord("y")),
     ]
+
+
+def test_or_to_the_greatest_left_bytes_then_right_ones() -> None:
+    words = {b"zy": 3, b"ba": 3, b"bc": 3, b"bcx": 1}
+    assert _learned(words, 4, ties="greatest-bytes", min_frequency=1) == [
+        (ord("b"), ord("c")),
+        (ord("z"), ord("y")),
+        (ord("b"), ord("a")),
+        (256, ord("x")),
+    ]
+    # "bb" comes after "b" and before "c", whatever their ids are.
+    assert _learned({b"bb": 9, b"bbx": 3, b"bx": 3, b"cx": 3}, 4, ties="greatest-bytes") == [
+        (ord("b"), ord("b")),
+        (ord("c"), ord("x")),
+        (256, ord("x")),
+        (ord("b"), ord("x")),
+    ]
+    with pytest.raises(GristmillError, match="rule for ties"):
+        _learned(words, 4, ties="first")
 
 
 def test_counts_pass_32_bits() -> None:
@@ -118,11 +109,11 @@ def test_no_two_merges_spell_the_same_token(texts: list[str]) -> None:
 def test_many_pairs_make_the_tables_grow() -> None:
     rng = random.Random(5)
     words = {rng.randbytes(12): 1 + i % 3 for i in range(4000)}
-    assert _learned(words, 3) == _reference(words, 3, 2, 64)
+    assert _learned(words, 3) == learn_merges_plainly(words, 3)
     # Just below 2^14 pairs of bytes at the start: the tables grow between two merges.
     letters = [chr(code) for code in range(127)]
     words = {"".join(rng.choices(letters, k=15)).encode(): 1 for _ in range(6000)}
-    assert _learned(words, 25, min_frequency=1) == _reference(words, 25, 1, 64)
+    assert _learned(words, 25, min_frequency=1) == learn_merges_plainly(words, 25, min_frequency=1)
 
 
 def test_nothing_to_merge() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gristmill.core.errors import GristmillError
+from gristmill.tokenizer.counted_runs import CountedCorpus
 from gristmill.tokenizer.training import train_tokenizer
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS
 
@@ -57,3 +58,32 @@ def test_impossible_requests_are_refused(texts: list[str]) -> None:
         train_tokenizer(["mill mill"] * 9, 4096, special_tokens=["mill"])
     with pytest.raises(GristmillError, match="pre-tokenizer"):
         train_tokenizer(texts, 4096, pattern="gpt5")
+
+
+def test_ids_are_filled_up_to_a_multiple(texts: list[str]) -> None:
+    plain = train_tokenizer(texts, 600)
+    for kind, size, multiple in (("bpe", 600, 64), ("bytes", 4096, 100), ("words", 600, 64)):
+        made = train_tokenizer(texts, size, kind=kind, multiple_of=multiple)
+        unfilled = train_tokenizer(texts, size, kind=kind)
+        assert made.vocab_size % multiple == 0
+        assert 0 < made.vocab_size - unfilled.vocab_size < multiple
+        assert made.special_tokens.items() > unfilled.special_tokens.items()
+        assert made.encode(texts[0]) == unfilled.encode(texts[0])
+    assert train_tokenizer(texts, 600, multiple_of=100).vocabulary == plain.vocabulary
+
+
+def test_rare_pretokens_are_left_out_when_asked() -> None:
+    texts = ["mill mill grist", " gristgrist", "mill", " mill"]
+    assert b"gr" in train_tokenizer(texts, 600).vocabulary.tokens
+    counted: list[CountedCorpus] = []
+    without = train_tokenizer(texts, 600, min_count=2, report=counted.append)
+    assert b"gr" not in without.vocabulary.tokens
+    assert b"mill" in without.vocabulary.tokens
+    assert (counted[0].dropped, counted[0].dropped_occurrences) == (2, 2)
+
+
+def test_any_token_length() -> None:
+    texts = ["-" * 500] * 3
+    assert max(map(len, train_tokenizer(texts, 600).vocabulary.tokens)) == 64
+    longest = max(map(len, train_tokenizer(texts, 600, max_token_length=None).vocabulary.tokens))
+    assert longest == 500

@@ -84,7 +84,14 @@ def _entry(flag: str, text: str) -> list[str]:
     if len(flag) <= 24:
         wrapped = textwrap.wrap(text, WIDTH - 28) or [""]
         return [f"  {flag:<25} {wrapped[0]}", *(f"{'':28}{line}" for line in wrapped[1:])]
-    return [f"  {flag}", *(f"{indent}{line}" for line in textwrap.wrap(text, WIDTH - 6))]
+    # Many choices are broken between two of them.
+    head = textwrap.wrap(flag.replace("|", "| "), WIDTH - 8, break_on_hyphens=False)
+    choices = [line.replace("| ", "|") for line in head]
+    return [
+        f"  {choices[0]}",
+        *(f"{indent}{line}" for line in choices[1:]),
+        *(f"{indent}{line}" for line in textwrap.wrap(text, WIDTH - 6)),
+    ]
 
 
 def _default(info: FieldInfo) -> str:

@@ -197,7 +197,7 @@ def _crawl(workspace: Workspace) -> tuple[list[StoredPage], Path, TdmRules]:
     if pages is None:
         raise GristmillError("holds no crawled pages", where=workspace.path, mend="data crawl")
     stored = list(read_index(pages.file("index.parquet")))
-    return stored, pages.path / "warc", tdm_rules(pages, stored)
+    return stored, pages.path / "warc", tdm_rules(pages)
 
 
 def _options(flags: Flags, workspace: Workspace | None) -> ExtractOptions:

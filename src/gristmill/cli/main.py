@@ -36,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output left (`| head`); what was still to print has no place to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        return _say(
+            f"{error.filename}: this user may not read or write it; "
+            "change its permissions, or name another",
+            EXIT_USER,
+        )
     except OSError as error:
         if disk_full(error):
             return _say("the disk is full; free some space and run again", EXIT_RETRY)

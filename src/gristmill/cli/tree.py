@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("gristmill.cli.plan:plan", "from GPUs, FLOPs or money to a model and its recipe"),
     "data inspect": ("gristmill.cli.inspect:inspect", "a page beside its text, or every step"),
     "data why": ("gristmill.cli.look:why", "what happened to one page, step by step"),
+    "tokenizer compare": (
+        "gristmill.cli.tokenizers:compare",
+        "tokenizers side by side on the same text",
+    ),
+    "tokenizer show": ("gristmill.cli.tokenizers:show", "a text cut into its tokens, in colours"),
     "trace": ("gristmill.cli.trace:trace", "the training pages that hold a text's words"),
     "diff": ("gristmill.cli.diff:diff", "two artifacts or workspaces beside each other"),
     "gc": ("gristmill.cli.gc:gc", "what can go from a workspace, and what that frees"),

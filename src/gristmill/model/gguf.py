@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,21 @@ def open_gguf(path: Path | str) -> GgufFile:
     the transformer here does not compute.
     """
     path = Path(path)
+    fields, tensors = _read(path)
+    with _metadata_of(path):
+        return _described(path, fields, tensors)
+
+
+def read_gguf_tokenizer(path: Path | str) -> GgufTokenizer:
+    """The tokenizer's metadata alone, from a model of any architecture or none. Raises as above."""
+    path = Path(path)
+    fields, _ = _read(path)
+    with _metadata_of(path):
+        return _tokenizer(fields)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metadata and tensors by name."""
     try:
         from gguf import GGUFReader
     except ImportError as error:
@@ -134,7 +150,7 @@ def open_gguf(path: Path | str) -> GgufFile:
     try:
         reader = GGUFReader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
-        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        return fields, {tensor.name: tensor for tensor in reader.tensors}
     # The reader checks nothing: whatever a damaged file makes numpy and it raise.
     except Exception as error:
         raise GristmillError(
@@ -142,8 +158,13 @@ def open_gguf(path: Path | str) -> GgufFile:
             where=path,
             mend="download it again",
         ) from error
+
+
+@contextmanager
+def _metadata_of(path: Path) -> Iterator[None]:
+    """What damaged metadata makes Python raise, in words and with the file's name."""
     try:
-        return _described(path, fields, tensors)
+        yield
     except GristmillError as error:
         raise GristmillError(error.what, where=path, mend=error.mend) from None
     except KeyError as error:

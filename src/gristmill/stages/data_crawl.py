@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,11 @@ class CrawlConfig(StageConfig):
     content_types: list[str] = ["text/html", "application/xhtml+xml"]
     """Media types that are stored."""
     sitemaps: bool = True
-    """Read the sitemaps that robots.txt names."""
+    """Read the sitemaps that robots.txt names, each up to 50 MB and 50,000 addresses."""
     respect_rel_nofollow: bool = False
     """Do not follow links marked nofollow, sponsored or ugc. The robots meta always counts."""
+    tdm_reservations: bool = True
+    """Read each host's /.well-known/tdmrep.json, which data extract then respects."""
     agent: str = Field(_AGENT, pattern=r"^[A-Za-z_\-]+$")
     """The name that rules in robots.txt are looked up for."""
     contact: str = ""
@@ -89,7 +92,7 @@ class CrawlConfig(StageConfig):
 
 @stage(
     "data crawl",
-    version=2,
+    version=3,
     kind="pages",
     config=CrawlConfig,
     inputs={
@@ -110,7 +113,7 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     """Writes warc/, index.parquet (pages, sorted by URL) and frontier.parquet (all URLs known)."""
     from gristmill.core.progress import progress
     from gristmill.data.crawl.attempt import crawl
-    from gristmill.data.crawl.seal import forbidden_requests, seal
+    from gristmill.data.crawl.seal import forbidden_requests, forget, seal
 
     web, earlier = inputs.get("web"), inputs.get("earlier")
     folder = output.run.path
@@ -126,6 +129,10 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
                 f"The budget {words} was reached: {left:,} known URLs were not asked for ({key})."
             )
     output.content, reasons = seal(folder, plan, output.path)
+    if not counts.states.get("fetched") and not counts.states.get("over_budget"):
+        # A name that did not resolve today may tomorrow: such a crawl is not kept as done.
+        forget(folder)
+        raise _nothing_fetched(plan.seeds, reasons)
     # Dates and record ids differ between equal crawls; the fingerprint is what counts.
     output.volatile.update(("warc/", "index.parquet"))
     forbidden = forbidden_requests(folder, plan)
@@ -151,6 +158,31 @@ def data_crawl(config: CrawlConfig, inputs: Inputs, output: Output) -> None:
     series = Series("URLs", [float(i) for i in range(len(names))], numbers)
     output.charts.append(
         Chart("The frontier", "state", "URLs", [series], style="bar", categories=names)
+    )
+
+
+_WHY = {
+    "private_address": "its address is private; a host of your own is reached by a name in resolve",
+    "robots_unreachable": "its robots.txt cannot be reached: is the address right, the host up?",
+    "robots": "its robots.txt forbids it",
+    "host": "it is not among the hosts",
+    "excluded": "it is among what exclude leaves out",
+    "not_included": "nothing in include fits it",
+    "dns": "the name is not known",
+}
+
+
+def _nothing_fetched(
+    seeds: Sequence[str], reasons: Sequence[tuple[str, str, int]]
+) -> GristmillError:
+    """What became of all that was asked for, most frequent first."""
+    ranked = sorted(reasons, key=lambda row: (-row[2], row))
+    told = ", ".join(f"{state} {why} ({n:,})".replace("  ", " ") for state, why, n in ranked[:3])
+    first = next((_WHY[why] for _, why, _ in ranked if why in _WHY), None)
+    return GristmillError(
+        f"no page could be fetched: {told}",
+        where=seeds[0] if len(seeds) == 1 else "data.crawl.seeds",
+        mend=first or "look at the addresses, and at the settings for content types and sizes",
     )
 
 
@@ -209,6 +241,7 @@ def _plan(
         content_types=frozenset(kind.lower() for kind in config.content_types),
         sitemaps=config.sitemaps,
         skip_nofollow=config.respect_rel_nofollow,
+        reservations=config.tdm_reservations,
         agent=config.agent,
         user_agent=f"{config.agent}/1{contact}",
         resolve=resolve,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -49,7 +50,7 @@ class ExtractConfig(StageConfig):
 
 @stage(
     "data extract",
-    version=2,
+    version=3,
     kind="documents",
     config=ExtractConfig,
     inputs={"pages": Slot("pages", help="crawled pages: WARC files and their index")},
@@ -68,10 +69,11 @@ def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
 
     pages = inputs["pages"]
     index = pages.file("index.parquet")
-    stored = list(read_index(index))
+    # Pages that workers have, in order: no more of the index is held than they are ahead.
+    ahead: deque[StoredPage] = deque()
     results = map_batches(
-        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages, stored)),
-        in_batches(stored, _BATCH),
+        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages)),
+        in_batches(_noted(read_index(index), ahead), _BATCH),
         workers=output.execution.workers,
         seconds_per_item=config.seconds_per_page,
         memory_bytes=config.memory_mb << 20,
@@ -80,12 +82,12 @@ def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
     writer = PartWriter(output.path)
     output.volatile.add("provenance/")
     tally, shares = Tally(), Shares()
-    bar = progress("data extract", len(stored), "pages")
+    bar = progress("data extract", rows_of(index), "pages")
     seen = 0
     for batch in results:
         rejected: list[dict[str, str]] = []
         for outcome in batch.items():
-            page = stored[seen]
+            page = ahead.popleft()
             seen += 1
             found = outcome.result if isinstance(outcome, Outcome) else None
             if isinstance(found, ExtractedPage):
@@ -139,20 +141,39 @@ def options_of(config: ExtractConfig) -> ExtractOptions:
     )
 
 
-def tdm_rules(pages: Artifact, stored: Sequence[StoredPage]) -> TdmRules:
-    """The rules of the tdmrep.json files among the crawled pages."""
+def _noted(pages: Iterable[StoredPage], into: deque[StoredPage]) -> Iterator[StoredPage]:
+    for page in pages:
+        into.append(page)
+        yield page
+
+
+def rows_of(index: Path) -> int:
+    """Pages that a crawl's index names."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(index) as table:
+        return int(table.metadata.num_rows)
+
+
+def tdm_rules(pages: Artifact) -> TdmRules:
+    """The rules of the tdmrep.json files that a crawl read, or that are among its pages."""
     from gristmill.core.errors import GristmillError
+    from gristmill.data.crawl.reservations import read_reservations
     from gristmill.data.extract.opt_out import TDMREP_PATH, TdmRules
+    from gristmill.data.extract.page import ExtractOptions
+    from gristmill.data.extract.stored import body_of
     from gristmill.data.warc.reader import read_record
 
-    files = []
-    for page in stored:
+    files = list(read_reservations(pages.path))
+    for page in read_index(pages.file("index.parquet")):
         if page.status == 200 and page.url.endswith(TDMREP_PATH):
             try:
                 record = read_record(pages.path / "warc" / page.file, page.offset)
             except GristmillError:
                 continue
-            files.append((page.url, record.http().body))
+            found = body_of(record, None, ExtractOptions(respect_noindex=False))
+            if isinstance(found, tuple):
+                files.append((page.url, found[0]))
     return TdmRules.from_files(files)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Samples, Table
-from gristmill.stages.stage import Inputs, Output, StageConfig, content_of, local, stage
+from gristmill.stages.stage import Inputs, Output, StageConfig, content_of, later, local, stage
 
 if TYPE_CHECKING:
     from gristmill.data.sources.intake import Intake
@@ -56,7 +56,14 @@ class ImportConfig(StageConfig):
     """What to read, and how."""
 
     path: Path = content_of(hashed_by="gristmill.data.sources.identity:source_identity")
-    """A file or a folder; what is in it is told by content and name."""
+    """A file or a folder; what is in it is told by content and name. Of WET and WAT files also a
+    pattern, an address (https://, s3://) or a list of paths (wet.paths.gz)."""
+    base: str | None = later(None)
+    """What the lines of a list of paths are put behind: https://data.commoncrawl.org/"""
+    limit_files: int | None = later(None, ge=1)
+    """Of a list or a pattern, read the first so many files only."""
+    allow: dict[str, str] = local({})
+    """Hosts that may be at a private address: `{"archive.lan": "192.168.1.5:80"}`."""
     format: Literal[
         "auto", "text", "markdown", "html", "jsonl", "parquet", "wikipedia", "git", "latex",
         "mail", "pdf",
@@ -97,7 +104,11 @@ gristmill data import --path enwiki-pages-articles.xml.bz2 --licence CC-BY-SA-4.
 gristmill data import --path linux.git --git.revision v6.1 --git.languages C
 gristmill data import --path 2301.00001.tar.gz  # a preprint's LaTeX
 gristmill data import --path python-list.mbox --mail.quotes true
-gristmill data import --path papers/ --format pdf  # pip install 'gristmill[pdf]'"""
+gristmill data import --path 'archive/*.warc.wet.gz'  # texts of web archives
+gristmill data import --path wet.paths.gz --base https://data.commoncrawl.org/
+gristmill data import --path papers/ --format pdf  # pip install 'gristmill[pdf]'
+WAT files give titles, descriptions and links; the pages of WARC files are for
+gristmill data warc."""
 
 
 @stage(
@@ -107,7 +118,7 @@ gristmill data import --path papers/ --format pdf  # pip install 'gristmill[pdf]
     config=ImportConfig,
     inputs={},
     summary="Reads text, Markdown, HTML, JSON Lines (.gz, .zst), Parquet, saved data sets, "
-    "Wikipedia dumps, Git repositories, LaTeX, mail and PDF as documents.",
+    "Wikipedia dumps, Git repositories, LaTeX, mail, PDF, WET and WAT as documents.",
     example=_EXAMPLE,
 )
 def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
@@ -115,11 +126,16 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
     that need work in worker processes stand after those that are text already."""
     from gristmill.core.progress import progress
     from gristmill.data.licence_rules import check_patterns
-    from gristmill.data.sources.folder import find_files
+    from gristmill.data.sources.folder import find_files, sort_found
     from gristmill.data.sources.intake import Intake, Policy
+    from gristmill.data.sources.web_archive import A_PAGE, archive_files
 
     check_patterns(config.licences, "data.import.licences")
-    found = find_files(config.path, config.format, config.follow_links)
+    named = archive_files(config.path, config.base, config.limit_files, config.allow)
+    if named is None:
+        found = find_files(config.path, config.format, config.follow_links)
+    else:
+        found = sort_found(named, config.path, config.format)
     if any(file.format == "pdf" for file in found.files):
         from gristmill.data.sources.pdf import require_pdf_reader
 
@@ -147,7 +163,13 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
         raise GristmillError(
             f"no record could be imported; {count} for this reason: {reason}",
             where=config.path,
-            mend="name the key or column that holds the text with text_key, or mend the files",
+            mend=_mend_of(reason),
+        )
+    if not intake.documents and set(intake.skipped) == {A_PAGE}:
+        raise GristmillError(
+            "this holds pages as they were fetched, and no texts",
+            where=config.path,
+            mend=f"gristmill data warc --paths {config.path}, then data extract",
         )
     output.volatile.add("provenance/")
     intake.finish(output.path)
@@ -174,13 +196,17 @@ def _records(
     )
     plain = [file for file in files if file.format not in CONVERTED]
     heavy = [file for file in files if file.format in CONVERTED]
-    left = intake.taken
-    for file, one in placed_records(plain, options):
-        if left:
-            left -= 1
-            continue
-        assert isinstance(one, Result)
-        yield place(file, one.row), one
+    left = intake.taken - intake.before
+    # Files that an earlier attempt took in whole are not read again.
+    for number, file in enumerate(plain[intake.file :], intake.file):
+        intake.begin(number)
+        for _, one in placed_records([file], options):
+            if left:
+                left -= 1
+                continue
+            assert isinstance(one, Result)
+            yield place(file, one.row), one
+    intake.begin(len(plain))
     if not heavy:
         return
     converter = Converter(
@@ -204,6 +230,14 @@ def _records(
                 yield where, Result(None, problem=result.reason)
             else:
                 yield where, result
+
+
+def _mend_of(reason: str) -> str:
+    if reason == "no such file":
+        return "check the names in the list, and what they are put behind (base)"
+    if "'" in reason:
+        return "name the key or column that holds the text with text_key"
+    return "mend the files, or say with --format what they are"
 
 
 def _present(intake: Intake, output: Output, files: int) -> None:

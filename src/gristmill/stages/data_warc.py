@@ -75,7 +75,12 @@ def data_warc(config: WarcConfig, inputs: Inputs, output: Output) -> None:
         duplicates=found.twice,
         lost_records=found.lost_records,
         lost_bytes=found.lost_bytes,
+        missing_files=found.missing,
     )
+    if found.missing:
+        output.notes.append(
+            f"{found.missing:,} of the files are not there; which is in rejects/warc.jsonl."
+        )
     output.figures["warc.pages"] = Figure(found.pages)
     output.figures["warc.lost_records"] = Figure(found.lost_records)
     if found.skipped:

@@ -26,6 +26,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "data index": ("data_index", "where every run of tokens stands, for trace"),
     "data inspect": ("data_inspect", "a page beside its text, or what every step kept"),
     "tokenizer train": ("tokenizer_train", "train a byte-level BPE vocabulary"),
+    "tokenizer import": ("tokenizer_import", "someone else's: tokenizer.json, .tiktoken or GGUF"),
     "tokenizer encode": ("tokenizer_encode", "turn documents into token shards"),
     "tokenizer compare": ("tokenizer_compare", "tokenizers side by side on the same text"),
     "import": ("import_model", "a Llama or Qwen model of someone else's, to go on from"),
@@ -65,6 +66,11 @@ STAGES: dict[str, tuple[str, str]] = {
         "gristmill.study.families",
         "transformer against LSTM: slope, intercept, a prediction",
     ),
+    "study tokenizers": (
+        "gristmill.study.tokenizers",
+        "models on several tokenizers: bits per byte, and addition",
+    ),
+    "study sums": ("gristmill.study.sums", "additions as a mixture, to train and to be asked"),
     "report": ("report", "the figures and the one-file HTML report of a workspace"),
 }
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 from pydantic import Field
 
 from gristmill.core.figure import Figure, Samples, Table
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, stage
+
+_JUDGED_CHARACTERS = 16 << 20
 
 
 class TokenizerCompareConfig(StageConfig):
@@ -17,11 +22,13 @@ class TokenizerCompareConfig(StageConfig):
     """Read this much of the mixture."""
     show: int = Field(400, ge=0)
     """Characters of text to show cut into tokens."""
+    price: float = Field(1.0, ge=0)
+    """Dollars for a million tokens."""
 
 
 @stage(
     "tokenizer compare",
-    version=1,
+    version=2,
     kind="comparison",
     config=TokenizerCompareConfig,
     inputs={
@@ -33,18 +40,20 @@ class TokenizerCompareConfig(StageConfig):
     uncached=True,
 )
 def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Output) -> None:
-    """Prints the text cut into coloured tokens; bytes per token by domain go into the tables."""
+    """Prints the text cut into coloured tokens; tables of what `judge` says, `comparison.html`."""
     import sys
-    from collections.abc import Iterator
     from itertools import chain
-    from pathlib import Path
 
     from gristmill.core.canonical import write_json
     from gristmill.core.errors import GristmillError
     from gristmill.core.figure import figures_to_json
+    from gristmill.report.tokenizers import OVERVIEW, comparison_page, comparison_tables
     from gristmill.tokenizer.comparison import coloured, longest_tokens, measure, pieces
     from gristmill.tokenizer.corpus import split_domain_texts
+    from gristmill.tokenizer.judging import judge
+    from gristmill.tokenizer.labelled import file_domain, labelled
     from gristmill.tokenizer.tokenizer import Tokenizer
+    from gristmill.tokenizer.view import shown_tokens
 
     mixture = inputs.get("mixture")
     if mixture is None and config.text is None:
@@ -62,7 +71,8 @@ def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Ou
         return chain(own, split_domain_texts(mixture.path, config.split, config.max_bytes))
 
     example = next((text for _, text in texts()), "")[: config.show]
-    by_domain, summary, views = [], [], []
+    by_domain, summary, views, judged, coloured_view = [], [], [], [], []
+    whole = [labelled(text, _domain(domain, file_domain)) for domain, text in _first(texts())]
     for artifact in inputs.many("tokenizers"):
         tokenizer = Tokenizer.load(artifact.path)
         usage = measure(tokenizer, texts())
@@ -77,6 +87,8 @@ def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Ou
         output.figures[f"tokenizer.compare.{name}.bytes_per_token"] = Figure(
             usage.total.bytes_per_token, n=usage.total.tokens
         )
+        judged.append(judge(name, tokenizer, whole))
+        coloured_view.append((name, shown_tokens(tokenizer, example)))
         cut = pieces(tokenizer, example)
         views.append({"tokenizer": name, "tokens": "|".join(cut)})
         # The result goes to stdout, which may be JSON for a program; this is for eyes.
@@ -96,6 +108,36 @@ def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Ou
             summary,
         )
     )
+    output.tables += [
+        table
+        for table in comparison_tables(judged, config.price)
+        if table.rows and table.title != OVERVIEW
+    ]
     output.samples.append(Samples("The same text, cut", views))
     output.counts["tokenizers"] = len(summary)
-    write_json(output.path / "comparison.json", figures_to_json(output.figures))
+    write_json(
+        output.path / "comparison.json",
+        {
+            "figures": figures_to_json(output.figures),
+            "tokenizers": [one.to_json(config.price) for one in judged],
+        },
+    )
+    size = sum(len(one.text) for one in whole)
+    about = f"On {size:,} characters of the same text."
+    page = comparison_page(judged, about, config.price, coloured_view)
+    (output.path / "comparison.html").write_text(page, encoding="utf-8", errors="replace")
+
+
+def _first(texts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What the vocabulary is judged on, which is held in memory."""
+    left = _JUDGED_CHARACTERS
+    for domain, text in texts:
+        yield domain, text
+        left -= len(text)
+        if left <= 0:
+            return
+
+
+def _domain(name: str, of_file: Callable[[Path], str]) -> str:
+    """A file's name stands in place of a domain."""
+    return of_file(Path(name)) if "." in name else name

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from gristmill.core.figure import Figure, Samples, Table
 from gristmill.core.progress import progress
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
-from gristmill.tokenizer.patterns import Kind, Pattern
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, local, stage
+from gristmill.tokenizer.patterns import Kind, Match, Pattern, Unknown
+from gristmill.tokenizer.ties import Ties
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from gristmill.tokenizer.counted_runs import CountedCorpus
 
 _MEASURED_BYTES = 64 << 20
 
@@ -17,15 +23,31 @@ class TokenizerTrainConfig(StageConfig):
     vocab_size: int = Field(4096, ge=257)
     """Ids in all: 256 bytes, merges, special tokens. Fewer come out where the text has no more."""
     kind: Kind = "bpe"
-    """bpe, or the baselines without it: characters, bytes."""
+    """bpe, or the baselines without it: characters, words, bytes."""
     pattern: Pattern = "gpt4"
-    """How text is cut before merging: gpt4 (cl100k, Llama 3), gpt2, qwen (digits one by one)."""
+    """How text is cut before merging: gpt4 or llama3, cl100k, gpt2, o200k (capitals begin words),
+    qwen and smollm (digits one by one), digits-right (threes from the right), digits-free, code
+    (a line break with its indentation), scripts (by script where words have no spaces),
+    characters, none. llama.cpp knows gpt4, gpt2, qwen and smollm alone."""
     min_frequency: int = Field(2, ge=1)
     """A pair that occurs less often is not merged."""
     max_token_length: int = Field(64, ge=2)
     """In bytes."""
+    min_count: int = later(1, ge=1)
+    """Pretokens that occur less often are left out before merging; the output says how many."""
+    ties: Ties = later("lowest-ids")
+    """Of equally frequent pairs: lowest-ids, as rustbpe and tokenizers, or greatest-bytes, as
+    subword-nmt."""
+    multiple_of: int = later(1, ge=1)
+    """Reserved special tokens fill the ids up to a multiple of this, also beyond vocab_size."""
     special_tokens: tuple[str, ...] = SPECIAL_TOKENS
     """Reserved by name, with the last ids; never made from text."""
+    match: Match = later("merge-order")
+    """merge-order, as every model expects, or longest: the longest token from the left."""
+    unknown: Unknown = later("bytes")
+    """What a word without a token becomes where kind is words: its bytes, or one token."""
+    memory: int = local(2 << 30, ge=1 << 20)
+    """Bytes that counting may take, about; what is more goes to disk."""
     max_bytes: int | None = Field(None, ge=1)
     """Train on the first documents up to this many bytes; null for all."""
 
@@ -57,6 +79,15 @@ def tokenizer_train(config: TokenizerTrainConfig, inputs: Inputs, output: Output
             min_frequency=config.min_frequency,
             max_token_length=config.max_token_length,
             special_tokens=config.special_tokens,
+            match=config.match,
+            unknown=config.unknown,
+            min_count=config.min_count,
+            ties=config.ties,
+            multiple_of=config.multiple_of,
+            workers=output.execution.workers,
+            memory=config.memory,
+            run=output.run,
+            report=lambda corpus: _note_counted(corpus, output),
             bar=bar,
         )
     finally:
@@ -108,4 +139,16 @@ def tokenizer_train(config: TokenizerTrainConfig, inputs: Inputs, output: Output
     if tokenizer.vocab_size < config.vocab_size and config.kind == "bpe":
         output.notes.append(
             f"The text gave {tokenizer.vocab_size} of the {config.vocab_size} tokens asked for."
+        )
+
+
+def _note_counted(corpus: CountedCorpus, output: Output) -> None:
+    output.counts["documents"] = corpus.documents
+    output.counts["bytes"] = corpus.bytes
+    output.counts["pretokens"] = corpus.pretokens.counts.size
+    if corpus.dropped:
+        output.counts["pretokens_dropped"] = corpus.dropped
+        output.notes.append(
+            f"{corpus.dropped:,} pretokens were left out as rare; they occur "
+            f"{corpus.dropped_occurrences:,} times in all."
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Chart, Figure, Samples, Series
@@ -63,7 +63,13 @@ class TrainLmConfig(StageConfig):
     """Millions of parameters wished for: everything else follows from it (see --dry-run)."""
     token_budget: int | None = Field(None, ge=1)
     """Tokens to train on, repeats included; default: 20 for each parameter."""
+    byte_budget: int | None = later(None, ge=1)
+    """Instead: bytes of text to train on, so that several tokenizers read the same."""
+    flop_budget: float | None = later(None, gt=0)
+    """Instead: FLOPs to spend."""
     context: int = Field(256, ge=2)
+    context_bytes: int | None = later(None, ge=16)
+    """Instead: bytes of text that a context holds on average."""
     dial: Shape = Shape()
     """Replaces single numbers that the size dial derives."""
     document_mask: bool = True
@@ -104,7 +110,22 @@ class TrainLmConfig(StageConfig):
         from gristmill.scaling.cost import explain
 
         head = f"for a vocabulary of {self.assumed_vocabulary:,}:"
-        return [head, *explain(dial_of(self, self.assumed_vocabulary))]
+        config = self
+        if self.byte_budget or self.flop_budget or self.context_bytes:
+            head = f"for a vocabulary of {self.assumed_vocabulary:,} and 4 bytes a token:"
+            config = in_tokens(self, self.assumed_vocabulary, 4.0)
+        return [head, *explain(dial_of(config, self.assumed_vocabulary))]
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [
+            name
+            for name in ("token_budget", "byte_budget", "flop_budget")
+            if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are two budgets; give one of them")
+        return self
 
 
 @stage(
@@ -143,7 +164,9 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
 
     folder = inputs["tokens"].path
     tokenizer = Tokenizer.load(folder)
-    dial = dial_of(config, TokenShards.open(folder, "train").vocab_size)
+    shards = TokenShards.open(folder, "train")
+    config = in_tokens(config, shards.vocab_size, shards.total_bytes / max(1, shards.total_tokens))
+    dial = dial_of(config, shards.vocab_size)
     special = set(tokenizer.special_tokens.values())
     token_bytes_V = np.array(
         [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
@@ -231,6 +254,27 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         f"Samples drawn: {', '.join(f'{n:,} of {split}' for split, n in source.used.items())}."
     )
     _present(read_metrics(output.path / METRICS), output)
+
+
+def in_tokens(config: TrainLmConfig, vocab_size: int, bytes_per_token: float) -> TrainLmConfig:
+    """The same settings with context and budget in tokens, where bytes or FLOPs are asked for."""
+    update: dict[str, Any] = {}
+    if config.context_bytes is not None:
+        # In steps of 8 tokens, which suit the products of attention.
+        update["context"] = max(8, 8 * round(config.context_bytes / bytes_per_token / 8))
+        update["context_bytes"] = None
+    if config.byte_budget is not None:
+        update["token_budget"] = max(1, round(config.byte_budget / bytes_per_token))
+        update["byte_budget"] = None
+    config = config.model_copy(update=update)
+    if config.flop_budget is not None:
+        from gristmill.model.flops import flops_per_token
+
+        one = config.model_copy(update={"flop_budget": None, "token_budget": 1})
+        each = flops_per_token(dial_of(one, vocab_size).model)
+        tokens = max(1, round(config.flop_budget / each))
+        config = config.model_copy(update={"flop_budget": None, "token_budget": tokens})
+    return config
 
 
 def dial_of(config: TrainLmConfig, vocab_size: int) -> Dial:

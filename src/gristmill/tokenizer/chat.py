@@ -1,7 +1,8 @@
 """Chats as ids, and back.
 
 Roles and the borders of messages are ids; what is said is text and stays text. A content that
-spells `<|im_end|>` or a role is ordinary tokens, so that nobody forges a turn by writing one.
+spells `<|im_end|>` or a role is ordinary tokens, so that nobody forges a turn by writing one. Nor
+does what users and tools say become a foreign vocabulary's added tokens, such as `<tool_call>`.
 
 Which conversations are taken: any order of users, assistants and tools, several of one role in a
 row too, because real logs have them, and an assistant that speaks first (a greeting). Not taken
@@ -141,7 +142,7 @@ class ChatFormat:
 
     def answer(self, content: str, *, stopped: bool = True) -> list[int]:
         """The content's ids, then `end_id` where the answer stopped by itself."""
-        return [*self._content(content), *([self.end_id] if stopped else [])]
+        return [*self._content(content, "assistant"), *([self.end_id] if stopped else [])]
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """A whole chat; `prompt(m[:-1]) + answer(m[-1].content)` are the ids of `render(m)`."""
@@ -153,7 +154,7 @@ class ChatFormat:
         mask = [False] * len(ids)
         for index, message in enumerate(messages):
             header = [*(self._separator if index else ()), *self._headers[message.role]]
-            body = self.answer(message.content)
+            body = [*self._content(message.content, message.role), self.end_id]
             ids += header + body
             mask += [False] * len(header) + [message.role == "assistant"] * len(body)
         return Rendered(ids, mask)
@@ -181,8 +182,11 @@ class ChatFormat:
         config["chat_template"] = template
         write_json(file, config)
 
-    def _content(self, content: str) -> list[int]:
-        return self.tokenizer.encode(content.strip() if self.layout.strip else content)
+    def _content(self, content: str, role: Role) -> list[int]:
+        # Added tokens of a foreign vocabulary, such as <think>, are the assistant's to write: what
+        # users and tools say is text alone.
+        said = content.strip() if self.layout.strip else content
+        return self.tokenizer.encode(said, added=role == "assistant")
 
     def _ids(self, pieces: Sequence[Piece]) -> list[int]:
         ids = []

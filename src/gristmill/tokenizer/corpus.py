@@ -143,25 +143,39 @@ def _encode_part(job: _Job, tokenizer: Tokenizer, folder: Path) -> dict[str, tup
         }
         tables: dict[str, list[pa.Table]] = {split: [] for split in names}
         for batch in _batches(job.part, [*_KEPT, "repeats", "anneal", "text"]):
-            if job.split == "train":
-                batch = batch.filter(pa.array(batch["repeats"].to_numpy() > job.repetition))
-            texts = batch["text"].to_pylist()
-            encoded = tokenizer.encode_batch(texts)
-            sizes = [len(text.encode("utf-8", "replace")) for text in texts]
+            wanted = batch["repeats"].to_numpy() > job.repetition
+            if job.split == "train" and not wanted.all():
+                batch = batch.filter(pa.array(wanted))
+            text, ends = _joined(batch["text"])
+            ids, id_ends = tokenizer.encode_joined(text, ends, tokenizer.eot_id)
+            sizes, tokens = np.diff(ends, prepend=0), np.diff(id_ends, prepend=0)
             kept = batch.select(_KEPT).append_column("bytes", pa.array(sizes, pa.int64()))
-            chosen = {job.split: np.ones(len(texts), dtype=np.bool_)}
+            shards[job.split].extend(ids, tokens)
+            tables[job.split].append(kept)
             if "anneal" in names:
-                chosen["anneal"] = np.array(batch["anneal"].to_pylist(), dtype=np.bool_)
-            for split, mask in chosen.items():
-                for row in np.flatnonzero(mask).tolist():
-                    shards[split].append(encoded[row])
-                tables[split].append(kept.filter(pa.array(mask)))
+                mask = batch["anneal"].to_numpy()
+                if mask.any():
+                    shards["anneal"].extend(ids[np.repeat(mask, tokens)], tokens[mask])
+                    tables["anneal"].append(kept.filter(pa.array(mask)))
     result = {}
     for split, name in names.items():
         table = pa.concat_tables(tables[split]) if tables[split] else _no_documents()
         tokens = pa.array(shards[split].tokens, pa.int32())
         result[split] = (name, table.append_column("tokens", tokens))
     return result
+
+
+def _joined(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of a column of strings, one text after the other, and where each ends; the column's
+    own memory, of which no Python strings are made."""
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if len(whole) == 0:
+        return np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
+    _, offsets, data = whole.buffers()
+    places = np.frombuffer(offsets, dtype=np.int32)[whole.offset : whole.offset + len(whole) + 1]
+    first, last = int(places[0]), int(places[-1])
+    text = np.frombuffer(data or b"", dtype=np.uint8)[first:last]
+    return text, places[1:].astype(np.int64) - first
 
 
 def _enter(

@@ -24,12 +24,21 @@ OTHER_MODEL = (
 # What llama.cpp calls the pre-tokenizers: (pattern, normalizer, ignore_merges).
 _GGUF_PATTERNS: dict[str, tuple[str, Literal["NFC"] | None, bool]] = {
     "gpt-2": ("gpt2", None, False),
+    "phi-2": ("gpt2", None, False),
     "smollm": ("smollm", None, False),
+    "starcoder": ("smollm", None, False),
+    "refact": ("smollm", None, False),
     "qwen2": ("qwen", "NFC", False),
     "deepseek-r1-qwen": ("qwen", "NFC", False),
     "llama-bpe": ("gpt4", None, True),
     "llama3": ("gpt4", None, True),
     "llama-v3": ("gpt4", None, True),
+    "falcon3": ("gpt4", None, True),
+    "lfm2": ("gpt4", None, True),
+    "dbrx": ("gpt4", None, False),
+    # llama.cpp cuts these a little otherwise than the files that they were converted from.
+    "gpt-4o": ("o200k", None, False),
+    "llama4": ("o200k", None, False),
 }
 _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 3, 4, 5, 6
 
@@ -51,6 +60,8 @@ def foreign_vocabulary(value: Mapping[str, Any], beside: Beside) -> Vocabulary:
     Raises GristmillError for what is not known, and what a damaged file makes Python raise.
     """
     model = value["model"]
+    if model["type"] in ("WordPiece", "WordLevel"):
+        return _without_merges(value, beside)
     if model["type"] == "Unigram" or model.get("byte_fallback"):
         raise GristmillError(SENTENCEPIECE, mend=OTHER_MODEL)
     affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
@@ -91,6 +102,42 @@ def foreign_vocabulary(value: Mapping[str, Any], beside: Beside) -> Vocabulary:
         eos=beside.eos if beside.eos in special else None,
         pad=beside.pad if beside.pad in special else None,
         add_bos=(begins is not None or beside.add_bos) and bos in special,
+    )
+
+
+def _without_merges(value: Mapping[str, Any], beside: Beside) -> Vocabulary:
+    """Ours for longest match, which is WordPiece in the alphabet of bytes, or for whole words."""
+    model = value["model"]
+    whole = model["type"] == "WordLevel"
+    if not whole and model["continuing_subword_prefix"]:
+        raise GristmillError("a WordPiece tokenizer, which is not read here", mend=OTHER_MODEL)
+    if _normalizer(value.get("normalizer")) is not None:
+        raise GristmillError("not byte-level BPE in merge order", mend=OTHER_MODEL)
+    pattern = _pattern(value["pre_tokenizer"])
+    special = {t["content"]: t["id"] for t in value["added_tokens"]}
+    words: dict[str, int] = model["vocab"]
+    tokens = [b""] * max(1 + max([*words.values(), *special.values()]), beside.rows)
+    for word, token_id in words.items():
+        if special.get(word) != token_id:
+            tokens[token_id] = unspell(word)
+    for name, token_id in special.items():
+        tokens[token_id] = name.encode()
+
+    def known(name: str | None) -> str | None:
+        return name if name in special else None
+
+    return Vocabulary(
+        tokens=tuple(tokens),
+        merges=(),
+        merged_ids=(),
+        special_tokens=special,
+        pattern=pattern,
+        ignore_merges=whole,
+        bos=known(beside.bos),
+        eos=known(beside.eos),
+        pad=known(beside.pad),
+        match="merge-order" if whole else "longest",
+        unknown=model["unk_token"] if whole else None,
     )
 
 

@@ -4,6 +4,10 @@
 `tokenizers` library loads it and gives the same ids. One difference is that library's design: it
 turns text that spells a special token into that token, unless `encode_special_tokens` is set
 (`split_special_tokens=True` in transformers). Here text is always text.
+
+A vocabulary for longest match is stored as WordPiece without a prefix, which is that library's
+name for it, and one of words with a token for the unknown as WordLevel: both give the same ids
+there, and neither has ranks for tiktoken, which only merges.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 RANKS = "ranks.tiktoken"
 _SENTENCEPIECE = "tokenizer.model"
+# WordPiece wants a name for what has no token; every byte has one.
+_NO_UNKNOWN = "[UNK]"
 
 
 def write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:
@@ -115,18 +121,35 @@ def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "trim_offsets": True,
             "use_regex": True,
         },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": vocabulary.ignore_merges,
+        "model": _model(vocabulary, words, spelled),
+    }
+
+
+def _model(vocabulary: Vocabulary, words: dict[str, int], spelled: list[str]) -> dict[str, Any]:
+    """BPE in merge order; WordPiece, which is longest match; WordLevel, which has unknown words."""
+    if vocabulary.unknown is not None:
+        # It takes the id of what is unknown from its own words.
+        words = {**words, vocabulary.unknown: vocabulary.special_tokens[vocabulary.unknown]}
+        return {"type": "WordLevel", "vocab": words, "unk_token": vocabulary.unknown}
+    if vocabulary.match == "longest":
+        return {
+            "type": "WordPiece",
+            "unk_token": _NO_UNKNOWN,
+            "continuing_subword_prefix": "",
+            "max_input_chars_per_word": 1 << 30,
             "vocab": words,
-            "merges": [[spelled[left], spelled[right]] for left, right in vocabulary.merges],
-        },
+        }
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": vocabulary.ignore_merges,
+        "vocab": words,
+        "merges": [[spelled[left], spelled[right]] for left, right in vocabulary.merges],
     }
 
 
@@ -152,19 +175,23 @@ def tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
         "bos_token": begin,
         "eos_token": end,
         "pad_token": padding,
-        "unk_token": None,
+        "unk_token": vocabulary.unknown,
         "add_bos_token": vocabulary.add_bos,
         "add_eos_token": False,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
-        "extra_special_tokens": [name for name in names if name not in (begin, end, padding)],
+        "extra_special_tokens": [
+            name for name in names if name not in (begin, end, padding, vocabulary.unknown)
+        ],
     }
 
 
 def _ranks_are_ids(vocabulary: Vocabulary) -> bool:
     made = vocabulary.merged_ids
     in_order = all(a < b for a, b in pairwise(made))
-    return in_order and not vocabulary.missing_bytes and not vocabulary.added_tokens
+    # tiktoken merges whatever gives a token, so it cannot keep words whole or take the longest.
+    merged = vocabulary.by_merges and (bool(made) or not vocabulary.ignore_merges)
+    return in_order and merged and not vocabulary.missing_bytes and not vocabulary.added_tokens
 
 
 def _bos_template(vocabulary: Vocabulary) -> dict[str, Any] | None:

@@ -15,6 +15,14 @@ from gristmill.tokenizer.vocabulary import Vocabulary
 # Our pattern: llama.cpp's name of the same one. That of Llama 3 takes whole pretokens before it
 # merges; a token that BPE training made comes out of its own merges whole, so nothing differs.
 _PRETOKENIZERS = {"gpt4": "llama-bpe", "gpt2": "gpt-2", "qwen": "qwen2", "smollm": "smollm"}
+# What it has instead, so that a refusal can say what would differ.
+_NEARLY = {
+    "o200k": "takes capitals beyond A to Z for small letters too, marks for none ('gpt-4o')",
+    "digits-right": "counts digits from the left, or cuts nothing but digits ('superbpe')",
+    "digits-free": "takes at most three digits together where words are cut as here",
+    "code": "leaves the last blank of an indentation to the word behind it",
+    "scripts": "cuts such scripts only together with other rules ('deepseek-v3', 'afmoe')",
+}
 _NORMAL, _CONTROL, _USER, _UNUSED = 1, 3, 4, 5
 
 
@@ -23,10 +31,18 @@ def gguf_metadata(vocabulary: Vocabulary) -> dict[str, Any]:
 
     Raises GristmillError for what llama.cpp would read otherwise than it is meant.
     """
+    whole_words = vocabulary.ignore_merges and not vocabulary.merges
+    if whole_words or not vocabulary.by_merges:
+        raise GristmillError(
+            "llama.cpp encodes in merge order, and this tokenizer takes the longest match or whole "
+            "words",
+            mend="train a tokenizer of kind bpe, matched in merge order",
+        )
     pre = _PRETOKENIZERS.get(vocabulary.pattern)
     if pre is None:
+        reason = _NEARLY.get(vocabulary.pattern, "knows nothing like it")
         raise GristmillError(
-            f"llama.cpp has no pre-tokenizer '{vocabulary.pattern}'",
+            f"llama.cpp has no pre-tokenizer '{vocabulary.pattern}': it {reason}",
             mend=f"train the tokenizer with one of {', '.join(_PRETOKENIZERS)}",
         )
     if vocabulary.normalizer is not None and pre != "qwen2":

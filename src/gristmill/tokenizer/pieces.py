@@ -14,11 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.tokenizer.patterns import pattern_code
-from gristmill.tokenizer.unicode_classes import LETTER, NEWLINE, NUMBER, OTHER, SPACE
+from gristmill.tokenizer.patterns import (
+    BLANK_WORDS,
+    CASED_WORDS,
+    CHARACTERS,
+    DIGITS,
+    FREE_DIGITS,
+    INDENTS,
+    MOST_DIGITS,
+    ONE_DIGIT,
+    PLAIN_SPACES,
+    SPACES,
+    THREE_DIGITS,
+    WHOLE,
+    WORDS,
+)
+from gristmill.tokenizer.unicode_classes import (
+    CASELESS,
+    FIRST_SCRIPT,
+    LETTER,
+    MARK,
+    NEWLINE,
+    NUMBER,
+    OTHER,
+    SPACE,
+    UPPER,
+)
 
-_GPT2, _QWEN, _CHARACTERS, _SMOLLM = map(pattern_code, ("gpt2", "qwen", "characters", "smollm"))
-_APOSTROPHE, _BLANK = 0x27, 0x20
+_APOSTROPHE, _BLANK, _SLASH = 0x27, 0x20, 0x2F
 
 
 def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> int:
@@ -26,64 +49,80 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
 
     Follows the regex's alternatives from left to right: the first that matches wins.
     """
+    words = pattern & WORDS
+    if words == WHOLE:
+        return end
     kind, width = _character(text, start, end, classes)
     after = start + width
-    if pattern == _CHARACTERS:
+    if words == CHARACTERS:
         return after
-    like_gpt2 = pattern in (_GPT2, _SMOLLM)
-    if pattern == _SMOLLM and kind == NUMBER:
-        return after
+    digits = pattern & DIGITS
+    spaces = pattern & SPACES
+    lone_digits = words == BLANK_WORDS and digits == ONE_DIGIT
     first = text[start]
-    if first == _APOSTROPHE:
-        contraction = _contraction(text, after, end, not like_gpt2)
-        if contraction > 0:
-            return after + contraction
     following = NEWLINE
     if after < end:
         following, _ = _character(text, after, end, classes)
 
-    if like_gpt2:
-        if (
-            first == _BLANK
-            and following < SPACE
-            and not (pattern == _SMOLLM and following == NUMBER)
-        ):
+    if words == CASED_WORDS:
+        stop = _cased_end(text, start, after, kind, end, classes)
+        if stop > 0:
+            if stop < end and text[stop] == _APOSTROPHE:
+                contraction = _contraction(text, stop + 1, end, True)
+                if contraction > 0:
+                    return stop + 1 + contraction
+            return stop
+    elif first == _APOSTROPHE:
+        contraction = _contraction(text, after, end, words != BLANK_WORDS)
+        if contraction > 0:
+            return after + contraction
+
+    if words == BLANK_WORDS:
+        if lone_digits and kind == NUMBER:
+            return after
+        if first == _BLANK and following < SPACE and not (lone_digits and following == NUMBER):
             kind = following
         if kind < SPACE:
             return _run_end(text, after, end, classes, kind)
+    elif kind == NUMBER:
+        return _digits_end(text, after, end, classes, digits)
+    elif FIRST_SCRIPT <= kind < SPACE:
+        return _run_end(text, after, end, classes, kind)
     else:
-        if kind == LETTER or (kind != NEWLINE and kind != NUMBER and following == LETTER):
+        if words != CASED_WORDS and (kind == LETTER or (kind != NEWLINE and following == LETTER)):
             return _run_end(text, after, end, classes, LETTER)
-        if kind == NUMBER:
-            digits = 1 if pattern == _QWEN else 3
-            while digits > 1 and after < end:
-                kind, width = _character(text, after, end, classes)
-                if kind != NUMBER:
-                    break
-                after += width
-                digits -= 1
-            return after
         if kind == OTHER or (first == _BLANK and following == OTHER):
             after = _run_end(text, after, end, classes, OTHER)
-            while after < end and (text[after] == 0x0A or text[after] == 0x0D):
+            if words == CASED_WORDS:
+                # Marks begin words, but here they are no letters.
+                while after < end and _character(text, after, end, classes)[0] == MARK:
+                    after = _run_end(text, after, end, classes, MARK)
+                    after = _run_end(text, after, end, classes, OTHER)
+            while after < end and spaces != INDENTS:
+                newline = text[after] == 0x0A or text[after] == 0x0D
+                if not (newline or (words == CASED_WORDS and text[after] == _SLASH)):
+                    break
                 after += 1
             return after
 
     # White space. `\s*[\r\n]+` reaches to the last newline of the run; `\s+(?!\S)` leaves the
     # run's last character to the word behind it; `\s+` takes a run of one.
-    at, last, newline = start, start, 0
+    at, last, newline_end = start, start, 0
     while at < end:
         kind, width = _character(text, at, end, classes)
         if kind < SPACE:
-            if pattern == _SMOLLM and kind == NUMBER:
+            if lone_digits and kind == NUMBER:
                 return at
             break
         last = at
         at += width
         if kind == NEWLINE:
-            newline = at
-    if not like_gpt2 and newline > 0:
-        return newline
+            newline_end = at
+    if newline_end > 0:
+        if spaces == INDENTS:
+            return at
+        if spaces != PLAIN_SPACES:
+            return newline_end
     if at == end or last == start:
         return at
     return last
@@ -122,6 +161,66 @@ def _run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
     return at
 
 
+def _digits_end(text: Any, at: int, end: int, classes: Any, digits: int) -> int:
+    """Where the piece of digits ends whose first one ends at `at`."""
+    if digits == ONE_DIGIT:
+        return at
+    if digits == FREE_DIGITS:
+        return _run_end(text, at, end, classes, NUMBER)
+    most = 3 if digits == THREE_DIGITS else MOST_DIGITS + 1
+    one, two, three = at, at, at
+    count = 1
+    while at < end and count < most:
+        kind, width = _character(text, at, end, classes)
+        if kind != NUMBER:
+            break
+        at += width
+        count += 1
+        if count == 2:
+            two = at
+        elif count == 3:
+            three = at
+    if digits == THREE_DIGITS:
+        return at
+    if count > MOST_DIGITS or count % 3 == 0:
+        return three
+    return one if count % 3 == 1 else two
+
+
+def _cased_end(text: Any, start: int, after: int, kind: int, end: int, classes: Any) -> int:
+    """Where the word at `start` ends where capitals count; 0 where none begins.
+
+    Capitals, then small letters; letters without case and marks are both. One character that is
+    neither letter, number nor line break may stand before it. `after`, `kind`: the first one's.
+    """
+    if kind in (NUMBER, NEWLINE):
+        return 0
+    at = after if kind in (OTHER, SPACE, MARK) else start
+    body = at
+    # Where the last character ended that may be the small letter which the first alternative needs.
+    small = after if kind == MARK else 0
+    found = False
+    while at < end:
+        kind_here, width = _character(text, at, end, classes)
+        if kind_here == LETTER:
+            found = True
+            break
+        if kind_here != UPPER and kind_here != CASELESS and kind_here != MARK:
+            break
+        at += width
+        if kind_here != UPPER:
+            small = at
+    if not found:
+        # Without such a letter there are capitals alone: the second alternative.
+        return small if small > 0 else (at if at > body else 0)
+    while at < end:
+        kind_here, width = _character(text, at, end, classes)
+        if kind_here != LETTER and kind_here != CASELESS and kind_here != MARK:
+            break
+        at += width
+    return at
+
+
 def _contraction(text: Any, at: int, end: int, any_case: bool) -> int:
     """Bytes behind an apostrophe that belong to 's, 't, 're, 've, 'm, 'll or 'd; 0 where none."""
     if at >= end:
@@ -146,5 +245,5 @@ def _contraction(text: Any, at: int, end: int, any_case: bool) -> int:
     return 0
 
 
-HELPERS = (_character, _run_end, _contraction)
+HELPERS = (_character, _run_end, _contraction, _digits_end, _cased_end)
 """What `piece_end` calls."""

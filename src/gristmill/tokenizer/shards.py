@@ -172,6 +172,12 @@ class ShardFile:
         self._file.write(self._eot)
         self.tokens.append(len(ids) + 1)
 
+    def extend(self, ids: npt.NDArray[np.integer], tokens: npt.NDArray[np.integer]) -> None:
+        """Adds documents whose ids, each one's end of text with them, lie one after the other;
+        tokens: how many are each one's."""
+        self._file.write(ids.astype(self._dtype).data)
+        self.tokens += tokens.tolist()
+
 
 class SplitIndex:
     """The document table and the list of shards of one split, filled in shard order."""

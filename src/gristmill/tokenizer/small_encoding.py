@@ -34,6 +34,10 @@ class SmallEncoder:
         self._pattern = pattern_code(vocabulary.pattern)
         self._whole = vocabulary.whole_tokens
         self._merged_ids = vocabulary.merged_ids
+        # Without merges: the tokens, the longest of them, and the id of unknown pretokens.
+        self._tokens = {} if vocabulary.by_merges else vocabulary.ordinary
+        self._longest = max(map(len, self._tokens), default=0)
+        self._unknown = vocabulary.special_tokens.get(vocabulary.unknown or "")
         self._ranks: dict[tuple[int, int], int] = {}
         for rank, (left, right) in enumerate(vocabulary.merges):
             # A pair that is listed twice counts where it stands first.
@@ -44,7 +48,7 @@ class SmallEncoder:
         return [np.array(self._encode(document), dtype=np.int32) for document in documents]
 
     def _encode(self, text: bytes) -> list[int]:
-        classes = class_table()
+        classes = class_table(self._pattern)
         ids: list[int] = []
         at = 0
         while at < len(text):
@@ -54,6 +58,10 @@ class SmallEncoder:
         return ids
 
     def _piece(self, piece: bytes) -> list[int]:
+        if self._unknown is not None:
+            return [self._tokens.get(piece, self._unknown)]
+        if self._tokens:
+            return self._by_longest(piece)
         if len(piece) > 1 and piece in self._whole:
             return [self._whole[piece]]
         ids = [self._byte_ids[byte] for byte in piece if self._byte_ids[byte] >= 0]
@@ -64,4 +72,15 @@ class SmallEncoder:
                 break
             best = ranked.index(min(known))
             ids[best : best + 2] = [self._merged_ids[ranked[best]]]
+        return ids
+
+    def _by_longest(self, piece: bytes) -> list[int]:
+        ids = []
+        at = 0
+        while at < len(piece):
+            ends = range(min(len(piece), at + self._longest), at, -1)
+            # Every byte is a token where longest match is allowed.
+            stop = next(end for end in ends if piece[at:end] in self._tokens)
+            ids.append(self._tokens[piece[at:stop]])
+            at = stop
         return ids

@@ -5,10 +5,10 @@ carries); the kernel here gives the same pieces on UTF-8 bytes. The regexes look
 `\\s+(?!\\S)`, which no linear-time engine offers. Bytes that are not valid UTF-8 count as
 punctuation, one by one.
 
-The kernels read eight bytes at a time: behind the text there must be PADDING bytes more
+The kernels read sixteen bytes at a time: behind the text there must be PADDING bytes more
 (`padded`), whatever they are.
 
-What runs once for each piece is inlined into its callers: the calls cost two fifths of the time.
+Words, which most pieces are, are found inline; all else is a call.
 
 After an edit here delete `__pycache__`: the kernels that call this one are cached by numba beside
 their own files, and it does not see that this file changed.
@@ -23,29 +23,44 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from gristmill.tokenizer.eight_bytes import PADDING, load8, trailing_zeros
-from gristmill.tokenizer.patterns import pattern_code
+from gristmill.tokenizer.eight_bytes import PADDING, inlined, kernel, letters16
+from gristmill.tokenizer.patterns import (
+    BLANK_WORDS,
+    CASED_WORDS,
+    CHARACTERS,
+    DIGITS,
+    FREE_DIGITS,
+    INDENTS,
+    MOST_DIGITS,
+    ONE_DIGIT,
+    PLAIN_SPACES,
+    SPACES,
+    THREE_DIGITS,
+    WHOLE,
+    WORDS,
+    pattern_code,
+)
 from gristmill.tokenizer.unicode_classes import (
+    CASELESS,
+    FIRST_SCRIPT,
     LETTER,
+    MARK,
     NEWLINE,
     NUMBER,
     OTHER,
     SPACE,
+    UPPER,
     class_table,
 )
 
-_GPT2, _QWEN, _CHARACTERS, _SMOLLM = map(pattern_code, ("gpt2", "qwen", "characters", "smollm"))
-_APOSTROPHE, _BLANK = 0x27, 0x20
-_LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
-_HIGH_BITS = np.uint64(0x8080808080808080)
-_CASE = np.uint64(0x2020202020202020)
-_TO_A = np.uint64((0x80 - 0x61) * 0x0101010101010101)
-_PAST_Z = np.uint64((0x80 - 0x7B) * 0x0101010101010101)
+_APOSTROPHE, _BLANK, _SLASH = 0x27, 0x20, 0x2F
 
 
 def split(text: bytes, pattern: str = "gpt4") -> list[bytes]:
     """The pretokens of UTF-8 text; joined they are the text again."""
-    ends = piece_ends(padded([text]), len(text), class_table(), pattern_code(pattern))
+    ends = piece_ends(
+        padded([text]), len(text), class_table(pattern_code(pattern)), pattern_code(pattern)
+    )
     pieces, start = [], 0
     for end in ends.tolist():
         pieces.append(text[start:end])
@@ -72,82 +87,113 @@ def piece_ends(
     return ends[:count].copy()
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> int:
     """Where the piece that begins at `start` ends; the document ends at `end`.
 
     Follows the regex's alternatives from left to right: the first that matches wins.
     """
-    # A word of ASCII letters, alone or behind a blank: what most text is made of, and the same in
-    # all patterns that know words.
-    if pattern != _CHARACTERS:
-        word = start + 1 if text[start] == _BLANK and start + 1 < end else start
-        if text[word] < 0x80 and classes[text[word]] == LETTER:
-            return _word_end(text, word + 1, end, classes)
+    # A word of ASCII letters, alone or behind a character that may begin it: what most text is
+    # made of, and the same in all patterns that know words without their case.
+    words = pattern & WORDS
+    first = text[start]
+    if words < CASED_WORDS and first < 0x80:
+        kind = np.int64(classes[first])
+        if kind == LETTER:
+            return _word_end(text, start + 1, end, classes)
+        after = start + 1
+        if after < end and text[after] < 0x80 and classes[text[after]] == LETTER:
+            begins = first == _BLANK
+            if words != BLANK_WORDS:
+                begins = kind != NUMBER and kind != NEWLINE and first != _APOSTROPHE
+            if begins:
+                return _word_end(text, after + 1, end, classes)
+    return _general_end(text, start, end, classes, pattern)
+
+
+@kernel
+def _general_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> int:
+    """`piece_end` of any piece, by the alternatives one after the other."""
+    words = pattern & WORDS
+    if words == WHOLE:
+        return end
     kind, width = _character(text, start, end, classes)
     after = start + width
-    if pattern == _CHARACTERS:
+    if words == CHARACTERS:
         return after
-    like_gpt2 = pattern in (_GPT2, _SMOLLM)
-    if pattern == _SMOLLM and kind == NUMBER:
-        return after
+    digits = pattern & DIGITS
+    spaces = pattern & SPACES
+    lone_digits = words == BLANK_WORDS and digits == ONE_DIGIT
     first = text[start]
-    if first == _APOSTROPHE:
-        contraction = _contraction(text, after, end, not like_gpt2)
-        if contraction > 0:
-            return after + contraction
     following = NEWLINE
     if after < end:
         following, _ = _character(text, after, end, classes)
 
-    if like_gpt2:
-        if (
-            first == _BLANK
-            and following < SPACE
-            and not (pattern == _SMOLLM and following == NUMBER)
-        ):
+    if words == CASED_WORDS:
+        stop = _cased_end(text, start, after, kind, end, classes)
+        if stop > 0:
+            if stop < end and text[stop] == _APOSTROPHE:
+                contraction = _contraction(text, stop + 1, end, True)
+                if contraction > 0:
+                    return stop + 1 + contraction
+            return stop
+    elif first == _APOSTROPHE:
+        contraction = _contraction(text, after, end, words != BLANK_WORDS)
+        if contraction > 0:
+            return after + contraction
+
+    if words == BLANK_WORDS:
+        if lone_digits and kind == NUMBER:
+            return after
+        if first == _BLANK and following < SPACE and not (lone_digits and following == NUMBER):
             kind = following
         if kind < SPACE:
             return _run_end(text, after, end, classes, kind)
+    elif kind == NUMBER:
+        return _digits_end(text, after, end, classes, digits)
+    elif FIRST_SCRIPT <= kind < SPACE:
+        return _run_end(text, after, end, classes, kind)
     else:
-        if kind == LETTER or (kind != NEWLINE and kind != NUMBER and following == LETTER):
+        if words != CASED_WORDS and (kind == LETTER or (kind != NEWLINE and following == LETTER)):
             return _run_end(text, after, end, classes, LETTER)
-        if kind == NUMBER:
-            digits = 1 if pattern == _QWEN else 3
-            while digits > 1 and after < end:
-                kind, width = _character(text, after, end, classes)
-                if kind != NUMBER:
-                    break
-                after += width
-                digits -= 1
-            return after
         if kind == OTHER or (first == _BLANK and following == OTHER):
             after = _run_end(text, after, end, classes, OTHER)
-            while after < end and (text[after] == 0x0A or text[after] == 0x0D):
+            if words == CASED_WORDS:
+                # Marks begin words, but here they are no letters.
+                while after < end and _character(text, after, end, classes)[0] == MARK:
+                    after = _run_end(text, after, end, classes, MARK)
+                    after = _run_end(text, after, end, classes, OTHER)
+            while after < end and spaces != INDENTS:
+                newline = text[after] == 0x0A or text[after] == 0x0D
+                if not (newline or (words == CASED_WORDS and text[after] == _SLASH)):
+                    break
                 after += 1
             return after
 
     # White space. `\s*[\r\n]+` reaches to the last newline of the run; `\s+(?!\S)` leaves the
     # run's last character to the word behind it; `\s+` takes a run of one.
-    at, last, newline = start, start, 0
+    at, last, newline_end = start, start, 0
     while at < end:
         kind, width = _character(text, at, end, classes)
         if kind < SPACE:
-            if pattern == _SMOLLM and kind == NUMBER:
+            if lone_digits and kind == NUMBER:
                 return at
             break
         last = at
         at += width
         if kind == NEWLINE:
-            newline = at
-    if not like_gpt2 and newline > 0:
-        return newline
+            newline_end = at
+    if newline_end > 0:
+        if spaces == INDENTS:
+            return at
+        if spaces != PLAIN_SPACES:
+            return newline_end
     if at == end or last == start:
         return at
     return last
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def _character(text: Any, at: int, end: int, classes: Any) -> Any:
     """Class and width in bytes of the character at `at`."""
     lead = np.int64(text[at])
@@ -171,7 +217,7 @@ def _character(text: Any, at: int, end: int, classes: Any) -> Any:
     return np.int64(classes[code]), width
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
     """Where the run of characters of one class ends."""
     while at < end:
@@ -182,30 +228,82 @@ def _run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
     return at
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def _word_end(text: Any, at: int, end: int, classes: Any) -> int:
-    """Where the run of letters that goes on at `at` ends; ASCII eight bytes at a time."""
-    while True:
-        word = load8(text, at)
-        low = word & _LOW_BITS
-        # Bit 7 of each byte: not a letter. Either bit 7 was set, or the lower-case form is
-        # below "a" or above "z"; no sum of these carries into the next byte.
-        lower = low | _CASE
-        other = (~(lower + _TO_A) | (lower + _PAST_Z) | word) & _HIGH_BITS
-        if other == 0:
-            at += 8
-            if at >= end:
-                return end
-            continue
-        at += trailing_zeros(other) >> 3
-        if at >= end:
-            return end
-        if text[at] >= 0x80:
-            return _run_end(text, at, end, classes, LETTER)
+    """Where the run of letters that goes on at `at` ends; ASCII sixteen bytes at a time."""
+    while at < end:
+        run = letters16(text, at)
+        at += run
+        if run < 16:
+            if at < end and text[at] >= 0x80:
+                return _run_end(text, at, end, classes, LETTER)
+            break
+    return min(at, end)
+
+
+@kernel
+def _digits_end(text: Any, at: int, end: int, classes: Any, digits: int) -> int:
+    """Where the piece of digits ends whose first one ends at `at`."""
+    if digits == ONE_DIGIT:
         return at
+    if digits == FREE_DIGITS:
+        return _run_end(text, at, end, classes, NUMBER)
+    most = 3 if digits == THREE_DIGITS else MOST_DIGITS + 1
+    one, two, three = at, at, at
+    count = 1
+    while at < end and count < most:
+        kind, width = _character(text, at, end, classes)
+        if kind != NUMBER:
+            break
+        at += width
+        count += 1
+        if count == 2:
+            two = at
+        elif count == 3:
+            three = at
+    if digits == THREE_DIGITS:
+        return at
+    if count > MOST_DIGITS or count % 3 == 0:
+        return three
+    return one if count % 3 == 1 else two
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _cased_end(text: Any, start: int, after: int, kind: int, end: int, classes: Any) -> int:
+    """Where the word at `start` ends where capitals count; 0 where none begins.
+
+    Capitals, then small letters; letters without case and marks are both. One character that is
+    neither letter, number nor line break may stand before it. `after`, `kind`: the first one's.
+    """
+    if kind in (NUMBER, NEWLINE):
+        return 0
+    at = after if kind in (OTHER, SPACE, MARK) else start
+    body = at
+    # Where the last character ended that may be the small letter which the first alternative needs.
+    small = after if kind == MARK else 0
+    found = False
+    while at < end:
+        kind_here, width = _character(text, at, end, classes)
+        if kind_here == LETTER:
+            found = True
+            break
+        if kind_here != UPPER and kind_here != CASELESS and kind_here != MARK:
+            break
+        at += width
+        if kind_here != UPPER:
+            small = at
+    if not found:
+        # Without such a letter there are capitals alone: the second alternative.
+        return small if small > 0 else (at if at > body else 0)
+    while at < end:
+        kind_here, width = _character(text, at, end, classes)
+        if kind_here != LETTER and kind_here != CASELESS and kind_here != MARK:
+            break
+        at += width
+    return at
+
+
+@kernel
 def _contraction(text: Any, at: int, end: int, any_case: bool) -> int:
     """Bytes behind an apostrophe that belong to 's, 't, 're, 've, 'm, 'll or 'd; 0 where none."""
     if at >= end:

@@ -10,6 +10,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from gristmill.tokenizer.vocabulary import END_OF_TEXT, PADDING, Vocabulary
 
 if TYPE_CHECKING:
     from gristmill.tokenizer.encoding import Encoder
+    from gristmill.tokenizer.whole_encoding import WholeEncoder
 
 
 class Tokenizer:
@@ -34,6 +36,7 @@ class Tokenizer:
         self._special = frozenset(vocabulary.special_tokens.values())
         # Made when they are needed.
         self._encoder: Encoder | None = None
+        self._whole: WholeEncoder | None = None
         self._small: SmallEncoder | None = None
         self._small_bytes = 0
         self._added_ids = {name.encode(): i for name, i in vocabulary.added_tokens.items()}
@@ -94,9 +97,18 @@ class Tokenizer:
         """The bytes of one id; a special token's are its name."""
         return self._tokens[self._checked(token_id)]
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, none of them special."""
-        return self.encode_bytes(utf8(text)).tolist()
+    def encode(self, text: str, *, added: bool = True) -> list[int]:
+        """The ids of a text, none of them special but that of unknown words, where there is one.
+
+        added: whether text that spells an added token of a foreign vocabulary, such as Qwen's
+        `<tool_call>`, becomes that token, as it does for its makers, or stays what it is.
+        """
+        if added or self._added is None:
+            return self.encode_bytes(utf8(text)).tolist()
+        data = utf8(text)
+        if self.vocabulary.normalizer is not None:
+            data = _nfc(data)
+        return self._encode_plain([data])[0].tolist()
 
     def encode_bytes(self, data: bytes) -> Ids:
         """The ids, int32, of any bytes, valid UTF-8 or not."""
@@ -106,10 +118,31 @@ class Tokenizer:
         """The ids, int32, of each text."""
         return self._encode([utf8(text) for text in texts])
 
+    def encode_joined(
+        self, text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], end_id: int = -1
+    ) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The ids of documents that lie one after the other, as in an Arrow column, in one array,
+        and where each one's end in it: without an object for each document.
+
+        text: their UTF-8 bytes, uint8. ends: where each ends in them, int64 (documents,). end_id:
+        what each document's ids end with, where it is not -1. Ids int32, their ends int64.
+        """
+        if self._plain and self.vocabulary.by_merges:
+            self._small_bytes += text.size
+            return self._compiled().encode_joined(text, ends, end_id)
+        data = text.tobytes()
+        starts = [0, *ends.tolist()]
+        last = np.array([end_id] if end_id >= 0 else [], dtype=np.int32)
+        parts = self._encode([data[a:b] for a, b in pairwise(starts)])
+        id_ends = np.cumsum([part.size + last.size for part in parts], dtype=np.int64)
+        both = [array for part in parts for array in (part, last)]
+        return np.concatenate([np.empty(0, dtype=np.int32), *both]), id_ends
+
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
         """Exactly the bytes that were encoded. Raises GristmillError for an id out of range.
 
-        A foreign vocabulary may have normalised them, or lack some (`missing_bytes`).
+        A foreign vocabulary may have normalised them, or lack some (`missing_bytes`), and one of
+        whole words has forgotten those that it did not know.
         """
         special = self._special if skip_special else frozenset[int]()
         tokens, checked = self._tokens, self._checked
@@ -162,10 +195,24 @@ class Tokenizer:
 
     def _encode_plain(self, texts: list[bytes]) -> list[Ids]:
         self._small_bytes += sum(map(len, texts))
-        if self._encoder is None and self._small_bytes <= MOST_BYTES:
+        if self._encoder is None and self._whole is None and self._small_bytes <= MOST_BYTES:
             if self._small is None:
                 self._small = SmallEncoder(self.vocabulary)
             return self._small.encode_batch(texts)
+        if self.vocabulary.by_merges:
+            return self._compiled().encode_batch(texts)
+        if self._whole is None:
+            from gristmill.tokenizer.whole_encoding import WholeEncoder
+
+            unknown = self.vocabulary.unknown
+            self._whole = WholeEncoder(
+                self.vocabulary.ordinary,
+                self.vocabulary.pattern,
+                None if unknown is None else self.vocabulary.special_tokens[unknown],
+            )
+        return self._whole.encode_batch(texts)
+
+    def _compiled(self) -> Encoder:
         if self._encoder is None:
             from gristmill.tokenizer.encoding import Encoder
 
@@ -175,8 +222,9 @@ class Tokenizer:
                 np.array(self.vocabulary.merged_ids, dtype=np.int32),
                 self.vocabulary.pattern,
                 self.vocabulary.whole_tokens,
+                seen=[token for token in self._tokens if token],
             )
-        return self._encoder.encode_batch(texts)
+        return self._encoder
 
     def _cut(self, text: bytes) -> list[int | bytes]:
         """Normalised stretches of text, and the ids of the added tokens between them."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gristmill.core.errors import GristmillError
-from gristmill.tokenizer.patterns import pattern_code
+from gristmill.tokenizer.patterns import Match, pattern_name
 
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|pad|>"
+UNKNOWN = "<|unknown|>"
 
 # Reserved from the start, so that a chat later needs no new vocabulary. Roles are ids of their
 # own: a role that is spelled in text can be forged by text.
@@ -48,7 +49,10 @@ class Vocabulary:
     anything else, the longest first. normalizer: the Unicode form that text is brought to.
     ignore_merges: a pretoken that is a token becomes it, whatever the merges would make of it.
     bos, eos, pad: the special tokens that its files name so; add_bos: every text begins with bos.
-    Raises GristmillError where these do not fit together.
+
+    What only those without merges have: match: "longest" takes, from the left, the longest token
+    that fits. unknown: the special token that stands for every pretoken that is no token, so that
+    decoding does not give the text back. Raises GristmillError where these do not fit together.
     """
 
     tokens: tuple[bytes, ...]
@@ -63,14 +67,23 @@ class Vocabulary:
     eos: str | None = None
     pad: str | None = None
     add_bos: bool = False
+    match: Match = "merge-order"
+    unknown: str | None = None
 
     def __post_init__(self) -> None:
-        pattern_code(self.pattern)
+        object.__setattr__(self, "pattern", pattern_name(self.pattern))
         special = set(self.special_tokens.values())
         ordinary = [t for t, _ in self._ordinary()]
         if len(set(ordinary)) != len(ordinary):
             raise GristmillError("the vocabulary holds one token twice")
         missing = self.missing_bytes
+        if self.merges and (self.unknown is not None or self.match != "merge-order"):
+            raise GristmillError("a vocabulary of whole words or longest match has no merges")
+        if self.match == "longest" and missing:
+            raise GristmillError(
+                f"longest match needs all 256 bytes, and {len(missing)} are missing",
+                mend="use merge order",
+            )
         if not _NEEDED.isdisjoint(missing):
             raise GristmillError(
                 f"the vocabulary lacks {len(missing)} of the 256 bytes, so some text has no ids",
@@ -81,7 +94,7 @@ class Vocabulary:
                 raise GristmillError(f"merging {left} and {right} does not spell {merged}")
             if left in special or right in special or merged in special:
                 raise GristmillError(f"the merge of {left} and {right} touches a special token")
-        for name in (self.bos, self.eos, self.pad):
+        for name in (self.bos, self.eos, self.pad, self.unknown):
             if name is not None and name not in self.special_tokens:
                 raise GristmillError(f"{name} is not among the special tokens")
 
@@ -93,13 +106,25 @@ class Vocabulary:
 
     @property
     def missing_bytes(self) -> list[int]:
-        """The bytes without an id, which encoding leaves out."""
+        """The bytes without an id, which encoding leaves out; none if words are unknown whole."""
+        if self.unknown is not None:
+            return []
         return [byte for byte, token_id in enumerate(self.byte_ids) if token_id < 0]
 
     @property
     def whole_tokens(self) -> dict[bytes, int]:
         """What a pretoken is looked up in before it is merged: nothing where merges count."""
-        return dict(self._ordinary()) if self.ignore_merges else {}
+        return self.ordinary if self.ignore_merges else {}
+
+    @property
+    def ordinary(self) -> dict[bytes, int]:
+        """The tokens that text may become, with their ids."""
+        return dict(self._ordinary())
+
+    @property
+    def by_merges(self) -> bool:
+        """Whether text is encoded in merge order: not by longest match, nor as words or unknown."""
+        return self.match == "merge-order" and self.unknown is None
 
     @property
     def end_of_text(self) -> str | None:
@@ -114,7 +139,7 @@ class Vocabulary:
         learnt. Then one that is called a padding or reserved, else the last that has no such use,
         and the end of text only where there is no other.
         """
-        ends = {self.end_of_text, self.eos, *_TURNS}
+        ends = {self.end_of_text, self.eos, self.unknown, *_TURNS}
         own = PADDING if PADDING in self.special_tokens else self.pad
         if own is not None and own not in ends:
             return own
@@ -135,6 +160,47 @@ class Vocabulary:
         return [(t, i) for i, t in enumerate(self.tokens) if t and i not in apart]
 
 
+def with_match(vocabulary: Vocabulary, match: Match) -> Vocabulary:
+    """The same tokens, matched otherwise; longest match forgets the merges: there is no way back.
+
+    Raises GristmillError where merge order is wanted of a vocabulary that has lost it.
+    """
+    if match == vocabulary.match:
+        return vocabulary
+    if match == "merge-order":
+        raise GristmillError(
+            "a vocabulary for longest match has no merges", mend="take the one that it came from"
+        )
+    return replace(vocabulary, merges=(), merged_ids=(), ignore_merges=False, match=match)
+
+
+def from_words(
+    words: list[bytes], special_tokens: tuple[str, ...], pattern: str, unknown: str | None
+) -> Vocabulary:
+    """A vocabulary of whole pretokens, the most frequent first, then the special tokens.
+
+    unknown: the special token for all others; None where they are spelled in bytes, which then
+    come first.
+    """
+    letters = [] if unknown is not None else [bytes([byte]) for byte in range(256)]
+    tokens = [*letters, *words]
+    first_special = len(tokens)
+    _refuse_ordinary(special_tokens, tokens)
+    end = END_OF_TEXT if END_OF_TEXT in special_tokens else None
+    return Vocabulary(
+        tokens=(*tokens, *(name.encode() for name in special_tokens)),
+        merges=(),
+        merged_ids=(),
+        special_tokens={name: first_special + i for i, name in enumerate(special_tokens)},
+        pattern=pattern,
+        ignore_merges=True,
+        bos=end,
+        eos=end,
+        pad=PADDING if PADDING in special_tokens else None,
+        unknown=unknown,
+    )
+
+
 def from_merges(
     merges: list[tuple[int, int]], special_tokens: tuple[str, ...], pattern: str
 ) -> Vocabulary:
@@ -143,11 +209,7 @@ def from_merges(
     for left, right in merges:
         tokens.append(tokens[left] + tokens[right])
     first_special = len(tokens)
-    for name in sorted({name.encode() for name in special_tokens} & set(tokens)):
-        raise GristmillError(
-            f"'{name.decode()}' is a special token, and the text made it an ordinary one too",
-            mend="choose a name that text does not hold as one word, such as <|name|>",
-        )
+    _refuse_ordinary(special_tokens, tokens)
     tokens.extend(name.encode() for name in special_tokens)
     end = END_OF_TEXT if END_OF_TEXT in special_tokens else None
     return Vocabulary(
@@ -160,3 +222,11 @@ def from_merges(
         eos=end,
         pad=PADDING if PADDING in special_tokens else None,
     )
+
+
+def _refuse_ordinary(special_tokens: tuple[str, ...], tokens: list[bytes]) -> None:
+    for name in sorted({name.encode() for name in special_tokens} & set(tokens)):
+        raise GristmillError(
+            f"'{name.decode()}' is a special token, and the text made it an ordinary one too",
+            mend="choose a name that text does not hold as one word, such as <|name|>",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gristmill.data.crawl.decode import BadEncoding, TooLarge
+from gristmill.data.crawl.decode import BadEncoding
 from gristmill.data.crawl.earlier import Earlier, EarlierPage, version_of
 from gristmill.data.crawl.fetch import REDIRECTS, Response
 from gristmill.data.crawl.frontier import Settled, Task
@@ -16,7 +16,7 @@ from gristmill.data.crawl.links import (
 )
 from gristmill.data.crawl.plan import Plan
 from gristmill.data.crawl.records import answer_records, revisit_records
-from gristmill.data.crawl.sitemap import read_sitemap
+from gristmill.data.crawl.sitemap import Sitemap
 from gristmill.data.crawl.urls import BadUrl, normalise
 
 
@@ -36,8 +36,6 @@ class Answers:
             self._ledger.settle(task, "failed", f"http_{status}", status=status)
         elif response.skipped:
             self._ledger.settle(task, "skipped", response.skipped, status=status, content_type=kind)
-        elif task.kind == "sitemap":
-            self._sitemap(task, response)
         elif response.is_binary:
             self._ledger.settle(task, "skipped", "not_text", status=status, content_type=kind)
         else:
@@ -122,15 +120,16 @@ class Answers:
             for url in links.links:
                 self._ledger.find(url, task.depth + 1, 0, task.url)
 
-    def _sitemap(self, task: Task, response: Response) -> None:
+    def take_sitemap(self, task: Task, response: Response, sitemap: Sitemap) -> None:
+        """A sitemap that has arrived: what it lists is found."""
         try:
-            is_index, urls = read_sitemap(response.body, self._plan.body_bytes)
-        except (BadEncoding, TooLarge):
-            self._ledger.settle(task, "failed", "bad_sitemap", status=response.status)
+            sitemap.end()
+        except BadEncoding:
+            self._ledger.settle(task, "failed", "bad_encoding", status=response.status)
             return
         self._ledger.settle(task, "sitemap", None, status=response.status)
-        for url in urls:
-            if is_index:
+        for url in sitemap.urls:
+            if sitemap.is_index:
                 self._ledger.find_sitemap(url, task.url, task.depth, task.hops + 1)
             else:
                 self._ledger.find(url, task.depth + 1, 0, task.url)

@@ -20,6 +20,7 @@ from gristmill.data.crawl.resolver import HostMap, Lookup, Resolver
 from gristmill.data.crawl.robots import Robots
 from gristmill.data.crawl.schedule import Host, Schedule
 from gristmill.data.crawl.scope import Scope
+from gristmill.data.crawl.sitemap import Sitemap
 from gristmill.data.crawl.urls import BadUrl, normalise, split_origin
 
 _BATCH = 50_000
@@ -30,6 +31,9 @@ _FORBIDDEN = {
 }
 _RETRY_STATUS = (429, 500, 502, 503, 504)
 _REST_STATUS = (429, 503)
+_ONLY_GZIP = {"Accept-Encoding": "gzip"}
+_SITEMAPS = 4
+"""Sitemaps read at a time: each may hold 50,000 addresses."""
 _NOTE_SECONDS = 1.0
 _RATE_SECONDS = 10
 
@@ -52,6 +56,7 @@ class Crawler:
         self._folder = folder
         self._schedule = Schedule()
         self._requests = 0
+        self._reading = asyncio.Semaphore(_SITEMAPS)
         self._lost: Counter[str] = Counter()
         self._shown = 0
         self._rates: deque[tuple[float, int]] = deque(maxlen=_RATE_SECONDS)
@@ -170,8 +175,10 @@ class Crawler:
 
     async def _ask(self, task: Task) -> Response | None:
         """The answer; None where it was that an earlier crawl's page has not changed."""
-        accept = None if task.kind == "sitemap" else self._plan.content_types
-        before = self._earlier.of(task.url) if self._earlier and task.kind == "page" else None
+        if task.kind == "sitemap":
+            return await self._ask_sitemap(task)
+        accept = self._plan.content_types
+        before = self._earlier.of(task.url) if self._earlier else None
         self._requests += 1
         if self._earlier is not None and before is not None:
             response = await self._fetcher.get(task.url, accept, before.conditions)
@@ -184,6 +191,17 @@ class Crawler:
                 # The stored page cannot be read: it is fetched after all.
                 self._requests += 1
         return await self._fetcher.get(task.url, accept)
+
+    async def _ask_sitemap(self, task: Task) -> Response | None:
+        """The answer where it is no sitemap; None where one was read."""
+        sitemap = Sitemap()
+        async with self._reading:
+            self._requests += 1
+            response = await self._fetcher.get(task.url, None, _ONLY_GZIP, sitemap.feed)
+        if response.status != 200:
+            return response
+        self._answers.take_sitemap(task, response, sitemap)
+        return None
 
     def _failed(self, host: Host, task: Task, tries: int, error: FetchFailed) -> bool:
         if error.retry and tries < self._plan.retries:
@@ -221,16 +239,22 @@ class Crawler:
         self._schedule.rest(host, min(own if seconds is None else seconds, self._plan.max_rest))
 
     async def _rules(self, host: Host, task: Task) -> Robots:
-        """The robots.txt of the URL's origin, read first if it is not known."""
+        """The robots.txt of the URL's origin, read first if it is not known, as is what the origin
+        reserves."""
         _, _, _, origin = split_origin(task.url.partition("?")[0])
         robots, asked = await self._origins.rules(origin, task)
         if origin not in host.origins:
             host.origins.add(origin)
             delay = max(host.delay, self._delay(task.host, robots))
+            if self._origins.asks_reservation(origin, robots):
+                if asked and delay > 0:
+                    await asyncio.sleep(delay)
+                await self._origins.read_reservation(origin)
+                asked = True
             self._schedule.widen(host, self._plan.per_host, delay)
             if asked and delay > 0:
-                # robots.txt was a request too; this worker's page follows after the delay,
-                # and the next page after one more.
+                # These were requests too; this worker's page follows after the delay, and the
+                # next page after one more.
                 await asyncio.sleep(delay)
                 self._schedule.rest(host, delay)
         return robots

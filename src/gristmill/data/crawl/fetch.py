@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -157,10 +157,13 @@ class Fetcher:
         url: str,
         accept: frozenset[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        into: Callable[[bytes], bool] | None = None,
     ) -> Response:
         """The answer for a normalised URL; redirects are not followed.
 
         accept: media types whose bodies are read; all where None. headers: of this request alone.
+        into: is given the body of a 200 as it arrives, gzipped where the server sends it so, until
+            it returns False; no limit of size holds but its own, and the answer has no body.
         Raises FetchFailed.
         """
         if self._resolver.refused_literal(host_of(url)):
@@ -169,7 +172,7 @@ class Fetcher:
             async with self._session.get(
                 URL(url, encoded=True), allow_redirects=False, headers=headers
             ) as answer:
-                return await self._read(answer, accept)
+                return await self._read(answer, accept, into)
         except TooLarge:
             raise FetchFailed("too_large") from None
         except BadEncoding:
@@ -178,7 +181,10 @@ class Fetcher:
             raise _failure(error) from error
 
     async def _read(
-        self, answer: aiohttp.ClientResponse, accept: frozenset[str] | None
+        self,
+        answer: aiohttp.ClientResponse,
+        accept: frozenset[str] | None,
+        into: Callable[[bytes], bool] | None,
     ) -> Response:
         limit = self._limits.body_bytes
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -186,12 +192,17 @@ class Fetcher:
         body = b""
         if answer.status == 200 and accept is not None and kind and kind not in accept:
             skipped = f"content_type:{kind[:60]}"
-        elif (answer.content_length or 0) > limit:
+        elif answer.status != 200:
+            into = None
+        if into is None and skipped is None and (answer.content_length or 0) > limit:
             skipped = "too_large"
         address = _peer(answer)
-        if skipped is None:
+        encodings = answer.headers.get("Content-Encoding", "")
+        if skipped is None and into is not None:
+            await _pass_on(answer, encodings, into)
+        elif skipped is None:
             raw = await _read_body(answer, limit)
-            body = decode_body(raw, answer.headers.get("Content-Encoding", ""), limit)
+            body = decode_body(raw, encodings, limit)
         else:
             answer.close()  # the rest of the body is not worth its transfer
         version = answer.version
@@ -217,6 +228,17 @@ async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
             raise TooLarge
         parts.append(chunk)
     return b"".join(parts)
+
+
+async def _pass_on(
+    answer: aiohttp.ClientResponse, encodings: str, into: Callable[[bytes], bool]
+) -> None:
+    if encodings.strip().lower() not in ("", "identity", "gzip", "x-gzip"):
+        raise BadEncoding("nothing but gzip was asked for")
+    while chunk := await answer.content.readany():
+        if not into(chunk):
+            answer.close()
+            return
 
 
 def _request_head(answer: aiohttp.ClientResponse) -> bytes:

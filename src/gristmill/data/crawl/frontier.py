@@ -32,6 +32,7 @@ CREATE TABLE urls (
 ) WITHOUT ROWID;
 CREATE INDEX queue ON urls (depth, hops, rank) WHERE state = 'queued';
 CREATE TABLE origins (origin TEXT PRIMARY KEY, verdict TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE reservations (origin TEXT PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 # A URL that was out of reach on one way may be in reach on another, shorter one.
@@ -175,13 +176,18 @@ class Frontier:
         lengths: dict[str, int] | None = None,
         origins: Iterable[tuple[str, str, str]] = (),
         stored_bytes: int | None = None,
+        reservations: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Journals results, new URLs, robots.txt of origins and the lengths of the WARC files."""
+        """Journals results, new URLs, robots.txt and tdmrep.json of origins and the lengths of the
+        WARC files."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(
                 "INSERT INTO origins VALUES (?, ?, ?) ON CONFLICT DO NOTHING", list(origins)
+            )
+            db.executemany(
+                "INSERT INTO reservations VALUES (?, ?) ON CONFLICT DO NOTHING", list(reservations)
             )
             db.executemany(
                 _ADD,
@@ -217,6 +223,17 @@ class Frontier:
             "SELECT verdict, text FROM origins WHERE origin = ?", (origin,)
         ).fetchone()
         return None if row is None else (str(row[0]), str(row[1]))
+
+    def reservation(self, origin: str) -> str | None:
+        """The tdmrep.json of one origin, empty where it has none; None where it was not read."""
+        row = self._db.execute(
+            "SELECT text FROM reservations WHERE origin = ?", (origin,)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def reservations(self) -> Iterator[tuple[str, str]]:
+        """(origin, text) of each tdmrep.json that was there."""
+        return self._db.execute("SELECT origin, text FROM reservations WHERE text != '' ORDER BY 1")
 
     def checkpoint(self) -> None:
         """Moves the journal into the file, waiting for the disk. May run in a thread."""

@@ -50,6 +50,7 @@ class Ledger:
         self._found: list[Found] = []
         self._origins: dict[str, tuple[str, str]] = {}
         self._leaving: dict[str, tuple[str, str]] = {}
+        self._reservations: dict[str, str] = {}
         self._flight: asyncio.Task[None] | None = None
         self._commits = 0
         self._last_commit = time.monotonic()
@@ -120,6 +121,14 @@ class Ledger:
         found = self._origins.get(origin) or self._leaving.get(origin)
         return found or self.frontier.origin(origin)
 
+    def reserve(self, origin: str, text: str) -> None:
+        """The tdmrep.json of an origin was read; empty where there is none."""
+        self._reservations[origin] = text
+
+    def reserved(self, origin: str) -> bool:
+        """Whether the tdmrep.json of an origin was read, in this attempt or an earlier one."""
+        return origin in self._reservations or self.frontier.reservation(origin) is not None
+
     async def commit_if_due(self) -> None:
         """Commits now and then, without waiting for the disk; one commit after the other."""
         waited = time.monotonic() - self._last_commit
@@ -177,7 +186,9 @@ class Ledger:
         stored_bytes: int,
     ) -> None:
         rows = [(origin, *verdict) for origin, verdict in origins.items()]
-        self.frontier.commit(settled, found, lengths, rows, stored_bytes)
+        reserved = list(self._reservations.items())
+        self.frontier.commit(settled, found, lengths, rows, stored_bytes, reserved)
+        self._reservations.clear()
         self._commits += 1
 
     @contextmanager

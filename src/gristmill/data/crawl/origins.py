@@ -1,4 +1,4 @@
-"""The robots.txt of each origin: read once before its first page, kept, few in memory."""
+"""What each origin says for all its pages, read once before the first: robots.txt, tdmrep.json."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from gristmill.data.crawl.ledger import Ledger
 from gristmill.data.crawl.plan import Plan
 from gristmill.data.crawl.robots import MAX_BYTES, Robots, decode_robots
 from gristmill.data.crawl.urls import BadUrl, normalise
+from gristmill.data.extract.opt_out import TDMREP_PATH, parse_tdmrep
 
 _IN_MEMORY = 500
 
 
 class Origins:
-    """Reads and remembers robots.txt; the journal holds what does not fit in memory."""
+    """Reads and remembers both files; the journal holds what does not fit in memory."""
 
     def __init__(self, plan: Plan, fetcher: Fetcher, ledger: Ledger):
         self._plan, self._fetcher, self._ledger = plan, fetcher, ledger
@@ -51,6 +52,18 @@ class Origins:
                 self._ledger.find_sitemap(address, origin, task.depth, task.hops + 1)
         return self._keep(origin, robots), True
 
+    def asks_reservation(self, origin: str, robots: Robots) -> bool:
+        """Whether the tdmrep.json of an origin is still to be read, and may be."""
+        if not self._plan.reservations or self._ledger.reserved(origin):
+            return False
+        return robots.allows(origin + TDMREP_PATH)
+
+    async def read_reservation(self, origin: str) -> None:
+        """Reads the tdmrep.json of an origin; what is none, or cannot be read, reserves nothing."""
+        _, body = await self._fetch(origin + TDMREP_PATH)
+        text = body.decode("utf-8-sig", "replace") if parse_tdmrep(body) else ""
+        self._ledger.reserve(origin, text)
+
     def _keep(self, origin: str, robots: Robots) -> Robots:
         self._known[origin] = robots
         if len(self._known) > _IN_MEMORY:
@@ -58,9 +71,16 @@ class Origins:
         return robots
 
     async def _read(self, origin: str) -> Robots:
-        """RFC 9309, section 2.3.1: redirects are followed, each hop checked like any address."""
+        verdict, body = await self._fetch(f"{origin}/robots.txt")
+        text = decode_robots(body[: MAX_BYTES + 1]) if verdict == "rules" else ""
+        return Robots(verdict, text, self._plan.agent)
+
+    async def _fetch(self, url: str) -> tuple[str, bytes]:
+        """('rules' for a file that is there, or another verdict of `Robots`; its body).
+
+        RFC 9309, section 2.3.1: redirects are followed, each hop checked like any address.
+        """
         plan = self._plan
-        url = f"{origin}/robots.txt"
         hops = 0
         tries = 0
         while True:
@@ -72,23 +92,22 @@ class Origins:
                     hops += 1
                     continue
                 if response.status == 200 and not response.skipped:
-                    text = decode_robots(response.body[: MAX_BYTES + 1])
-                    return Robots("rules", text, plan.agent)
+                    return "rules", response.body
                 if response.skipped:
-                    return Robots("deny", "", plan.agent)
+                    return "deny", b""
                 if response.status < 500 and response.status != 429:
-                    return Robots("allow", "", plan.agent)
+                    return "allow", b""
                 wanted = response.retry_after()
             except BadUrl:
-                return Robots("allow", "", plan.agent)
+                return "allow", b""
             except FetchFailed as error:
                 if error.reason == "private_address":
-                    return Robots("private", "", plan.agent)
+                    return "private", b""
                 if not error.retry:
-                    return Robots("deny", "", plan.agent)
+                    return "deny", b""
                 wanted = None
             if tries >= plan.retries or (wanted or 0.0) > plan.max_rest:
-                return Robots("deny", "", plan.agent)
+                return "deny", b""
             own = plan.first_rest * 2**tries
             await asyncio.sleep(min(own if wanted is None else wanted, plan.max_rest))
             tries += 1

@@ -28,6 +28,8 @@ class Plan:
     content_types: frozenset[str] = HTML_TYPES
     sitemaps: bool = True
     skip_nofollow: bool = False
+    reservations: bool = True
+    """Read the tdmrep.json of each origin."""
     agent: str = "gristmill"
     """The product token that robots.txt rules are looked up for."""
 
@@ -53,7 +55,7 @@ class Plan:
     def identity(self) -> str:
         """Canonical JSON of what decides the result."""
         names = "seeds hosts include exclude max_depth max_pages max_pages_per_host max_bytes "
-        names += "max_redirects body_bytes sitemaps skip_nofollow agent"
+        names += "max_redirects body_bytes sitemaps skip_nofollow reservations agent"
         values = {name: asdict(self)[name] for name in names.split()}
         values["content_types"] = sorted(self.content_types)
         return canonical_json(values)

@@ -71,12 +71,16 @@ def _is_trap(url: str) -> bool:
 
 def _compile(patterns: Sequence[str], key: str) -> list[re2.Pattern]:
     compiled = []
+    options = re2.Options()
+    options.log_errors = False  # the library writes to the terminal too
     for pattern in patterns:
         try:
-            compiled.append(re2.compile(pattern))
+            compiled.append(re2.compile(pattern, options))
         except re2.error as error:
+            why = error.args[0] if error.args else "malformed"
+            why = why.decode("utf-8", "replace") if isinstance(why, bytes) else why
             raise GristmillError(
-                f"'{pattern}' is no regular expression: {error}",
+                f"'{pattern}' is no regular expression: {why}",
                 where=f"data.crawl.{key}",
                 mend="RE2 syntax: no look-around, no back-references",
             ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +13,10 @@ import pyarrow.parquet as pq
 
 from gristmill.data.crawl.frontier import REQUESTED, Frontier
 from gristmill.data.crawl.plan import Plan
+from gristmill.data.crawl.reservations import write_reservations
 from gristmill.data.crawl.robots import Robots
 from gristmill.data.crawl.urls import split_origin
+from gristmill.data.extract.opt_out import TDMREP_PATH
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -48,10 +51,11 @@ _ROWS = 50_000
 
 
 def seal(folder: Path, plan: Plan, output: Path) -> tuple[str, list[tuple[str, str, int]]]:
-    """Writes `warc/`, `index.parquet` and `frontier.parquet` from the run in `folder`.
+    """Writes `warc/`, `index.parquet`, `frontier.parquet` and what hosts reserve from the run in
+    `folder`.
 
-    Returns the fingerprint, SHA-256 in hex over the sorted (URL, payload digest) of the pages, and
-    (state, reason, URLs) of all that the crawl knew.
+    Returns the fingerprint, SHA-256 in hex over the sorted (URL, payload digest) of the pages and
+    what hosts reserve, and (state, reason, URLs) of all that the crawl knew.
     """
     frontier = Frontier(folder / "frontier.sqlite", plan.identity())
     try:
@@ -61,9 +65,17 @@ def seal(folder: Path, plan: Plan, output: Path) -> tuple[str, list[tuple[str, s
             _link(folder / "warc" / name, target / name)
         _write(frontier, "state = 'fetched'", INDEX_SCHEMA, output / "index.parquet")
         _write(frontier, "1", FRONTIER_SCHEMA, output / "frontier.parquet")
-        return _fingerprint(frontier), frontier.reasons()
+        reserved = [(origin + TDMREP_PATH, text) for origin, text in frontier.reservations()]
+        lines = write_reservations(output, reserved)
+        return _fingerprint(frontier, lines), frontier.reasons()
     finally:
         frontier.close()
+
+
+def forget(folder: Path) -> None:
+    """Removes what the run in `folder` found out: the next attempt begins anew."""
+    for name in ("frontier.sqlite", "frontier.sqlite-wal", "frontier.sqlite-shm"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def forbidden_requests(folder: Path, plan: Plan) -> int:
@@ -92,15 +104,17 @@ def fingerprint(index: Path) -> str:
     return _hash(sorted(rows))
 
 
-def _fingerprint(frontier: Frontier) -> str:
+def _fingerprint(frontier: Frontier, reserved: Iterable[str]) -> str:
     rows = frontier.rows("state = 'fetched'", ("url", "digest"))
-    return _hash((str(url), str(digest)) for url, digest in rows)
+    return _hash(((str(url), str(digest)) for url, digest in rows), reserved)
 
 
-def _hash(rows: object) -> str:
+def _hash(rows: Iterable[tuple[str, str]], more: Iterable[str] = ()) -> str:
     digest = hashlib.sha256()
-    for url, payload in rows:  # type: ignore[attr-defined]
+    for url, payload in rows:
         digest.update(f"{url}\t{payload}\n".encode())
+    for line in more:
+        digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 
 

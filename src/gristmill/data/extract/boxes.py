@@ -23,8 +23,7 @@ _HARD = frozenset(
 )
 _ABOUT = re.compile(
     r"(?<![a-z])(?:meta|author|byline|user-?name|date|rating|stars|votes?|profile|permalink|tagline"
-    r"|respond|(?:reply|comment|review)[-_]form)(?![a-z])",
-    re.IGNORECASE,
+    r"|respond|(?:reply|comment|review)[-_]form)(?![a-z])"
 )
 BOXES = frozenset(("div", "article", "section", "li", "dd", "td", "tr", "table", "span", "form"))
 _DIGITS = re.compile(r"\d+")
@@ -113,7 +112,7 @@ def _about(elements: list[Element], blocks: list[Block]) -> list[bool]:
         span = range(element.start, element.end)
         if len(span) > 6 or (not element.name and element.cue != cues.BYLINE):
             continue
-        if element.cue == cues.BYLINE or _ABOUT.search(element.name):
+        if element.cue == cues.BYLINE or _ABOUT.search(element.name.lower()):
             for i in span:
                 found[i] = found[i] or len(blocks[i].text) < 120
     return found

@@ -142,9 +142,17 @@ _JOINED_MAIN = _words(
 # Boxes that lie over a page and ask for something.
 _ASKS = re.compile(r"cookie|consent|gdpr|dsgvo|ccpa|onetrust|popup|modal|overlay|dialog", re.I)
 
-_UNDOES = _words("with has no non without is not hide elementor in and below above code")
+_UNDOES = _words(
+    "with has no non without is not hide elementor in and below above code func function method"
+)
 _FRAMES = _words("wrap wrapper container grid layout row columns frame")
 _ABOUT_THE_PAGE = _words("category tag type format status postid")
+# Parts of documents as DocBook writes them: the id beside the one class is made of what they are
+# about ("sect2 SYNTAX-COMMENTS").
+_DOCUMENT_PARTS = _words(
+    """sect1 sect2 sect3 sect4 sect5 refsect1 refsect2 refsect3 refentry refsynopsisdiv chapter
+    appendix table informaltable"""
+)
 _LONGEST = 6
 # Words that may decide; most names hold none of them.
 _TOLD = frozenset(_CATEGORY) | _JOINED_MAIN | _MATTER | frozenset(second for _, second in _PAIRS)
@@ -154,28 +162,29 @@ _CACHE_LIMIT = 50_000
 _cache: dict[str, int] = {}
 _singles: dict[str, tuple[int, bool, bool, bool]] = {}
 _NOTHING = (NONE, False, False, False)
-_odd: set[str] = set()
-# A rough net: what is in it is looked at closely (`dom`, `code`).
+# Added to the category of a name that may tell of a trail, a formula or code. A rough net: what is
+# in it is looked at closely (`dom`, `code`).
+ODD = 32
+# Only letters: with sets of them in it, the search is ten times as slow.
 _ODD = re.compile(
-    "[rR]umb|MathJax|[lL]ine|[gG]utter|[bB]lob|ln|ode|cm-|rayon|ace_|onaco|rompt|yntax|[tT]ab"
-    "|ighlight|nfobox|ragment"
+    "rumb|Rumb|MathJax|line|Line|gutter|Gutter|blob|Blob|ln|ode|cm-|rayon|ace_|onaco|rompt|yntax"
+    "|tab|Tab|ighlight|nfobox|ragment"
 )
 
 
 def cue(name: str) -> int:
     """The category that class and id names (joined by spaces) speak for; NONE where for none."""
+    return told(name) % ODD
+
+
+def told(name: str) -> int:
+    """`cue` of a name, and ODD added to it for an odd one."""
     known = _cache.get(name)
     if known is None:
         if len(_cache) >= _CACHE_LIMIT:
             _cache.clear()
-            _odd.clear()
         known = _cache[name] = _judge(name)
     return known
-
-
-def odd(name: str) -> bool:
-    """Whether a name that `cue` was asked for may tell of a trail, a formula or code."""
-    return name in _odd
 
 
 def asks(attributes: Mapping[str, str | None]) -> bool:
@@ -187,13 +196,15 @@ def forget() -> None:
     """Empties the memory of names: a benchmark that reads a page twice must not profit."""
     _cache.clear()
     _singles.clear()
-    _odd.clear()
 
 
 def _judge(name: str) -> int:
     found = NONE
-    main = False
-    for single in name[:300].split():
+    main = odd = False
+    singles = name[:300].split()
+    if len(singles) == 2 and singles[0] in _DOCUMENT_PARTS:
+        del singles[1]
+    for single in singles:
         known = _singles.get(single)
         if known is None:
             if len(_singles) >= _CACHE_LIMIT:
@@ -203,20 +214,23 @@ def _judge(name: str) -> int:
             continue
         kind, sure, is_main, is_odd = known
         main = main or is_main
-        if is_odd:
-            _odd.add(name)
+        odd = odd or is_odd
         # A pair is surer than a word, a word surer than an earlier title.
         if kind and (sure or found in (NONE, TITLE)):
             found = kind
     if main and found not in (COMMENTS, HIDDEN):
-        return MAIN
-    return NONE if name.startswith("widget Blog ") else found
+        found = MAIN
+    elif name.startswith("widget Blog "):
+        found = NONE
+    return found + ODD if odd else found
 
 
 def _judge_single(single: str) -> tuple[int, bool, bool, bool]:
     """Of one name: its category, whether two neighbouring words say so, whether it is the main
     text's, whether it is an odd one."""
     odd = _ODD.search(single) is not None
+    if "." in single:
+        return (NONE, False, False, True) if odd else _NOTHING  # a name in a program: http.cookies
     plain = single.replace("_", "-")
     if single.islower() and plain.replace("-", "").isalpha():
         words = plain.split("-")
@@ -233,6 +247,9 @@ def _judge_single(single: str) -> tuple[int, bool, bool, bool]:
     found, sure, main = NONE, False, False
     previous = ""
     for word in words:
+        if word not in _TOLD:
+            previous = word
+            continue
         pair = _PAIRS.get((previous, word), NONE)
         if word in _JOINED_MAIN or (word in _MATTER and previous in _SUBJECT):
             main = True

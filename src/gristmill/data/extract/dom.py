@@ -33,6 +33,20 @@ from gristmill.data.extract.formulae import (
     formula_of_rendering,
     formula_of_script,
 )
+from gristmill.data.extract.named import (
+    ROLE_TAGS,
+    SECTIONS,
+    TAG_CUES,
+    has_letters,
+    holds_code,
+    is_footnote,
+    is_mark,
+    is_section,
+    left_out,
+    may_skip,
+    names_of,
+    spans_of,
+)
 
 if TYPE_CHECKING:
     from gristmill.data.extract.record import Record
@@ -60,31 +74,6 @@ for _kind, _tags in {
     for _tag in _tags.split():
         _KINDS[_tag] = _kind
 
-# Tags that are a cue themselves.
-_TAG_CUES = {
-    "nav": cues.NAVIGATION,
-    "menu": cues.NAVIGATION,
-    "footer": cues.FURNITURE,
-    "aside": cues.FURNITURE,
-    "figcaption": cues.CAPTION,
-    "caption": cues.NONE,
-    "article": cues.MAIN,
-    "main": cues.MAIN,
-    "form": cues.NONE,
-}
-_ROLE_CUES = {
-    "navigation": cues.NAVIGATION,
-    "banner": cues.NAVIGATION,
-    "contentinfo": cues.FURNITURE,
-    "complementary": cues.FURNITURE,
-    "search": cues.FURNITURE,
-    "dialog": cues.FURNITURE,
-    "alertdialog": cues.FURNITURE,
-    "menu": cues.NAVIGATION,
-    "menubar": cues.NAVIGATION,
-    "main": cues.MAIN,
-    "article": cues.MAIN,
-}
 _LINE = "\0"  # a forced line break inside a block: no parsed text holds a NUL
 _MARKS = {
     "b": "**",
@@ -98,40 +87,14 @@ _MARKS = {
 }
 
 
-# Paragraphs and lists are parts of a main text, whatever their names say.
-_NEVER_MAIN = _words("p ul ol li h1 h2 h3 h4 h5 h6 dl dt dd blockquote figure header")
-
-# Names of rows and quotations speak of what they are about ("player-12", "twitter-tweet").
-_SAY_NOTHING = _words("blockquote tr td th tbody thead")
-# Attributes that say what an element is, besides its names.
-_TELLING = _words("role itemprop data-testid aria-label itemtype hidden aria-hidden style")
 _NAMED_INLINE = _words("span label small sup font")
 _TYPED = _words("code tt samp kbd")  # a block of code where lines end in <br>
 
-# Elements of other names that ARIA calls parts of a table.
-_TABLE_TAGS = _words("table thead tbody tfoot tr td th caption")
-_ROLE_TAGS = {
-    "table": "table",
-    "grid": "table",
-    "treegrid": "table",
-    "rowgroup": "tbody",
-    "row": "tr",
-    "cell": "td",
-    "gridcell": "td",
-    "columnheader": "th",
-    "rowheader": "th",
-}
-_MAX_SPAN = 100
 _MOST_SEARCHES = 200  # of whole elements for code: nested in one another they cost the square
-_SECTIONS = _words("section div aside")
-_SECTION_NAMES = ("", "section", "sect1", "sect2", "sect3", "level2", "level3")
-_HEADINGS = _words("h1 h2 h3 h4 h5 h6")
-_INLINE_OUT = (cues.HIDDEN, cues.SHARE, cues.CAPTION, cues.FURNITURE, cues.NAVIGATION)
 # Not walked where that is asked for. A quotation in the others may belong to the main text.
 _SKIPPED = frozenset(
     (cues.NAVIGATION, cues.RELATED, cues.ADVERT, cues.SIGN_UP, cues.FURNITURE, cues.HIDDEN)
 )
-_HOLD_LAYOUT = frozenset(("div", "section", "article", "main", "center"))
 _ENDS_BLOCK, _ENDS_LINK, _ENDS_MARK = 1, 2, 3
 _MAX_TRAILS = 4
 
@@ -281,7 +244,7 @@ class _Walk:
             elif kind == _SKIP:
                 inner = None
                 if self.record is not None:
-                    self.left_out(node, "tag", name=tag)
+                    self.leave(node, "tag", name=tag)
             elif kind == _BREAK:
                 self.line_break(tag)
                 inner = None
@@ -320,38 +283,36 @@ class _Walk:
         attributes = node.attributes
         tree = self.tree
         if attributes:
-            role = attributes.get("role")
-            if role:
-                tag = _role_tag(tag, role)
-            name, verdict = _names(tag, attributes)
+            tag, name, verdict, odd = names_of(tag, attributes)
             if verdict == cues.SUBTITLE:
                 tree.subtitles.append(len(tree.elements))
-            if name and cues.odd(name):
+            if odd:
                 verdict = self.odd_name(node, name, verdict)
                 if verdict < 0:
                     return None
         else:
-            name, verdict = "", _TAG_CUES.get(tag, 0)
-        if verdict > cues.MAIN and tag in _SECTIONS and _is_section(node, attributes):
-            verdict = cues.NONE
-        elif verdict == cues.BYLINE and node.css_first("th") is not None:
-            verdict = cues.NONE  # what a program is made for, and since when
-        if self.skip and verdict in _SKIPPED and _may_skip(tag, name, node, self.enter):
-            tree.skipped.append(node)
-            if self.record is not None:
-                self.left_out(node, "name", verdict, name)
-            return None
+            name, verdict = "", TAG_CUES.get(tag, 0)
+        if verdict > cues.MAIN:
+            if tag in SECTIONS and is_section(node, attributes):
+                verdict = cues.NONE
+            elif verdict == cues.BYLINE and node.css_first("th") is not None:
+                verdict = cues.NONE  # what a program is made for, and since when
+            elif self.skip and verdict in _SKIPPED and may_skip(tag, name, node, self.enter):
+                tree.skipped.append(node)
+                if self.record is not None:
+                    self.leave(node, "name", verdict, name)
+                return None
         if tag == "table":
             tree.tables.append(len(tree.elements))
         elif (tag == "td" or tag == "th") and ("rowspan" in attributes or "colspan" in attributes):
-            tree.spans[len(tree.elements)] = _spans(attributes)
+            tree.spans[len(tree.elements)] = spans_of(attributes)
         at = len(tree.blocks)
         element = Element(tag, self.current, verdict, name, at)
         tree.elements.append(element)
         if child is None:
             element.end = at
             return None
-        if child.tag == "-text" and child.next is None and not self.marks and not self.in_link:
+        if child.next is None and child.tag == "-text" and not self.marks and not self.in_link:
             # One run of text, as most paragraphs are: no need to go in and out.
             text = _clean(child.text_content or "")
             if text:
@@ -375,20 +336,20 @@ class _Walk:
             self.formula(formula_of_rendering(node))
             return -1  # a picture of a formula whose source is beside it
         # "gutter" also names the space between a layout's columns.
-        if is_line_number(name) and not _has_letters(node):
+        if is_line_number(name) and not has_letters(node):
             if self.record is not None:
-                self.left_out(node, "line number", name=name)
+                self.leave(node, "line number", name=name)
             return -1
         if kind := code_container(name):
             if kind == "label" and is_label(node):
                 if self.record is not None:
-                    self.left_out(node, "label of code", name=name)
+                    self.leave(node, "label of code", name=name)
                 return -1
             if kind != "label" and self.add_code(code_of_container(node, kind), node):
                 return -1
         if verdict == cues.NAVIGATION and "tab" in name and self.searches < _MOST_SEARCHES:
             self.searches += 1
-            if _holds_code(node):
+            if holds_code(node):
                 return cues.NONE  # one text in several languages
         if "infobox" in name and node.tag == "table" and len(node.css("tr")) > 2:
             return cues.NONE  # facts in rows, and no box beside the text
@@ -407,49 +368,70 @@ class _Walk:
         if tag == "a":
             attributes = node.attributes
             href = attributes.get("href")
-            if href and href[0] == "#" and _is_mark(node):
+            if href and (href[0] == "#" or child.text_content == "§") and is_mark(node):
                 if self.record is not None:
-                    self.left_out(node, "mark")
+                    self.leave(node, "mark")
                 return None
             if href:
                 self.tree.anchors.append((href, len(self.tree.blocks)))
-            what = _ENDS_LINK
-            self.in_link += 1
+            # Without an address it is the target of links: <h2><a name=x>Heading</a></h2>.
+            if href or not ("name" in attributes or "id" in attributes) or "onclick" in attributes:
+                what = _ENDS_LINK
+                self.in_link += 1
         elif tag in _NAMED_INLINE:
             attributes = node.attributes
             if attributes and attributes.get("class") == "lang" and self.in_listing():
                 return None
-            if attributes and attributes.get("role") in _ROLE_TAGS:
+            if attributes and attributes.get("role") in ROLE_TAGS:
                 return self.block(node, tag)
-            if attributes and _left_out(attributes):
+            if attributes and left_out(attributes):
                 if "MathJax" in (attributes.get("class") or ""):
                     self.formula(formula_of_rendering(node))
                 if "rumb" in (attributes.get("class") or ""):
                     self.tree.trails.append(_trail(node))
                 if self.record is not None:
-                    self.left_out(node, "inline", name=attributes.get("class") or "")
+                    self.leave(node, "inline", name=attributes.get("class") or "")
                 return None
-            if tag == "sup" and _is_footnote(node):
+            if tag == "sup" and is_footnote(node):
                 if self.record is not None:
-                    self.left_out(node, "footnote")
+                    self.leave(node, "footnote")
                 return None
         elif tag == "time":
             value = node.attributes.get("datetime")
             if value:
                 self.tree.times.append(value)
-        elif self.marks and tag in _MARKS and not self.in_link:
+        elif self.marks and tag in _MARKS and not self.in_link and not self.in_typed():
             what, mark = _ENDS_MARK, _MARKS[tag]
             self.marked.append(mark)
+        if child.next is None and not self.marks and child.tag == "-text":
+            # One run of text: no need to go in and out.
+            self.text(child.text_content or "")
+            if what:
+                self.in_link -= 1
+            return None
         self.stack.append((node, what, mark))
         if len(self.stack) > self.max_depth:
             raise TooDeep
         return child
 
+    def text(self, text: str) -> None:
+        """Adds to the current block, where no marks are asked for."""
+        if self.parts or not text.isspace():
+            self.parts.append(text)
+            if self.in_link:
+                self.link_chars += len(text)
+            if self.lines and not text.isspace():
+                self.lines = 0
+
+    def in_typed(self) -> bool:
+        """Whether code in the running text is open: marks in it would be shown as they are."""
+        return any(mark == "`" for _, _, mark in self.stack)
+
     def in_listing(self) -> bool:
         """Whether this is a box around code that names its language."""
         return self.tree.elements[self.current].name.startswith("language-")
 
-    def left_out(self, node: Any, rule: str, cue: int = 0, name: str = "") -> None:
+    def leave(self, node: Any, rule: str, cue: int = 0, name: str = "") -> None:
         """Tells the record of a node that is not walked."""
         assert self.record is not None
         at, inside = len(self.tree.blocks), bool(self.parts)
@@ -475,8 +457,10 @@ class _Walk:
             around = "math" in (element.name, elements[element.parent].name)
             formula = formula_of_image(node.attributes, around)
         elif tag == "script":
-            formula = formula_of_script(node)
-            if formula is None and node.attributes.get("type") == "syntaxhighlighter":
+            kind = node.attributes.get("type")
+            if kind and kind.startswith("math/"):
+                formula = formula_of_script(node)
+            elif kind == "syntaxhighlighter":
                 self.add_code(code_of_script(node), node)
         elif tag in ("pre", "listing", "xmp"):
             code = code_text(node)
@@ -491,7 +475,7 @@ class _Walk:
         else:
             formula = formula_of_math(node)
         if self.record is not None and formula is None and tag == "script":
-            self.left_out(node, "tag", name=tag)
+            self.leave(node, "tag", name=tag)
         self.formula(formula)
 
     def formula(self, formula: str | None) -> None:
@@ -523,100 +507,11 @@ class _Walk:
         return True
 
 
-def _may_skip(tag: str, name: str, node: Any, enter: Collection[int]) -> bool:
-    # Headlines and subtitles stand in headers, whole articles behind what is named a paywall.
-    if tag == "header" or "header" in name or "wall" in name:
-        return False
-    if tag in _HOLD_LAYOUT and node.css_first("h1") is not None:
-        return False  # "content sidebar-right" tells where the sidebar is
-    return node.mem_id not in enter
-
-
-def _is_target(node: Any) -> bool:
-    """Whether a node only gives links a place to lead to."""
-    return node.tag in ("a", "span") and not node.text(strip=True)
-
-
-def _is_section(node: Any, attributes: dict[str, str | None]) -> bool:
-    """Whether a name is that of a part of the text, as generators of documentation make it.
-
-    The id of a section is made of the words of its heading ("search-and-replace"), and a box in
-    the text has a heading of its own (`sidebar` in DocBook, `topic` in Sphinx).
-    """
-    name = attributes.get("class") or ""
-    own = attributes.get("id")
-    head = node.first_child
-    while head is not None and (head.tag == "-text" or _is_target(head)):
-        head = head.next
-    if head is None:
-        return False
-    if head.tag in _HEADINGS and own and name in _SECTION_NAMES:
-        said = "".join(filter(str.isalnum, head.text().casefold()))
-        return "".join(filter(str.isalnum, own.casefold())) in said
-    inner = head.attributes.get("class")
-    return (name == "sidebar" and inner in ("titlepage", "sidebar-title")) or name == "topic"
-
-
-def _names(tag: str, attributes: dict[str, str | None]) -> tuple[str, int]:
-    """Class and id of an element, and the cue that all its attributes and its tag give."""
-    verdict = _TAG_CUES.get(tag, cues.NONE)
-    name = attributes.get("class") or ""
-    own = attributes.get("id")
-    if own:
-        name = f"{name} {own}"
-    if name and tag not in _SAY_NOTHING:
-        found = cues.cue(name)
-        if found and verdict <= cues.MAIN and (found != cues.MAIN or tag not in _NEVER_MAIN):
-            verdict = found
-    if not _TELLING.isdisjoint(attributes):
-        if "role" in attributes:
-            verdict = _ROLE_CUES.get(attributes["role"] or "", verdict)
-        if attributes.get("itemprop") == "articleBody":
-            verdict = cues.MAIN
-        elif attributes.get("data-testid") == "subtitle":
-            verdict = cues.SUBTITLE
-        if "crumb" in (attributes.get("aria-label") or "").lower() or "BreadcrumbList" in (
-            attributes.get("itemtype") or ""
-        ):
-            verdict = cues.NAVIGATION
-            name = f"{name} breadcrumb"
-            cues.cue(name)  # so that `cues.odd` knows it
-        if "hidden" in attributes or attributes.get("aria-hidden") == "true" or _hides(attributes):
-            verdict = cues.HIDDEN
-    return name, verdict
-
-
-def _has_letters(node: Any) -> bool:
-    return any(map(str.isalpha, node.text()))
-
-
-def _role_tag(tag: str, role: str) -> str:
-    """The tag that an element stands for: a table for layout is none, a grid of others is one."""
-    if tag == "table" and role in ("presentation", "none"):
-        return "div"
-    return tag if tag in _TABLE_TAGS else _ROLE_TAGS.get(role, tag)
-
-
-def _holds_code(node: Any) -> bool:
-    return node.css_first("pre, [role=tabpanel]") is not None
-
-
-def _spans(attributes: dict[str, str | None]) -> tuple[int, int]:
-    """Rows and columns of a cell. A span of 0 rows reaches to the table's end."""
-    found = []
-    for key in ("rowspan", "colspan"):
-        value = (attributes.get(key) or "1").strip()
-        number = int(value) if value.isdecimal() and len(value) < 6 else 1
-        found.append(min(number, _MAX_SPAN) if number or key == "colspan" else _MAX_SPAN)
-    return found[0], max(1, found[1])
-
-
-def _hides(attributes: dict[str, str | None]) -> bool:
-    style = attributes.get("style")
-    return bool(style and "display" in style and "display:none" in style.replace(" ", "").lower())
-
-
 def _clean(text: str) -> str:
+    # Most text is clean: no white space but the space itself is printable, nor is what goes.
+    text = text.strip()
+    if text.isprintable() and "  " not in text:
+        return text
     if "\xad" in text:
         text = text.replace("\xad", "")
     if "\u200b" in text or "\ufeff" in text:
@@ -625,37 +520,6 @@ def _clean(text: str) -> str:
         return " ".join(text.split())
     lines = [" ".join(line.split()) for line in text.split(_LINE)]
     return "\n".join(line for line in lines if line)
-
-
-def _is_mark(link: Any) -> bool:
-    """Whether a link to its own page is a sign: the ¶ or # beside a heading."""
-    return len(link.text(strip=True)) <= 1
-
-
-def _is_footnote(node: Any) -> bool:
-    """Whether a superscript is a link to a note, and no exponent."""
-    child = node.first_child
-    while child is not None and child.tag == "-text" and not (child.text_content or "").strip("[ "):
-        child = child.next
-    return (
-        child is not None
-        and child.tag == "a"
-        and "#" in (child.attributes.get("href") or "")
-        and len(node.text(strip=True)) <= 8
-    )
-
-
-def _left_out(attributes: dict[str, str | None]) -> bool:
-    """Whether an inline element is no part of the sentence around it."""
-    name = attributes.get("class")
-    if name:
-        if "katex" in name or "mwe-math" in name:
-            return "katex-html" in name
-        if cues.cue(name) in _INLINE_OUT or "MathJax" in name or "editsection" in name:
-            return True
-        if name == "hidden":
-            return True
-    return "hidden" in attributes or _hides(attributes)
 
 
 def _trail(node: Any) -> str:

@@ -16,6 +16,12 @@ from gristmill.data.extract.looks import escapes_to_japanese, looks_like
 
 PRESCAN_BYTES = 1024
 _FALLBACK = "windows-1252"
+# Byte-order marks.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 # <meta charset=x> and <meta http-equiv=content-type content="text/html; charset=x">.
 _META = re.compile(rb"<meta\s[^>]{0,400}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.I)
@@ -75,37 +81,30 @@ _META_IS_UTF8 = {"utf-16", "utf-16-le", "utf-16-be", "utf-16le", "utf-16be"}
 
 def decode_page(html: bytes, content_type: str | None = None) -> tuple[str, str]:
     """The page's text and the encoding that it was read in; bytes that do not fit become U+FFFD."""
-    encoding, skip = detect_encoding(html, content_type)
-    body = html[skip:] if skip else html
-    if encoding == _FALLBACK:
-        return _decode_windows_1252(body), encoding
-    return body.decode(encoding, "replace"), encoding
+    for mark, encoding in _MARKS:
+        if html.startswith(mark):
+            return html[len(mark) :].decode(encoding, "replace"), encoding
+    known = _told(content_type) or _stated(_meta(html, PRESCAN_BYTES, prescan=True))
+    if known is None:
+        try:
+            text = html.decode("utf-8")
+            if not (html.isascii() and escapes_to_japanese(html)):
+                return text, "utf-8"
+            known = "iso2022_jp"
+        except UnicodeDecodeError as error:
+            # A page that was cut off within a character is still UTF-8, where it held others.
+            if error.reason == "unexpected end of data" and not html[: error.start].isascii():
+                known = "utf-8"
+    if known is None:
+        known = _stated(_meta(html, _HEAD_BYTES, prescan=False)) or looks_like(html) or _FALLBACK
+    if known == _FALLBACK:
+        return _decode_windows_1252(html), known
+    return html.decode(known, "replace"), known
 
 
-def detect_encoding(html: bytes, content_type: str | None = None) -> tuple[str, int]:
-    """(encoding, length of the byte-order mark)."""
-    if html.startswith(codecs.BOM_UTF8):
-        return "utf-8", 3
-    if html.startswith(codecs.BOM_UTF16_LE):
-        return "utf-16-le", 2
-    if html.startswith(codecs.BOM_UTF16_BE):
-        return "utf-16-be", 2
-    if content_type:
-        match = _HEADER.search(content_type)
-        if match and (known := _codec(match[1].lower())):
-            return known, 0
-    known = _stated(_meta(html, PRESCAN_BYTES, prescan=True))
-    if known:
-        return known, 0
-    try:
-        html.decode("utf-8")
-        return ("iso2022_jp" if html.isascii() and escapes_to_japanese(html) else "utf-8"), 0
-    except UnicodeDecodeError as error:
-        # A page that was cut off within a character is still UTF-8, where it held others.
-        if error.reason == "unexpected end of data" and not html[: error.start].isascii():
-            return "utf-8", 0
-    later = _stated(_meta(html, _HEAD_BYTES, prescan=False))
-    return later or looks_like(html) or _FALLBACK, 0
+def _told(content_type: str | None) -> str | None:
+    match = _HEADER.search(content_type) if content_type else None
+    return _codec(match[1].lower()) if match else None
 
 
 def _stated(meta: re.Match[bytes] | None) -> str | None:

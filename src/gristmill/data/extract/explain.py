@@ -272,6 +272,8 @@ def _why_dropped(
         return _EDGES[cue]
     if rule == "kind of page" and record.kind in _KINDS:
         return f"not in {_KINDS[record.kind]}", f"not part of {_KINDS[record.kind]}"
+    if rule == "kind of page" and cue == cues.RELATED:
+        return "index", "an entry of an index, as nearly all of the page"
     if rule in _SAID:
         kind, said = _SAID[rule]
         return kind, said.format(f'"{headings[i]}"')

@@ -24,7 +24,7 @@ _BUYING = re.compile(
     r"price|stock|availab|deliver|shipping|cart|basket|buy|merchant|purchase|\btax|offer|quantity",
     re.IGNORECASE,
 )
-_RECIPE = re.compile(r"ingredient|zutat|ingrédient|ingrediente", re.IGNORECASE)
+_RECIPE = ("ingredient", "zutat", "ingrédient")  # in names in lower case
 _DIGIT = re.compile(r"\d")
 _BEFORE = 12  # blocks
 _ROWS = frozenset(("th", "td", "dt", "dd", "li"))
@@ -91,9 +91,14 @@ def _is_row(page: Page, i: int, rows: set[int]) -> bool:
     return i in rows and len(page.blocks[i].text) < TITLE_CHARS
 
 
+def _holds_recipe(name: str) -> bool:
+    name = name.lower()
+    return any(word in name for word in _RECIPE)
+
+
 def recipe(page: Page) -> set[int]:
     """A recipe: all lines of the box that holds its ingredients and most of the text."""
-    named = [e for e in page.elements if _RECIPE.search(e.name) and e.end > e.start]
+    named = [e for e in page.elements if e.end > e.start and _holds_recipe(e.name)]
     lines = sum(e.end - e.start for e in named)
     if lines < 3 or page.old.worth > 4 * LONG_ARTICLE:
         return set()

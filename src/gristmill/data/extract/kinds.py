@@ -17,12 +17,13 @@ from gristmill.data.extract.dom import Block, Tree
 from gristmill.data.extract.goods import product, recipe
 from gristmill.data.extract.many import entries, posts
 from gristmill.data.extract.rules import Verdict
+from gristmill.data.extract.scan import holds
 
 ARTICLE, POSTS, ENTRIES, PRODUCT, RECIPE = "article", "posts", "entries", "product", "recipe"
 _FORUM_SOFTWARE = re.compile(
     r"phpbb|vbulletin|xenforo|discourse|simple machines|\bsmf\b|mybb|invision|flarum|nodebb|vanilla"
 )
-_FORUM_TYPES = ("DiscussionForumPosting", "QAPage", "schema.org/Question")
+_FORUM_TYPES = (b"DiscussionForumPosting", b"schema.org/Question", b'"QAPage', b"/QAPage")
 # The parts of addresses that forums give to threads.
 _THREAD = re.compile(
     r"/(?:viewtopic|showthread|threads?|topics?|questions?|q|t|r/[^/]+/comments|forums?|read\.cgi"
@@ -32,16 +33,21 @@ _PRODUCT_TYPES = ("product", "book", "og:product", "product.item")
 _PRODUCT_NAME = re.compile(r"\b(?:single-product|catalog-product-view|page-product)\b")
 _PRODUCT_PATH = re.compile(r"/(?:dp|products?|items?|p|prod|gp)/[^/]")
 _CART = re.compile(
-    r"add[-_ ]?to[-_ ]?(?:cart|basket|bag)|tocart|buy-?box|itemprop=.price", re.IGNORECASE
+    rb"add[-_ ]?to[-_ ]?(?:cart|basket|bag)|tocart|buy-?box|itemprop=.price", re.IGNORECASE
 )
-_RIGHTS = re.compile(
-    r"^\W*(?:©|copyright\b|\(c\))|all rights reserved|alle rechte vorbehalten|tous droits réservés"
-    r"|todos los derechos reservados|todos os direitos reservados|tutti i diritti riservati"
-    r"|все права защищены|wszelkie prawa zastrzeżone|無断転載|版权所有|جميع الحقوق محفوظة"
-    r"|सर्वाधिकार सुरक्षित|모든 권리 보유|all rights are reserved",
-    re.IGNORECASE,
-)
-_COOKIES = re.compile(r"\bcookies?\b|クッキー|ملفات تعريف الارتباط|कुकीज़|쿠키", re.IGNORECASE)
+# These are looked for in lower case: patterns that ignore it are ten times as slow.
+_RIGHTS = re.compile(r"\W*(?:©|copyright\b|\(c\))")
+_RESERVED = (
+    "all rights reserved", "alle rechte vorbehalten", "tous droits réservés",
+    "todos los derechos reservados", "todos os direitos reservados",
+    "tutti i diritti riservati", "все права защищены", "wszelkie prawa zastrzeżone", "無断転載",
+    "版权所有", "جميع الحقوق محفوظة", "सर्वाधिकार सुरक्षित", "모든 권리 보유",
+    "all rights are reserved",
+)  # fmt: skip
+_COOKIE = re.compile(r"\bcookies?\b")
+_COOKIES = ("クッキー", "ملفات تعريف الارتباط", "कुकीज़", "쿠키")
+_SCRAP = 60  # characters of an entry of an index that is no link
+_INDEXED = 4  # characters in links for each that is left of an index
 _CHOICES = (
     (PRODUCT, product),
     (POSTS, posts),
@@ -59,19 +65,19 @@ class Signs:
     article: bool = False
 
 
-def read_signs(meta: dict[str, str], source: str, url: str, body_name: str) -> Signs:
-    """meta: of the head, by lower-case name. source: the page. body_name: class of <body>."""
+def read_signs(meta: dict[str, str], source: bytes, url: str, body_name: str) -> Signs:
+    """meta: of the head, by lower-case name. source: the page in UTF-8. body_name: of <body>."""
     generator = meta.get("generator", "").lower()
     path = url.split("://", 1)[-1].lower()
     forum = bool(_FORUM_SOFTWARE.search(generator) or _THREAD.search(path))
     stated = meta.get("og:type", "").lower() == "article" or "article:published_time" in meta
     if stated and not forum and not _PRODUCT_PATH.search(path):
         return Signs(article=True)  # the page's bytes need not be searched
-    forum = forum or any(name in source for name in _FORUM_TYPES)
+    forum = forum or any(holds(source, name) for name in _FORUM_TYPES)
     product = meta.get("og:type", "").lower() in _PRODUCT_TYPES or bool(
         _PRODUCT_NAME.search(body_name)
     )
-    product = product or '"Product"' in source or "schema.org/Product" in source
+    product = product or holds(source, b"schema.org/Product") or holds(source, b'"Product"')
     return Signs(forum, product or bool(_PRODUCT_PATH.search(path) and _CART.search(source)))
 
 
@@ -91,6 +97,9 @@ def revise(tree: Tree, verdict: Verdict, signs: Signs) -> tuple[str, Verdict]:
             keep |= {i for i in verdict.kept() if tree.blocks[i].kind == "code"}
             found, verdict = kind, page.verdict_of(keep)
             break
+    if found == ARTICLE and _is_index(tree, verdict):
+        for i in verdict.kept():
+            verdict.reasons[i] = cues.RELATED
     without_notices(tree, verdict)
     return found, verdict
 
@@ -122,17 +131,43 @@ def without_notices(tree: Tree, verdict: Verdict) -> None:
     blocks = tree.blocks
     for place in range(max(1, len(kept) - 4), len(kept)):
         block = blocks[kept[place]]
-        if block.kind == "text" and len(block.text) < 400 and _RIGHTS.search(block.text):
+        if block.kind == "text" and len(block.text) < 400 and _reserves(block.text.lower()):
             for i in kept[place:]:
                 verdict.reasons[i] = cues.FURNITURE
             kept = kept[:place]
             break
     ends = [i for i in (*kept[:1], *kept[-2:]) if _is_cookie_notice(blocks[i])]
     # A page about cookies speaks of them elsewhere too.
-    if ends and len(kept) > 3 and sum(bool(_COOKIES.search(blocks[i].text)) for i in kept) < 3:
+    if ends and len(kept) > 3 and sum(_speaks_of_cookies(blocks[i].text) for i in kept) < 3:
         for i in ends:
             verdict.reasons[i] = cues.FURNITURE
 
 
+def _is_index(tree: Tree, verdict: Verdict) -> bool:
+    """Whether what was kept are scraps between many more links: an index, a map of a site."""
+    own = running = 0
+    for i in verdict.kept():
+        block = tree.blocks[i]
+        if block.kind != "text":
+            return False
+        own += len(block.text)
+        if len(block.text) - block.links >= max(_SCRAP, block.links):
+            running += len(block.text)
+    linked = sum(block.links for block in tree.blocks)
+    return linked > _INDEXED * own > 0 and running * 20 < own
+
+
 def _is_cookie_notice(block: Block) -> bool:
-    return block.kind == "text" and 30 < len(block.text) < 500 and bool(_COOKIES.search(block.text))
+    return block.kind == "text" and 30 < len(block.text) < 500 and _speaks_of_cookies(block.text)
+
+
+def _speaks_of_cookies(text: str) -> bool:
+    text = text.lower()
+    if "cookie" in text and _COOKIE.search(text):
+        return True
+    return not text.isascii() and any(word in text for word in _COOKIES)
+
+
+def _reserves(text: str) -> bool:
+    """Whether a text in lower case is a copyright line."""
+    return _RIGHTS.match(text) is not None or any(words in text for words in _RESERVED)

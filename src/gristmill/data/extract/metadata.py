@@ -12,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from gristmill.data.extract.dom import Tree
 from gristmill.data.extract.rules import MAX_SUBTITLE, Verdict
+from gristmill.data.extract.scan import holds, places
 from gristmill.data.licences import spdx_id
 
 _MAX_URL = 2000
@@ -26,7 +27,7 @@ _HOMES = frozenset(
     ).split("|")
 )
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_LD_DATE = re.compile(r'"datePublished"\s*:\s*"([^"]{4,40})"')
+_LD_DATE = re.compile(rb'"datePublished"\s*:\s*"([^"]{4,40})"')
 _LICENCE_NAMES = ("dcterms.license", "dc.rights.license", "dc.rights", "dcterms.rights", "license")
 _MAX_LD = 1 << 20
 # Works that a page shows beside its own text.
@@ -75,9 +76,8 @@ def read_head(parser: LexborHTMLParser) -> Head:
     if root is not None:
         lang = root.attributes.get("lang") or root.attributes.get("xml:lang")
         head.language = lang.strip()[:35] or None if lang else None
-    node: Any = parser.head
-    node = node.first_child if node is not None else None
-    while node is not None:
+    found: Any = parser.head
+    for node in () if found is None else found.iter():
         tag = node.tag
         if tag == "meta":
             attributes = node.attributes
@@ -102,7 +102,6 @@ def read_head(parser: LexborHTMLParser) -> Head:
                     head.licence = head.licence or href
         elif tag == "base":
             head.base = head.base or node.attributes.get("href")
-        node = node.next
     return head
 
 
@@ -162,14 +161,18 @@ def page_topic(tree: Tree, title: str | None, host: str) -> str | None:
     return None
 
 
-def page_date(head: Head, tree: Tree, html: str) -> str | None:
-    """Date of publication as YYYY-MM-DD: meta elements, JSON-LD, the first `<time>`."""
+def page_date(head: Head, tree: Tree, html: bytes) -> str | None:
+    """Date of publication as YYYY-MM-DD: meta elements, JSON-LD, the first `<time>`.
+
+    html: the page in UTF-8.
+    """
     for name in _DATE_NAMES:
         if found := _iso(head.meta.get(name)):
             return found
-    if '"datePublished"' in html:
-        match = _LD_DATE.search(html)
-        if match and (found := _iso(match[1])):
+    at = html.find(b'"datePublished"')
+    if at >= 0:
+        match = _LD_DATE.search(html, at)
+        if match and (found := _iso(match[1].decode("utf-8", "replace"))):
             return found
     for value in tree.times:
         if found := _iso(value):
@@ -177,21 +180,22 @@ def page_date(head: Head, tree: Tree, html: str) -> str | None:
     return None
 
 
-def page_licence(head: Head, parser: LexborHTMLParser, html: str) -> str | None:
+def page_licence(head: Head, parser: LexborHTMLParser, html: bytes) -> str | None:
     """The SPDX id of the licence that the page states, else what it states, in one line.
 
     Read are rel=license, links to Creative Commons, schema.org in JSON-LD and microdata, Dublin
     Core. Footers, where licences stand, are not walked: the page is searched where it names one.
+    html: the page in UTF-8.
     """
     stated = [head.licence or ""]
     named = ""
-    if "creativecommons.org/" in html or _names_licence(html):
+    if holds(html, b"creativecommons.org/") or _names_licence(html):
         found = parser.css("a[rel~=license], [itemprop=license], a[href*='creativecommons.org/']")
         found.sort(key=lambda node: "license" not in (node.attributes.get("rel") or ""))
         for node in found:
             attributes = node.attributes
             stated.append(attributes.get("href") or attributes.get("content") or "")
-        if '"license"' in html and "ld+json" in html:
+        if b'"license"' in html and b"ld+json" in html:
             named = _json_ld_licence(parser)
             stated.append(named)
     stated += [head.meta.get(name, "") for name in _LICENCE_NAMES]
@@ -201,16 +205,14 @@ def page_licence(head: Head, parser: LexborHTMLParser, html: str) -> str | None:
     return next((_line(said)[:200] for said in stated if said.strip()), None)
 
 
-def _names_licence(html: str) -> bool:
+def _names_licence(html: bytes) -> bool:
     """Whether `license` stands in an attribute that states one, or in JSON-LD."""
-    at = html.find("license")
-    while at >= 0:
+    for at in places(html, b"license"):
         before = html[max(0, at - 24) : at]
-        if "rel=" in before or "itemprop=" in before:
+        if b"rel=" in before or b"itemprop=" in before:
             return True
-        if html[at - 1 : at + 8] == '"license"' and "ld+json" in html:
+        if html[at - 1 : at + 8] == b'"license"' and b"ld+json" in html:
             return True
-        at = html.find("license", at + 7)
     return False
 
 

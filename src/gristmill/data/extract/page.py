@@ -124,8 +124,10 @@ def extract_page(
             return Rejected(refused)
     elif is_binary(html):
         return Rejected("not HTML", "binary")
+    # Valid UTF-8 is searched and parsed as it came.
     whole = encoding == "utf-8" and "\ufffd" not in source and not html.startswith(BOM_UTF8)
-    parser = parse(source, html if whole else None)
+    utf8 = html if whole else source.encode("utf-8", "replace")
+    parser = parse(utf8)
     head = read_head(parser)
     if options.respect_noindex and head.noindex:
         return Rejected("noindex")
@@ -135,7 +137,7 @@ def extract_page(
     try:
         host = host_of(url)
         body = parser.body.attributes.get("class") if parser.body is not None else None
-        signs = read_signs(head.meta, source, url, body or "")
+        signs = read_signs(head.meta, utf8, url, body or "")
         tree, verdict = _judge(parser, head.title, host, options, record, signs)
     except TooDeep:
         return Rejected("too deep")
@@ -154,8 +156,8 @@ def extract_page(
         description=page_description(head, tree, verdict, title),
         topic=page_topic(tree, title, host),
         language_attribute=head.language,
-        date=page_date(head, tree, source),
-        licence=page_licence(head, parser, source),
+        date=page_date(head, tree, utf8),
+        licence=page_licence(head, parser, utf8),
         text=text,
         links=absolute_links(_main_links(tree, verdict), base),
         encoding=encoding,

@@ -1,13 +1,15 @@
 """What does not belong to the main text inside the main element.
 
-Lists of links, teasers, closing sections (references, comments, more to read), headings that lost
-their text, and short lines before the first and after the last paragraph.
+Lists of links, teasers, headings that lost their text, and short lines before the first and after
+the last paragraph. What stands below headings such as "References" is `closing`'s.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import accumulate
 
 from gristmill.data.extract import cues
 from gristmill.data.extract.dom import Block, Element, Tree
@@ -24,51 +26,23 @@ _NETWORKS = (
 )  # fmt: skip
 _TEASER_CHARS = 300
 _SHORT = 60
-_GOES_ON = 70  # characters of a paragraph after links to other pages
 
 
-def _phrases(text: str) -> frozenset[str]:
+def phrases(text: str) -> frozenset[str]:
+    """Phrases parted by "|", which may go over lines."""
     return frozenset(" ".join(phrase.split()) for phrase in text.split("|"))
 
 
-_NOTICES = _phrases(
+_NOTICES = phrases(
     """advertisement | advertisements | advert | ad | ads | sponsored | iklan | anzeige | werbung |
     publicité | publicidad | publicidade | pubblicità | reklama | реклама | 広告 | share |
     share this | story continues below advertisement | article continues below |
     continue reading | read more | scroll to continue | comments"""
 )
-# Headings of what follows a text: all below them, as far as their element reaches, goes.
-_CLOSING = _phrases(
-    """references | notes | notes and references | footnotes | citations | sources | see also |
-    external links | further reading | related | related articles | related posts | related stories
-    | related content | related links | related pages | related topics | read also | read next |
-    more to read | you may also like | you might also like | you may like | recommended |
-    recommended for you | recommended reading | more like this | more stories | more news |
-    more from | most read | most popular | popular posts | trending | trending now | recent posts |
-    latest news | latest posts | comments | leave a comment | leave a reply | post a comment |
-    add a comment | share this | share this article | share this post | categories | tags |
-    about the author | up next | customers also bought | partners | newsletter | subscribe |
-    références | notes et références | voir aussi | liens externes | à lire aussi | lire aussi |
-    articles liés | commentaires | catégories | sur le même sujet | bibliographie |
-    referencias | notas | véase también | ver también | enlaces externos | bibliografía |
-    artículos relacionados | comentarios | categorías | te puede interesar | lea también |
-    einzelnachweise | siehe auch | weblinks | literatur | kommentare | verwandte artikel |
-    mehr zum thema | das könnte sie auch interessieren | das könnte dich auch interessieren |
-    riferimenti | voci correlate | collegamenti esterni | commenti | articoli correlati |
-    referências | ver também | ligações externas | leia também | artigos relacionados |
-    comentários | posts relacionados | zie ook | externe links | reacties | bronnen"""
-)
-# Of these, what text there is below them.
-_NOTES = _phrases(
-    """references | notes | notes and references | footnotes | citations | sources | comments |
-    leave a comment | leave a reply | post a comment | add a comment | about the author |
-    bibliography | références | notes et références | commentaires | bibliographie | referencias |
-    notas | bibliografía | comentarios | einzelnachweise | literatur | kommentare | riferimenti |
-    commenti | referências | comentários | reacties | bronnen"""
-)
 _ASKS = re.compile(
     r"\b(?:subscribe|sign up (?:for|to)|newsletters?|your inbox|"
     r"follow (?:us|him|her|them|me|@|\w+ on|\w+ \w+ on)|"
+    r"follow (?:[\w.]+(?:['’]s)? ){1,5}coverage|"
     r"like us on|join us on|(?:be )?reached at|got a tip|have a tip|"
     r"abonnieren|folgen sie uns|folge uns|folgt uns|abonnez-vous|inscrivez-vous|suivez-nous|"
     r"suscríb\w+|suscrib[ai]\w*|síguenos|síganos|sigue a|iscriviti|seguici|"
@@ -78,9 +52,6 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _ASKS_CHARS = 300
-_COUNTED = re.compile(
-    r"\d{1,6} (?:comments?|thoughts?|responses?|replies|kommentare?|comentarios?)\b"
-)
 _DATE_ONLY = re.compile(
     r"(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\w{3,12} \d{1,2},? \d{4}|\d{1,2}\.? \w{3,12} \d{4})"
     r"(?:[ ,at]{0,4}\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]m)?)?"
@@ -113,46 +84,8 @@ def prune(
     _farewell(tree, first, end, reasons)
     note("farewell", reasons)
     _empty_sections(tree, first, end, reasons)
+    _empty_boxes(tree, first, end, reasons)
     note("empty section", reasons)
-
-
-def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> None:
-    """Drops what stands below headings such as "References", in the whole page.
-
-    positive: what each block is worth, at least 0. A section goes to the next heading of its rank,
-    inside the element that its heading stands in. What is only linked to ends where the text goes
-    on: at a paragraph in the same element as those before.
-    """
-    blocks, elements = tree.blocks, tree.elements
-    above = 0.0
-    owners: set[int] = set()  # elements of long paragraphs
-    stop = 0
-    for i, block in enumerate(blocks):
-        if i >= stop and not reasons[i]:
-            above += positive[i]
-            if positive[i] >= _GOES_ON and block.tag == "p":
-                owners.add(elements[block.element].parent)
-        if reasons[i] or len(block.text) > 60 or block.tag not in HEADINGS:
-            continue
-        name = block.text.split("[")[0].strip(" :.-–—()[]*#0123456789¶").casefold()
-        if name not in _CLOSING and not _COUNTED.match(block.text.casefold()):
-            continue
-        stop = elements[elements[block.element].parent].end
-        ends = name not in _NOTES
-        for j in range(i + 1, stop):
-            other = blocks[j]
-            if (other.tag in HEADINGS and other.tag <= block.tag) or (
-                ends
-                and other.tag == "p"
-                and positive[j] >= _GOES_ON
-                and elements[other.element].parent in owners
-            ):
-                stop = j
-                break
-        # "Sources" may also be the chapter that a page is about.
-        if sum(positive[j] for j in range(i, stop) if not reasons[j]) <= 4 * above:
-            for j in range(i, stop):
-                reasons[j] = reasons[j] or cues.RELATED
 
 
 def _teasers(tree: Tree, main: int, values: list[float], reasons: list[int]) -> None:
@@ -166,7 +99,12 @@ def _teasers(tree: Tree, main: int, values: list[float], reasons: list[int]) -> 
             break
         if element.start < element.end and element.tag in ("div", "article", "section", "li"):
             head = blocks[element.start]
-            if head.links * 2 > len(head.text) and not reasons[element.start]:
+            if (
+                head.links * 2 > len(head.text)
+                and not reasons[element.start]
+                and not _is_address(head.text)
+                and not (element.tag == "li" and _plain(head) >= 10 and head.text.endswith("."))
+            ):
                 key = (element.parent, element.tag, element.name)
                 groups.setdefault(key, []).append(element)
     whole = sum(value for value in values[first:end] if value > 0)
@@ -188,11 +126,23 @@ def _links(tree: Tree, first: int, end: int, reasons: list[int], host: str) -> N
     elements, blocks = tree.elements, tree.blocks
     cells = tree.cells[1] if tree.cells else {}
     abroad = {i for href, i in tree.anchors if first <= i < end and _leads_away(href, host)}
+    # Headings that are links to themselves, as generators of documentation write them.
+    own = {
+        i
+        for href, i in tree.anchors
+        if href[0] == "#"
+        and first <= i < end
+        and blocks[i].tag in HEADINGS
+        and href[1:] in elements[blocks[i].element].name.split()
+    }
+    announced: set[int] = set()  # lists that a sentence before them tells of
     lists: dict[int, tuple[int, int]] = {}
     for i in range(first, end):
         block = blocks[i]
         if block.tag == "li" and not reasons[i] and block.links:
             owner = elements[block.element].parent
+            if owner not in lists and i > first and _announces(blocks[i - 1]):
+                announced.add(owner)
             plain, links = lists.get(owner, (0, 0))
             lists[owner] = (plain + _plain(block), links + block.links)
     for i in range(first, end):
@@ -203,18 +153,53 @@ def _links(tree: Tree, first: int, end: int, reasons: list[int], host: str) -> N
         if block.links * 2 > length and _plain(block) < _SHORT:
             if i in abroad and block.tag in _TEXT_TAGS:
                 continue
+            if i in own:
+                continue
             if block.tag == "li":
                 plain, links = lists.get(elements[block.element].parent, (0, 1))
-                drop = plain < links
+                # "Added the option NAME." is a sentence of a list of changes.
+                drop = (
+                    plain < links
+                    and not (_plain(block) >= 10 and block.text.endswith("."))
+                    and elements[block.element].parent not in announced
+                )
             else:
                 drop = not (
-                    block.text.startswith(("http://", "https://"))
+                    _is_address(block.text)
+                    or (block.tag == "dt" and _is_defined(elements, blocks, i, end))
                     or (_plain(block) >= 15 and block.text.endswith(ENDS))
                 )
             if drop:
                 reasons[i] = cues.RELATED
         elif length < 40 and block.text.strip(" :.-–—()[]*").casefold() in _NOTICES:
             reasons[i] = cues.ADVERT
+        if (
+            reasons[i] == cues.RELATED
+            and block.tag == "li"
+            and i > first
+            and not reasons[i - 1]
+            and blocks[i - 1].text.endswith(":")
+            and len(blocks[i - 1].text) < 40
+            and blocks[i - 1].tag in ("p", "div", "td")
+        ):
+            reasons[i - 1] = cues.RELATED  # what a list that is gone was announced with
+
+
+def _announces(block: Block) -> bool:
+    plain = _plain(block)
+    return block.tag == "p" and plain >= _SHORT and plain > block.links and block.text[-1] == ":"
+
+
+def _is_address(text: str) -> bool:
+    return text.lstrip("→➔➜ ").startswith(("http://", "https://"))
+
+
+def _is_defined(elements: list[Element], blocks: list[Block], i: int, end: int) -> bool:
+    """Whether a definition follows a term."""
+    if i + 1 >= end:
+        return False
+    element = elements[blocks[i + 1].element]
+    return element.tag == "dd" or elements[element.parent].tag == "dd"
 
 
 def _leads_away(href: str, host: str) -> bool:
@@ -222,9 +207,13 @@ def _leads_away(href: str, host: str) -> bool:
     if not host or not href.startswith(("http://", "https://", "//")):
         return False
     other = href.split("/", 3)[2].lower()
-    # The site's own name is the longest part of its host: "www.NAME.co.uk".
-    name = max(host.split(".")[:-1], key=len, default=host)
-    return name not in other and not any(network in other for network in _NETWORKS)
+    return _site(host) not in other and not any(network in other for network in _NETWORKS)
+
+
+@lru_cache(maxsize=64)
+def _site(host: str) -> str:
+    """A site's own name, the longest part of its host: "www.NAME.co.uk"."""
+    return max(host.split(".")[:-1], key=len, default=host)
 
 
 def _edges(
@@ -237,12 +226,15 @@ def _edges(
     if not paragraphs:
         return
     cells = tree.cells[1] if tree.cells else {}
+    # Sections may be headed by <h1> as well.
+    below = range(paragraphs[0], end)
+    many = sum(blocks[i].tag == "h1" and not reasons[i] for i in below) > 1
     for i in range(first, paragraphs[0]):
         if reasons[i] or (i in cells and cells[i].plain):
             continue
         block = blocks[i]
         folded = block.text.casefold()
-        if block.tag == "h1" or (len(folded) > 2 and folded in title):
+        if (block.tag == "h1" and not many) or (len(folded) > 2 and folded in title):
             reasons[i] = cues.TITLE
         elif _DATE_ONLY.fullmatch(block.text) or (
             block.tag in ("div", "span", "td", "body", "header") and _is_scrap(block)
@@ -252,8 +244,11 @@ def _edges(
         block = blocks[i]
         if reasons[i] or block.kind != "text" or (i in cells and cells[i].plain):
             continue
-        if (block.tag in ("div", "span", "body", "center", "section") and _is_scrap(block)) or (
-            block.tag == "p" and block.links and _is_scrap(block)
+        owner = tree.elements[tree.elements[block.element].parent].tag
+        if not _is_scrap(block) or _is_address(block.text) or owner in ("li", "dd"):
+            continue
+        if block.tag in ("div", "span", "body", "center", "section") or (
+            block.tag == "p" and block.links
         ):
             reasons[i] = cues.FURNITURE
 
@@ -268,7 +263,7 @@ def _farewell(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
             continue
         text = block.text
         # An invitation has somewhere to go.
-        goes = block.tag in ("p", "div") and (block.links or "@" in text)
+        goes = block.tag in ("p", "div") and (block.links or "@" in text or "http" in text)
         if goes and len(text) < _ASKS_CHARS and _ASKS.search(text):
             reasons[i] = cues.SIGN_UP
         elif len(text) >= _SHORT:
@@ -297,6 +292,19 @@ def _empty_sections(tree: Tree, first: int, end: int, reasons: list[int]) -> Non
             reasons[i] = cues.RELATED
         else:
             follows = tag
+
+
+def _empty_boxes(tree: Tree, first: int, end: int, reasons: list[int]) -> None:
+    """Titles of boxes in which nothing else is left ("See also")."""
+    elements = tree.elements
+    left = [0, *accumulate(not reason for reason in reasons)]
+    for i in range(first, end):
+        own = elements[tree.blocks[i].element]
+        if reasons[i] or "title" not in own.name or own.parent < 0:
+            continue
+        box = elements[own.parent]
+        if box.end - box.start > 1 and left[box.end] - left[box.start] == 1:
+            reasons[i] = cues.RELATED
 
 
 def _plain(block: Block) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from gristmill.data.extract import cues
+from gristmill.data.extract.closing import closing_sections
 from gristmill.data.extract.dom import Block, Element, Tree, flatten_node
-from gristmill.data.extract.prune import HEADINGS, closing_sections, prune
+from gristmill.data.extract.prune import HEADINGS, prune
 from gristmill.data.extract.record import Record, unnoted
 
 MAX_SUBTITLE = 400  # characters
@@ -17,8 +19,13 @@ _SMALL = frozenset(("p", "li", "dd", "td", "th", "blockquote"))
 _STOPS = (".", "!", "?", "…", "。", "।", "؟", "۔", ":", ";", '"', "”", "’", "»", ")", "！", "？")
 
 
+_NAME_BLOCKS = 4  # between a manual page's heading NAME and the next section
+# A site's line below its name, before the first heading of the page.
+_TAGLINE = re.compile(r"(?<![a-z])(?:tagline|slogan|site-?description)(?![a-z])", re.IGNORECASE)
+_TAGLINE_CHARS = 120
 # A value that only a paragraph has.
 _LONG = 140
+_SENTENCE = 70
 # Less than that is no reason to think that a name is wrong: a short page may have a long footer.
 _OUTWEIGHS = 200
 # So much text in an element that is named as the main one is the main text.
@@ -27,6 +34,8 @@ _SURE = 600
 _NO_CONTAINERS = frozenset(("p", "pre", "ul", "ol", "dl", "li", "blockquote"))
 # Classes of chapters: one is never the main text beside others, as long as it may be.
 _CHAPTERS = frozenset(("sect1", "sect2", "section", "chapter"))
+# Of these all is text, what stands before and after the longest part too.
+_WHOLE_CHAPTERS = frozenset(("sect1", "sect2", "chapter", "refentry", "appendix", "preface"))
 _TABLE_PARTS = frozenset(("table", "tbody", "tr", "td"))
 
 
@@ -78,6 +87,8 @@ def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: i
     if whole >= _SURE and _in_main(tree.elements, verdict.main):
         return None
     best, most, rest = None, 0.0, whole
+    if whole >= _SURE and not any(len(n.text_lexbor()) >= 4 * whole for n in tree.skipped):
+        return None  # none of them can outweigh so much
     for node in tree.skipped:
         key = int(node.mem_id)
         value = known.get(key)
@@ -85,8 +96,8 @@ def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: i
             # Long notices about cookies are no articles, unless there is nothing else.
             if whole > _OUTWEIGHS and cues.asks(node.attributes):
                 continue
-            # Characters bound the worth from above and are counted without a walk.
-            if len(node.text_lexbor()) <= whole or len(node.text(strip=True)) <= whole:
+            # Characters outside of links bound the worth from above and need no walk.
+            if len(node.text_lexbor()) <= whole or _plain_length(node) <= whole:
                 continue
             value = _inner_worth(node, max_depth, skip=True)
             if value <= _OUTWEIGHS:
@@ -98,6 +109,10 @@ def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: i
     if whole >= _SURE and most < 4 * whole:
         return None
     return best if most > max(rest - most, _OUTWEIGHS if whole else 0.0) else None
+
+
+def _plain_length(node: Any) -> int:
+    return len(node.text(strip=True)) - sum(len(a.text(strip=True)) for a in node.css("a"))
 
 
 def _inner_worth(node: Any, max_depth: int, *, skip: bool) -> float:
@@ -140,6 +155,7 @@ def choose(
     if captions:
         allowed.add(cues.CAPTION)
     reasons = _cue_reasons(elements, positive, n, allowed)
+    _drop_taglines(tree, reasons)
     note("name", reasons)
     _keep_quotations(elements, reasons)
     note("quotation", reasons)
@@ -148,7 +164,7 @@ def choose(
     closing_sections(tree, positive, reasons)
     note("closing section", reasons)
     kept = [0.0 if reasons[i] else positive[i] for i in range(n)]
-    main = _main_element(tree, kept)
+    main = _with_name(tree, _main_element(tree, kept))
     first, end = elements[main].start, elements[main].end
     prune(tree, main, values, reasons, title, host, note)
     for i in (*range(first), *range(end, n)):
@@ -207,6 +223,23 @@ def _subtitle(tree: Tree, reasons: list[int]) -> int:
     return -1
 
 
+def _drop_taglines(tree: Tree, reasons: list[int]) -> None:
+    """The same words on every page of a site, where they stand above all headings."""
+    if not tree.subtitles:
+        return
+    blocks = tree.blocks
+    heading = next((i for i, block in enumerate(blocks) if block.tag in HEADINGS), len(blocks))
+    for element in (tree.elements[index] for index in tree.subtitles):
+        inside = range(element.start, element.end)
+        if (
+            element.end <= heading
+            and _TAGLINE.search(element.name)
+            and sum(len(blocks[i].text) for i in inside) <= _TAGLINE_CHARS
+        ):
+            for i in inside:
+                reasons[i] = reasons[i] or cues.FURNITURE
+
+
 def _main_element(tree: Tree, kept: list[float]) -> int:
     """The deepest element that still holds nearly all of what counts.
 
@@ -235,7 +268,11 @@ def _main_element(tree: Tree, kept: list[float]) -> int:
         child = best_child[current]
         if not child or elements[child].tag in _NO_CONTAINERS:
             return _around_table(elements, current)
+        if element.name.split(" ", 1)[0] in _WHOLE_CHAPTERS:
+            return _around_table(elements, current)
         inner = elements[child]
+        if current and inner.cue != cues.MAIN and _is_led_in(tree, kept, current, inner.start):
+            return _around_table(elements, current)
         share = best_value[current] / (total[element.end] - total[element.start])
         # Outside of it no paragraph is left, only short lines.
         rest = long[element.end] - long[element.start] - (long[inner.end] - long[inner.start])
@@ -247,6 +284,31 @@ def _main_element(tree: Tree, kept: list[float]) -> int:
         if share < need or ((share < 0.85 or chapter) and _one_of_many(elements, child, total)):
             return _around_table(elements, current)
         current = child
+
+
+def _with_name(tree: Tree, main: int) -> int:
+    """The main element, or what a manual page's NAME stands in: it is written into the header."""
+    elements, blocks = tree.elements, tree.blocks
+    parent, start = elements[main].parent, elements[main].start
+    while parent >= 0 and elements[parent].start == start:
+        parent = elements[parent].parent
+    if parent < 0:
+        return main
+    for i in range(max(elements[parent].start, start - _NAME_BLOCKS), start - 1):
+        if blocks[i].tag in HEADINGS and blocks[i].text.casefold() == "name":
+            return parent
+    return main
+
+
+def _is_led_in(tree: Tree, kept: list[float], index: int, stop: int) -> bool:
+    """Whether two paragraphs of the element itself stand before the block `stop`."""
+    blocks, elements = tree.blocks, tree.elements
+    found = 0
+    for i in range(elements[index].start, stop):
+        block = blocks[i]
+        if kept[i] >= _SENTENCE and block.tag == "p" and elements[block.element].parent == index:
+            found += 1
+    return found > 1
 
 
 def _around_table(elements: list[Element], index: int) -> int:

@@ -82,7 +82,7 @@ def opt_out_headers(record: Record) -> list[tuple[str, str]]:
 def body_of(
     record: Record, content_type: str | None, options: ExtractOptions
 ) -> tuple[bytes, str | None] | Rejected:
-    """The page in a response record, content encodings undone, and its content type.
+    """The page in a response record, chunks and content encodings undone, and its content type.
 
     content_type: for a response that names none. A body that swells past the limit is rejected
     when it does.
@@ -90,7 +90,7 @@ def body_of(
     message = record.http()
     if options.respect_noindex and "noindex" in message.header("x-robots-tag").lower():
         return Rejected("noindex")
-    body = _decoded(message.body, message.header("content-encoding"), options.limits.bytes)
+    body = _decoded(message.whole_body(), message.header("content-encoding"), options.limits.bytes)
     if isinstance(body, Rejected):
         return body
     return body, message.header("content-type") or content_type

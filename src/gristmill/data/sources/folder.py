@@ -34,6 +34,19 @@ class Found:
     """Files that are taken in by a main file of LaTeX."""
 
 
+def sort_found(files: list[SourceFile], path: Path, format: str) -> Found:
+    """`find_files` for files that were named otherwise; those without a format are looked at.
+
+    One that is not there is left to its reader, which says so.
+    """
+    found = [
+        file if file.format else replace(file, format="warc")
+        if not file.path.exists() else _sniffed(file, format)
+        for file in files
+    ]  # fmt: skip
+    return _sorted(found, path)
+
+
 def find_files(path: Path, format: str = "auto", follow_links: bool = False) -> Found:
     """A file, or all that is below a folder except hidden files.
 
@@ -48,6 +61,10 @@ def find_files(path: Path, format: str = "auto", follow_links: bool = False) -> 
         raise GristmillError(
             "no such file or folder", where=path, mend="name a file or a folder that exists"
         )
+    return _sorted(found, path)
+
+
+def _sorted(found: list[SourceFile], path: Path) -> Found:
     unknown = sorted((f.name, f.format[1:]) for f in found if f.format.startswith("?"))
     files = [file for file in found if not file.format.startswith("?")]
     whole = _without_parts_of_latex(files)

@@ -13,7 +13,8 @@ from gristmill.data.sources.git import is_repository, repository_identity
 
 
 def source_identity(path: Path) -> str:
-    """The content hash of a file with its name, or of a folder's files with their relative names.
+    """The content hash of a file with its name, or of a folder's files with their relative names;
+    an address itself, since what is published there is taken not to change.
 
     Repositories in it count by their refs, HEAD and origin, if git can read them. Raises
     GristmillError where there is nothing.
@@ -21,6 +22,10 @@ def source_identity(path: Path) -> str:
     if path.is_file():
         return hash_json({path.name: hash_file(path)})
     if not path.is_dir():
+        if ":/" in path.as_posix() or any(letter in path.name for letter in "*?["):
+            from gristmill.data.warc.listing import identity
+
+            return identity(path)
         raise GristmillError("no such file or folder", where=path, mend="check the path")
     found: dict[str, object] = {}
     _add(path, path, found)

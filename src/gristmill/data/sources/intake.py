@@ -55,7 +55,8 @@ class Intake:
         self.shares = Shares()
         self.samples: list[dict[str, str]] = []
         self.pages_without_text = 0
-        self.taken = 0
+        self.taken = self.file = self.before = 0
+        """Records taken; the file that is read now, and the records of all before it."""
         journal = run.read(_JOURNAL)
         last = journal[-1] if journal else {}
         self.fresh = not last
@@ -74,6 +75,11 @@ class Intake:
     @property
     def characters(self) -> int:
         return self._writer.characters
+
+    def begin(self, number: int) -> None:
+        """Reads on with file `number`: a later attempt need not read those before it."""
+        if number > self.file or not self.taken:
+            self.file, self.before = number, self.taken
 
     def take(self, where: str, record: Record) -> None:
         """Writes a document, or counts why there is none."""
@@ -133,6 +139,8 @@ class Intake:
             _JOURNAL,
             {
                 "taken": self.taken,
+                "file": self.file,
+                "before": self.before,
                 "written": {
                     "parts": writer.parts,
                     "documents": writer.documents,
@@ -149,6 +157,7 @@ class Intake:
 
     def _restore(self, last: dict[str, Any]) -> None:
         self.taken = last["taken"]
+        self.file, self.before = last.get("file", 0), last.get("before", 0)
         self.problems = Counter(last["problems"])
         self.skipped = Counter(last["skipped"])
         self.shares.restore(last["shares"])

@@ -81,6 +81,11 @@ class SourceFile:
     """The content of a member of an archive, which has no path of its own."""
     defaults: Mapping[str, str] = field(default_factory=dict)
     """What is stated for the whole file beside it: `licence`, `source`, `language_attribute`."""
+    address: str = ""
+    """Of a remote file, which has no path; allow: hosts that may be at a private address."""
+    allow: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
+    """Whether it is all that was asked for: one of many may be missing."""
 
     def open(self) -> io.BufferedIOBase:
         """A stream of the content, decompressed. Raises what `packed.DAMAGE` names."""

@@ -18,10 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.run import Run
 from gristmill.data.crawl.seal import INDEX_SCHEMA, fingerprint
 from gristmill.data.warc.listing import open_archive
-from gristmill.data.warc.reader import Damage, Losses, Record, read_records
+from gristmill.data.warc.reader import Damage, Losses, NoSuchFile, Record, read_records
 from gristmill.data.warc.record import HttpMessage
 from gristmill.data.warc.writer import WarcWriter, record_bytes, sha1_base32
 
@@ -41,6 +42,8 @@ class Collected:
     lost_records: int = 0
     lost_bytes: int = 0
     damage: list[dict[str, Any]] = field(default_factory=list)
+    missing: int = 0
+    """Files that are not there."""
     twice: int = 0
     """Pages of the same address and content as one before."""
 
@@ -57,8 +60,9 @@ def collect(
 ) -> tuple[str, Collected]:
     """Writes `warc/` and `index.parquet` (sorted by URL) below `output`; goes on where `run` was.
 
-    Returns the fingerprint of the pages, and the counts. Raises Retryable where a remote file
-    cannot be read on: the files before it are safe.
+    A file that is not there is noted as damage, and the next one is read. Returns the fingerprint
+    of the pages, and the counts. Raises Retryable where a remote file cannot be read on: the files
+    before it are safe; GristmillError where no file is there.
     """
     done = run.read(_FILES)
     if [entry["file"] for entry in done] != list(files[: len(done)]):
@@ -74,11 +78,33 @@ def collect(
     with writer:
         advance(len(done), f"{pages:,} pages")
         for number, name in enumerate(files[len(done) :], len(done)):
-            entry = _one_file(writer, name, run.path, number, content_types, max_page_bytes, allow)
+            missing = sum(entry["missing"] for entry in done)
+            try:
+                entry = _one_file(
+                    writer, name, run.path, number, content_types, max_page_bytes, allow
+                )
+            except NoSuchFile:
+                # One of many is lost; where all are, the mistake is the user's.
+                if missing == len(files) - 1:
+                    (run.path / _FILES).unlink(missing_ok=True)
+                    raise GristmillError(
+                        "no such file" if len(files) == 1 else f"none of {len(files):,} is there",
+                        where=name,
+                        mend="check the name, and what the lines of a list are put behind (base)",
+                    ) from None
+                entry = _missing(writer, name, run.path, number)
             done.append(entry)
             run.append(_FILES, entry)
             pages += entry["pages"]
             advance(1, f"{pages:,} pages")
+    if not any(entry["pages"] or entry["skipped"] for entry in done):
+        (run.path / _FILES).unlink(missing_ok=True)
+        damaged = any(entry["damage"] for entry in done)
+        raise GristmillError(
+            "no record could be read" if damaged else "no page is in it, nor any other answer",
+            where=files[0] if len(files) == 1 else f"{len(files):,} files",
+            mend="are these WARC files? WET and WAT files are read by gristmill data import",
+        )
     return _seal(run.path, done, output)
 
 
@@ -135,9 +161,10 @@ def _one_file(
             "etag": message.header("etag") or None,
             "last_modified": message.header("last-modified") or None,
         })  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows, INDEX_SCHEMA), folder / f"rows-{number:05d}.parquet")
+    _write_rows(rows, folder, number)
     return {
         "file": name,
+        "missing": 0,
         "lengths": writer.commit(),
         "pages": len(rows),
         "bytes": size,
@@ -146,6 +173,25 @@ def _one_file(
         "lost_bytes": losses.bytes,
         "damage": damage[:100],
     }
+
+
+def _missing(writer: WarcWriter, name: str, folder: Path, number: int) -> dict[str, Any]:
+    _write_rows([], folder, number)
+    return {
+        "file": name,
+        "missing": 1,
+        "lengths": writer.commit(),
+        "pages": 0,
+        "bytes": 0,
+        "skipped": {},
+        "lost_records": 0,
+        "lost_bytes": 0,
+        "damage": [{"where": name, "reason": "no such file", "sample": ""}],
+    }
+
+
+def _write_rows(rows: list[dict[str, Any]], folder: Path, number: int) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, INDEX_SCHEMA), folder / f"rows-{number:05d}.parquet")
 
 
 def _unfit(
@@ -169,6 +215,7 @@ def _seal(folder: Path, done: Sequence[Mapping[str, Any]], output: Path) -> tupl
     total = Collected(files=len(done))
     for entry in done:
         total.bytes += entry["bytes"]
+        total.missing += entry["missing"]
         total.skipped.update(entry["skipped"])
         total.lost_records += entry["lost_records"]
         total.lost_bytes += entry["lost_bytes"]

@@ -54,7 +54,7 @@ def open_archive(name: str, allow: Mapping[str, str] | None = None) -> Path | Re
 def identity(path: Path) -> str:
     """A name as part of an artifact's identity: of local files what they hold, of remote ones
     their address: what is published there is taken not to change."""
-    text = _unfolded(path)
+    text = unfolded(path)
     if is_address(text):
         return text
     from gristmill.core.canonical import hash_json
@@ -63,7 +63,17 @@ def identity(path: Path) -> str:
     return hash_json([[Path(file).name, hash_file(Path(file))] for file in files])
 
 
-def _unfolded(path: Path) -> str:
+def is_list(text: str) -> bool:
+    """Whether a name is that of a list of paths."""
+    return text.lower().endswith(_LISTS)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a name is a glob, and not a file's that is called so."""
+    return _GLOB.search(text) is not None and not Path(text).exists()
+
+
+def unfolded(path: Path) -> str:
     """The text of an address that was made a Path, which folds the two slashes."""
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.\-]+):/(?=[^/])", r"\1://", path.as_posix())
 
@@ -74,20 +84,23 @@ def _expanded(
     allow: Mapping[str, str] | None,
     read_lists: bool = True,
 ) -> Iterator[str]:
-    if one.lower().endswith(_LISTS) and read_lists and not _GLOB.search(one):
+    if is_list(one) and read_lists and not _GLOB.search(one):
         yield from _entries(one, base, allow)
         return
     if is_address(one):
         yield from _remote(one, allow)
         return
-    if _GLOB.search(one) and not Path(one).exists():
+    if is_pattern(one):
         files = sorted(glob.glob(one, recursive=True))  # noqa: PTH207
     elif Path(one).is_dir():
         files = sorted(p.as_posix() for p in Path(one).rglob("*") if p.name.endswith(_ARCHIVES))
     else:
         files = [one] if Path(one).is_file() else []
+    if not files and Path(one).is_dir():
+        endings = ", ".join(_ARCHIVES)
+        raise GristmillError("no WARC file is in this folder", where=one, mend=f"names: {endings}")
     if not files:
-        raise GristmillError("no such WARC file", where=one, mend="check the name or the pattern")
+        raise GristmillError("no such file", where=one, mend="check the name or the pattern")
     yield from files
 
 
@@ -142,7 +155,12 @@ def _text(name: str, allow: Mapping[str, str] | None) -> str:
             with open(source, "rb") as file:
                 data = file.read(_MAX_LIST + 1)
         except FileNotFoundError as error:
-            raise GristmillError("no such list of paths", where=name) from error
+            raise GristmillError(
+                "no such list of paths", where=name, mend="check the name"
+            ) from error
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise GristmillError(f"the list cannot be read: {why}", where=name) from error
     else:
         parts, have = [], 0
         while have <= _MAX_LIST and (piece := source.read(1 << 20)):

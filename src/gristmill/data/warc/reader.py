@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 
 from gristmill.core.errors import GristmillError
 from gristmill.data.warc.members import GZIP, ZSTD, CutOff, Damaged, dictionary_of
-from gristmill.data.warc.record import ALL_TYPES, HttpMessage, Record, parse_http
+from gristmill.data.warc.record import ALL_TYPES, HttpMessage, NoSuchFile, Record, parse_http
 from gristmill.data.warc.walk import Damage, Reading
 from gristmill.data.warc.window import Window
 
@@ -27,6 +27,7 @@ __all__ = [
     "Damage",
     "HttpMessage",
     "Losses",
+    "NoSuchFile",
     "Record",
     "parse_http",
     "read_record",
@@ -131,4 +132,7 @@ def _open(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
-        raise GristmillError("no such file", where=path) from error
+        raise NoSuchFile("no such file", where=path) from error
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise GristmillError(f"cannot be read: {why}", where=path) from error

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gristmill.core.errors import GristmillError
+
 ALL_TYPES = (
     "warcinfo",
     "response",
@@ -99,6 +101,10 @@ def head_value(head: bytes, name: bytes) -> bytes | None:
     else:
         at += len(name)
     return head[at : head.find(b"\r\n", at)].strip()
+
+
+class NoSuchFile(GristmillError):
+    """A file that is named and not there: in a list of thousands one is lost, not the list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gristmill.core.errors import GristmillError, Retryable
 from gristmill.data.crawl.resolver import AddressRefused, HostMap, Resolver
+from gristmill.data.warc.record import NoSuchFile
 
 BLOCK = 4 << 20
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
@@ -106,7 +107,7 @@ class RemoteFile:
                 # fsspec says "not found" of whatever went wrong at the first look.
                 status = next((c.status for c in causes if hasattr(c, "status")), None)
                 if status in (404, 410) or isinstance(causes[-1], FileNotFoundError):
-                    raise GristmillError("no such file", where=self.name) from error
+                    raise NoSuchFile("no such file", where=self.name) from error
                 if isinstance(status, int) and 400 <= status < 500 and status not in (408, 429):
                     raise GristmillError(
                         f"the server refuses it (status {status})", where=self.name
@@ -115,7 +116,7 @@ class RemoteFile:
                     raise GristmillError(f"cannot be read: {error}", where=self.name) from error
                 if attempt == self._tries:
                     raise Retryable(
-                        f"the transfer failed {attempt} times: {error or type(error).__name__}",
+                        f"the transfer failed {attempt} times: {_told(causes)}",
                         where=self.name,
                         mend="run again: it goes on with this file",
                     ) from error
@@ -164,6 +165,11 @@ class _GuardedClient:
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+
+
+def _told(causes: list[BaseException]) -> str:
+    """The first cause in its own words; fsspec's are the address alone."""
+    return next((str(c) for c in reversed(causes) if str(c)), type(causes[-1]).__name__)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
