@@ -294,6 +294,8 @@ def _control(terminal: int) -> None:
     import fcntl
     import termios
 
+    # Whoever starts the tests in the background may have it ignored, which is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Ctrl-C reaches whoever's controlling terminal this is.
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
