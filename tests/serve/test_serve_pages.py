@@ -72,9 +72,13 @@ def test_no_byte_before_the_vote_names_a_model(site: Running) -> None:
 
 
 def test_answers_stream_and_are_what_is_stored(site: Running) -> None:
-    found = lines(site.post("/api/battles", {"prompt": "Hello?", "max_tokens": 12}))
-    said = {side: "".join(line.get("text", "") for line in found if line.get("side") == side)
-            for side in "ab"}  # fmt: skip
+    # Answers are drawn, and a model may end one at once: seldom, so not ten times in a row.
+    for _ in range(10):
+        found = lines(site.post("/api/battles", {"prompt": "Hello?", "max_tokens": 12}))
+        said = {side: "".join(line.get("text", "") for line in found if line.get("side") == side)
+                for side in "ab"}  # fmt: skip
+        if all(said.values()):
+            break
     site.post(f"/api/battles/{found[0]['battle']}/vote", {"winner": "b"})
     chat = lines(site.post("/api/chat", {
         "model": NAMES[0], "max_tokens": 12, "messages": [{"role": "user", "content": "Hi"}],
