@@ -20,7 +20,8 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.stages.recipe import load_recipe
 from gristmill.study.paired import mean, paired_difference, verdict
-from gristmill.study.variants import Graph, build_graph, parse_variation, variants
+from gristmill.study.variants import Graph, build_graph
+from gristmill.study.variation import parse_variation, read_variation, variants
 
 WORDS = ["mouse", "cheese", "river", "city", "king", "book", "water", "plant", "war", "song"]
 EVALUATED = ["train.lm", "evaluate.perplexity"]
@@ -155,6 +156,36 @@ def test_settings_of_different_data_share_one_text(recipe: Path) -> None:
     # Where the data are the same, the evaluation is the recipe's own.
     graph = graph_of(recipe, "train.lm.context=32,16")
     assert not any(node.wires.get("text") for node in graph.nodes)
+
+
+def test_a_held_stage_is_the_first_settings(recipe: Path) -> None:
+    free = graph_of(recipe, "data.dedup=on,off", seeds=1)
+    held = graph_of(recipe, "data.dedup=on,off", seeds=1, hold=["tokenizer.train"])
+    for graph, count in ((free, 2), (held, 1)):
+        trained = [n.name for n in graph.nodes if n.stage.name == "tokenizer.train"]
+        encoded = [n for n in graph.nodes if n.stage.name == "tokenizer.encode"]
+        assert len(trained) == count and len(encoded) == 2
+        assert [n.wires["tokenizer"] for n in encoded] == [(trained[0],), (trained[-1],)]
+    with pytest.raises(GristmillError, match=r"has no 'tokenizer\.tran'"):
+        graph_of(recipe, "data.dedup=on,off", hold=["tokenizer.tran"])
+
+
+def test_named_settings_change_several_keys_at_once(recipe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "steps.yaml"
+    file.write_text(
+        "all: {}\nnone: {data.dedup: off, data.mix.heldout_share: 0.3}\ntwice: {data.dedup: off}\n",
+        encoding="utf-8",
+    )
+    steps = read_variation(file)
+    assert steps.name == "steps" and steps.keys == ["data.dedup", "data.mix.heldout_share"]
+    assert [v.setting for v in variants([steps], 1, 0)] == ["all", "none", "twice"]
+    graph, _ = build_graph(str(recipe), {}, [steps], seeds=1, reseed="train", until=None)
+    mixtures = [run.recipe.node("data.mix") for run in graph.runs]
+    assert [node.config.model_dump()["heldout_share"] for node in mixtures][1] == 0.3
+    assert ["data.dedup" in run.nodes for run in graph.runs] == [True, False, False]
+    file.write_text("all: {}\nnone: [data.dedup]\n", encoding="utf-8")
+    with pytest.raises(GristmillError, match="a setting is a mapping of keys"):
+        read_variation(file)
 
 
 @pytest.mark.parametrize(

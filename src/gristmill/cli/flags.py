@@ -6,8 +6,10 @@ meet the same check, and the same error, as the key in the file.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gristmill.core.errors import GristmillError
@@ -43,6 +45,42 @@ class Flags:
     def on(self, name: str) -> bool:
         """Whether a switch was given."""
         return self.options.get(name) not in (None, False)
+
+    def given_text(self, example: str) -> str:
+        """The words, or the text of `--file`, or what is piped in (also by the word `-`).
+
+        Raises GristmillError for a file that cannot be read, for two texts, and for none, when
+        `example` is the mend.
+        """
+        if "file" in self.options:
+            if self.words:
+                raise GristmillError("a text and a file are one too many", where="--file")
+            path = Path(self.text("file", ""))
+            try:
+                return path.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise GristmillError(
+                    "cannot be read", where=path, mend=str(error.strerror)
+                ) from None
+        if self.words and self.words != ["-"]:
+            return " ".join(self.words)
+        waits = not self.words and sys.stdin.isatty()
+        text = "" if waits else sys.stdin.buffer.read().decode("utf-8", "replace")
+        if not text:
+            raise GristmillError("no text is given", mend=example)
+        return text
+
+    def write_html(self, page: str) -> None:
+        """Writes a page to `--html` and, but for `--json`, prints where. Raises GristmillError."""
+        path = Path(self.text("html", ""))
+        try:
+            path.write_text(page, encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise GristmillError(
+                "cannot be written", where=path, mend=str(error.strerror)
+            ) from None
+        if not self.on("json"):
+            print(path)
 
 
 def parse_flags(

@@ -103,7 +103,7 @@ def _one(flags: Flags) -> int:
     if "html" in flags.options:
         from gristmill.report.explained import page_beside_text
 
-        _write(flags, page_beside_text(found))
+        flags.write_html(page_beside_text(found))
     if flags.on("json"):
         print(json.dumps(found.to_json(), ensure_ascii=False))
     elif "html" not in flags.options:
@@ -143,7 +143,7 @@ def _sample(flags: Flags) -> int:
     if "html" in flags.options:
         from gristmill.report.explained import pages_beside_text
 
-        _write(flags, pages_beside_text(found, about))
+        flags.write_html(pages_beside_text(found, about))
     if flags.on("json"):
         print(json.dumps([one.to_json() for one in found], ensure_ascii=False))
     elif "html" not in flags.options:
@@ -216,13 +216,3 @@ def _options(flags: Flags, workspace: Workspace | None) -> ExtractOptions:
         if flags.on(name):
             settings[name] = True
     return options_of(ExtractConfig(**settings))
-
-
-def _write(flags: Flags, page: str) -> None:
-    path = Path(flags.text("html", ""))
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise GristmillError("cannot be written", where=path, mend=str(error.strerror)) from None
-    if not flags.on("json"):
-        print(path)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from gristmill.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     from gristmill.study.variants import Graph
+    from gristmill.study.variation import Variation
 
 _HELP = """gristmill study ablate RECIPE --vary KEY=A,B[,...] [flags]
 
@@ -35,6 +37,11 @@ does not touch runs once. After Ctrl-C the same command goes on.
   --vary KEY=A,B     a key and its values, as YAML; a whole stage is on, off or
                      a mapping: data.quality=on,off. The first value is what the
                      others are compared with. Given twice: every combination
+  --settings FILE    named settings of several keys at once, as YAML:
+                     NAME: {data.filter.c4.enabled: false, ...}; {} is the recipe
+                     as it stands. With --vary: every combination
+  --hold STAGE       all settings of a seed use the first setting's, such as one
+                     tokenizer for all (tokenizer.train); may be given again
   --seeds N          runs of each setting (3)
   --reseed NAME      which stages each seed draws anew: those whose name begins
                      so, or all (the training that is varied, else train)
@@ -54,7 +61,7 @@ Where the settings train on different documents, bits per byte of all are on one
 text: the held-out documents of the first setting that no setting trains on.
 
 example
-  gristmill study ablate demo --vary data.quality=on,off --seeds 3"""
+  gristmill study ablate demo --vary data.quality=on,off --hold tokenizer.train"""
 
 
 def _drawn_anew(keys: Sequence[str]) -> str:
@@ -67,6 +74,8 @@ def ablate(arguments: list[str]) -> int:
     """Runs a recipe at several settings and compares."""
     arguments, vary = _repeated(arguments, "vary")
     arguments, figures = _repeated(arguments, "figure")
+    arguments, named = _repeated(arguments, "settings")
+    arguments, hold = _repeated(arguments, "hold")
     flags = parse_flags(
         arguments,
         options=("seeds", "reseed", "until", "seed", "workspace", "workers", "device"),
@@ -79,7 +88,7 @@ def ablate(arguments: list[str]) -> int:
         raise GristmillError(
             "one recipe is wanted", mend=f"give a file, or one of: {', '.join(shipped_recipes())}"
         )
-    graph, study = _study(flags, vary, figures)
+    graph, study = _study(flags, _variations(vary, named), figures, hold)
     workspace = Workspace.at(
         flags.text("workspace", study.workspace.as_posix()), create=not flags.on("dry-run")
     )
@@ -88,20 +97,28 @@ def ablate(arguments: list[str]) -> int:
     return _run(graph, study, workspace, flags)
 
 
-def _study(flags: Flags, vary: list[str], figures: list[str]) -> tuple[Graph, Recipe]:
-    from gristmill.study.ablate import comparison_of
-    from gristmill.study.variants import build_graph, parse_variation
+def _variations(vary: list[str], named: list[str]) -> list[Variation]:
+    from gristmill.study.variation import parse_variation, read_variation
 
-    if not vary:
-        raise GristmillError("nothing is varied", mend="give --vary KEY=A,B")
-    variations = [parse_variation(text) for text in vary]
+    if not vary and not named:
+        raise GristmillError("nothing is varied", mend="give --vary KEY=A,B or --settings FILE")
+    return [read_variation(Path(file)) for file in named] + [parse_variation(v) for v in vary]
+
+
+def _study(
+    flags: Flags, variations: list[Variation], figures: list[str], hold: list[str]
+) -> tuple[Graph, Recipe]:
+    from gristmill.study.ablate import comparison_of
+    from gristmill.study.variants import build_graph
+
+    keys = [key for variation in variations for key in variation.keys]
     seeds = flags.number("seeds", 3)
     if seeds < 1:
         raise GristmillError("must be at least 1", where="--seeds")
     settings = dict(flags.settings)
     if "seed" in flags.options:
         settings["seed"] = flags.number("seed", 0)
-    reseed = flags.text("reseed", _drawn_anew([variation.key for variation in variations]))
+    reseed = flags.text("reseed", _drawn_anew(keys))
     graph, base = build_graph(
         flags.words[0],
         settings,
@@ -109,10 +126,11 @@ def _study(flags: Flags, vary: list[str], figures: list[str]) -> tuple[Graph, Re
         seeds=seeds,
         reseed=reseed,
         until=flags.text("until", "") or None,
+        hold=hold,
         everything=bool(figures),
     )
-    keys = [variation.key for variation in variations]
-    return graph, comparison_of(graph, base, keys, figures, reseed)
+    names = [variation.name for variation in variations]
+    return graph, comparison_of(graph, base, names, figures, reseed)
 
 
 def _run(graph: Graph, study: Recipe, workspace: Workspace, flags: Flags) -> int:

@@ -92,7 +92,7 @@ def compare(arguments: list[str]) -> int:
     view = [(name, shown_tokens(tokenizer, example)) for name, tokenizer in tokenizers.items()]
     about = _about(found, texts)
     if "html" in found.options:
-        _write(found, comparison_page(judged, about, price, view))
+        found.write_html(comparison_page(judged, about, price, view))
     if found.on("json"):
         result = {"text": about, "price": price, "tokenizers": [j.to_json(price) for j in judged]}
         print(json.dumps(result, ensure_ascii=False))
@@ -115,7 +115,7 @@ def show(arguments: list[str]) -> int:
     if found.on("help") or "-h" in found.words:
         print(_SHOW_HELP)
         return 0
-    text = _shown_text(found)
+    text = found.given_text('gristmill tokenizer show "TEXT" ...')
     paths = [path for path in found.text("tokenizer", "").split(",") if path]
     if not paths:
         raise GristmillError("no tokenizer is named", mend="give --tokenizer FOLDER")
@@ -126,7 +126,7 @@ def show(arguments: list[str]) -> int:
     if "html" in found.options:
         from gristmill.report.tokenizers import view_page
 
-        _write(found, view_page(f"{len(text):,} characters.", view))
+        found.write_html(view_page(f"{len(text):,} characters.", view))
     if found.on("json"):
         result = [
             {
@@ -230,22 +230,6 @@ def _price(flags: Flags) -> float:
     return price
 
 
-def _shown_text(flags: Flags) -> str:
-    if "file" in flags.options:
-        if flags.words:
-            raise GristmillError("a text and a file are one too many", where="--file")
-        path = Path(flags.text("file", ""))
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise GristmillError("cannot be read", where=path, mend=str(error.strerror)) from None
-    if flags.words == ["-"]:
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
-    if not flags.words:
-        raise GristmillError("no text is given", mend='gristmill tokenizer show "TEXT" ...')
-    return " ".join(flags.words)
-
-
 def _print_views(view: list[tuple[str, list[ShownToken]]], *, ids: bool) -> None:
     from gristmill.cli.talk import printable
     from gristmill.tokenizer.view import coloured_tokens, plain_tokens
@@ -255,13 +239,3 @@ def _print_views(view: list[tuple[str, list[ShownToken]]], *, ids: bool) -> None
     for name, tokens in view:
         print(f"\n{printable(name)}: {len(tokens):,} tokens")
         print(draw(tokens, ids=ids))
-
-
-def _write(flags: Flags, page: str) -> None:
-    path = Path(flags.text("html", ""))
-    try:
-        path.write_text(page, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise GristmillError("cannot be written", where=path, mend=str(error.strerror)) from None
-    if not flags.on("json"):
-        print(path)

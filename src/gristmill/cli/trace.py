@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.flags import parse_flags
 from gristmill.cli.present import console
 from gristmill.cli.talk import printable
 from gristmill.core.errors import GristmillError
@@ -54,7 +53,7 @@ def trace(arguments: list[str]) -> int:
     if flags.on("help") or "-h" in flags.words:
         print(_HELP)
         return 0
-    text = _text(flags)
+    text = flags.given_text('gristmill trace "some words"')
     if not text.strip():
         raise GristmillError("no text is given", mend='gristmill trace "some words"')
     workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
@@ -146,22 +145,6 @@ def _tokens(count: int) -> str:
 
 def _times(count: int) -> str:
     return "once in the training text" if count == 1 else f"{count:,} times in the training text"
-
-
-def _text(flags: Flags) -> str:
-    if "file" in flags.options:
-        if flags.words:
-            raise GristmillError("a text and a file are one too many", where="--file")
-        path = Path(flags.text("file", ""))
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise GristmillError("cannot be read", where=path, mend=str(error.strerror)) from None
-    if flags.words and flags.words != ["-"]:
-        return " ".join(flags.words)
-    if sys.stdin.isatty():
-        raise GristmillError("no text is given", mend='gristmill trace "some words"')
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
 
 
 def _say_that_it_builds(tokens: Artifact) -> None:

@@ -187,7 +187,7 @@ def _short_names(first: str, second: str) -> list[str]:
     """What tells two settings apart: their values, where they are of one key."""
     if " " in first + second:
         return ["first", "then"]
-    return [setting.partition("=")[2] for setting in (first, second)]
+    return [setting.partition("=")[2] or setting for setting in (first, second)]
 
 
 def _figures_of(run: RunConfig, artifacts: Sequence[Artifact]) -> dict[str, Figure]:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from gristmill.core.errors import GristmillError
-from gristmill.core.nearest import did_you_mean
 from gristmill.stages.recipe import (
     Node,
     Recipe,
@@ -24,35 +20,11 @@ from gristmill.stages.recipe import (
     find_recipe,
     known_spelling,
     recipe_settings,
-    set_setting,
-    stage_place,
 )
+from gristmill.study.variation import Variant, Variation, change, variants
 
 _PERPLEXITY = "evaluate.perplexity"
 RESEED_ALL = "all"
-
-
-@dataclass(frozen=True)
-class Variation:
-    """A key and the values that it takes. Values of a whole stage: off, on, or a mapping."""
-
-    key: str
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One run: a setting of every varied key, and the number of its seed from 0."""
-
-    setting: str
-    changes: tuple[tuple[str, Any], ...]
-    seed_number: int
-    seed: int
-
-    @property
-    def label(self) -> str:
-        """How the run is called on the terminal."""
-        return f"{self.setting}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -75,55 +47,6 @@ class Graph:
     owner: Mapping[str, Run]
 
 
-def parse_variation(text: str) -> Variation:
-    """`data.filter.min_words=10,20`: values as YAML, apart by commas.
-
-    Raises GristmillError where that is not what it says.
-    """
-    key, equals, values = text.partition("=")
-    try:
-        found = yaml.safe_load(f"[{values}]") if equals else None
-    except yaml.YAMLError:
-        found = None
-    if not key or not isinstance(found, list) or not found:
-        raise GristmillError(
-            f"'{text}' does not say what to vary",
-            where="--vary",
-            mend="give KEY=A,B such as data.quality.keep_share=0.9,0.5 or data.quality=on,off",
-        )
-    return Variation(key.strip(), tuple(found))
-
-
-def variants(variations: Sequence[Variation], seeds: int, first_seed: int) -> tuple[Variant, ...]:
-    """Every combination of the values at each seed; all settings of a seed before the next seed.
-
-    Raises GristmillError where fewer than two settings are left to compare.
-    """
-    grid = list(itertools.product(*(variation.values for variation in variations)))
-    keys = [variation.key for variation in variations]
-    labels = [
-        " ".join(f"{key}={_shown(value)}" for key, value in zip(keys, values, strict=True))
-        for values in grid
-    ]
-    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
-        raise GristmillError(
-            "a comparison needs two different settings or more",
-            where="--vary",
-            mend=f"there is {', '.join(labels)}",
-        )
-    return tuple(
-        Variant(label, tuple(zip(keys, values, strict=True)), number, first_seed + number)
-        for number in range(seeds)
-        for label, values in zip(labels, grid, strict=True)
-    )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def build_graph(
     name: str,
     overrides: Mapping[str, Any],
@@ -132,20 +55,26 @@ def build_graph(
     seeds: int,
     reseed: str,
     until: str | None,
+    hold: Sequence[str] = (),
     everything: bool = False,
 ) -> tuple[Graph, Recipe]:
     """The graph of all runs of a recipe, and the recipe as it stands.
 
     reseed: `all`, or the beginning of the names of the stages that each seed draws anew. until:
-    the last stage of a run. everything: all stages are compared; else the evaluations, or, where
-    no change reaches one, the stages that it does reach. Only what leads to them is in the graph.
+    the last stage of a run. hold: stages of which all settings of a seed use the first setting's,
+    such as a tokenizer that is to be the same for all. everything: all stages are compared; else
+    the evaluations, or, where no change reaches one, the stages that it does reach. Only what
+    leads to them is in the graph.
     """
     settings = recipe_settings(name, overrides)
     where = str(find_recipe(name))
     base = check_recipe(settings, where, default_name=find_recipe(name).stem)
     _check_reseed(base, reseed)
-    builder = _Builder(base, reseed)
-    compared = _compared(base, [variation.key for variation in variations], settings, everything)
+    for held in hold:
+        base.node(held)  # a name that is not in the recipe is told before anything is built
+    builder = _Builder(base, reseed, frozenset(hold))
+    keys = [key for variation in variations for key in variation.keys]
+    compared = _compared(base, keys, settings, everything)
     found: list[Run] = []
     everyone = variants(variations, seeds, base.seed)
     for _, group in itertools.groupby(everyone, key=lambda variant: variant.seed_number):
@@ -160,39 +89,6 @@ def build_graph(
             runs.append(Run(variant, _needed(recipe, until, compared), {}, compared))
         found += builder.add(runs)
     return Graph(tuple(builder.nodes), tuple(found), builder.owner), base
-
-
-def change(settings: dict[str, Any], recipe: Recipe, key: str, value: Any) -> None:
-    """Sets a key of a recipe's settings, or takes out, leaves in or changes a whole stage.
-
-    Raises GristmillError for a key of no stage of the recipe.
-    """
-    key = known_spelling(settings, key)
-    names = [node.name for node in recipe.nodes if node.asked_by is None]
-    stage = next((name for name in names if key == name or key.startswith(name + ".")), None)
-    if stage is None:
-        raise GristmillError(
-            f"'{key}' is no key of a stage of this recipe",
-            where="--vary",
-            mend=did_you_mean(".".join(key.split(".")[:2]), names),
-        )
-    if key != stage:
-        set_setting(settings, key, value)
-        return
-    place, inside = stage_place(settings, key)
-    verb = inside[0] if inside else key
-    if not inside and "." in key:
-        noun, verb = key.split(".", 1)
-        place = settings[noun]
-    if value is False or value is None:
-        del place[verb]
-    elif isinstance(value, Mapping):
-        for inner, given in value.items():
-            set_setting(settings, f"{key}.{inner}", given)
-    elif value is not True:
-        raise GristmillError(
-            f"a whole stage is on, off or a mapping, not {value!r}", where=f"--vary {key}"
-        )
 
 
 def _check_reseed(recipe: Recipe, reseed: str) -> None:
@@ -246,8 +142,8 @@ def _needed(recipe: Recipe, until: str | None, compared: frozenset[str]) -> Reci
 class _Builder:
     """The graph as runs come in. All of a seed come together: they share their held-out text."""
 
-    def __init__(self, base: Recipe, reseed: str):
-        self.base, self.reseed = base, reseed
+    def __init__(self, base: Recipe, reseed: str, hold: frozenset[str]):
+        self.base, self.reseed, self.hold = base, reseed, hold
         self.nodes: list[Node] = []
         self.owner: dict[str, Run] = {}
 
@@ -258,6 +154,9 @@ class _Builder:
         for run, known, later in zip(runs, names, waiting, strict=True):
             after: set[str] = set()
             for node in run.recipe.nodes:
+                if node.name in self.hold and node.name in names[0]:
+                    known[node.name] = names[0][node.name]
+                    continue
                 below = {name for wired in node.wires.values() for name in wired}
                 if node.stage.name == _PERPLEXITY or below & after:
                     after.add(node.name)
