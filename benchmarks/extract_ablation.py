@@ -21,21 +21,19 @@ interval is Student's over seeds (pairs of one seed).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from beside import Peer, finish
-from corpora import debian_package
+from documentation import read_pages
 from small_model import train_small, write_ids
 
 from gristmill.core.figure import t_mean
@@ -47,17 +45,8 @@ from gristmill.tokenizer.training import train_tokenizer
 from gristmill.train.optimizers import OptimizerSettings
 from gristmill.train.schedules import Schedule
 
-PACKAGES = ("python3.11-doc", "git-doc", "postgresql-doc-15", "sqlite3-doc", "anarchism")
 PEERS = ("trafilatura", "resiliparse")
 CONTEXT, VOCABULARY, PAGE_TOKENS = 256, 2048, 1024
-
-
-@dataclass(frozen=True)
-class Pages:
-    """Files to extract, and the held-out sources of others."""
-
-    train: list[Path]
-    held_out: list[str]
 
 
 def main() -> None:
@@ -122,35 +111,6 @@ def main() -> None:
             "seeds": seeds,
         }
     )
-
-
-def read_pages(*, quick: bool) -> Pages:
-    """The packages' pages. A page with a source is held out by the hash of its name: one of 8."""
-    train: list[Path] = []
-    held_out: list[str] = []
-    for package in PACKAGES[:2] if quick else PACKAGES:
-        folder = debian_package(package)
-        for page in sorted(folder.rglob("*.html")) if folder else ():
-            source = source_of(page)
-            if page.is_symlink() or not page.is_file():
-                continue
-            if source is not None and hashlib.sha256(page.name.encode()).digest()[0] < 32:
-                held_out.append(source.read_text(encoding="utf-8"))
-            else:
-                train.append(page)
-    return Pages(train[::6], held_out[::6]) if quick else Pages(train, held_out)
-
-
-def source_of(page: Path) -> Path | None:
-    """The text that a page was made from, where its package has it."""
-    if "git-doc" in page.parts:
-        candidates = [page.with_suffix(".txt")]
-    else:
-        root = next((p for p in page.parents if (p / "_sources").is_dir()), None)
-        if root is None:
-            return None
-        candidates = [root / "_sources" / page.relative_to(root).with_suffix(".rst.txt")]
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def some_of(

@@ -4,34 +4,48 @@
     python benchmarks/tokenizer.py --quick    # a tenth of the text
 
 The corpus is real text: film reviews (../shared), Python sources, software help in six languages
-and encyclopaedia summaries in two. All of it is trained on; half of it is encoded once, by a
-process that has seen none of it, with cl100k's ranks as tiktoken's users have them. Each task is
-a process of its own on one thread; seconds are CPU seconds of the work, memory is what it adds to
-a process that holds the documents. Ours and each peer in turn, medians.
+and encyclopaedia summaries in two. All of it is trained on; half of it (with --quick all) is
+encoded once, by a process that has seen none of it, with cl100k's ranks as tiktoken's users have
+them. Each task is a process of its own on one thread; seconds are CPU seconds of the work, memory
+is what it adds to a process that holds the documents. Ours and each peer in turn, medians.
+
+Shards: `tokenizer encode` of the whole corpus, Parquet to shards, beside the encoder on the same
+texts in memory, on as many threads; every thread begins with nothing seen. Worst: what a byte of
+text without end costs, in ordinary text's bytes, and how much longer twice as much of it takes.
 
 The last line is JSON: {"train": {"ratio": over tokenizers, "ratio_rustbpe": ..,
 "ratio_gigabpe": .. (GPT-2's pattern, the only one it has), "memory_rustbpe": ours over its, ..},
-"encode": {"ratio": over tiktoken, "ratio_gigatoken": .., "differences": ids that differ, ..}}.
+"encode": {"ratio": over tiktoken, "ratio_gigatoken": .., "differences": ids that differ, ..},
+"shards": {"ratio": of the encoder's speed on texts, two workers, "ratio_joined": on the same bytes
+as an Arrow column holds them, "one_worker": ..}, "worst": {case: {"bytes": .., "twice": ..}}}.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from beside import Peer, finish, peak_memory, ratio
 from corpora import mixed
 
 from gristmill.data.wheel import Wheel, fetch, open_wheel_file
+
+if TYPE_CHECKING:
+    from gristmill.tokenizer.tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve()
 PEER_SCRIPT = HERE.parent / "peers" / "tokenizer_peer.py"
@@ -53,13 +67,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the text, one round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--ours", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
         _ours(*arguments.ours)
         return
     peer = Peer("tokenizer")
     rounds = 1 if arguments.quick else arguments.rounds
+    # A second's work is measured more often than half a minute's.
+    short = 3 if arguments.quick else rounds
     size = TEXT_BYTES // 10 if arguments.quick else TEXT_BYTES
     documents, kinds = mixed(size)
     print(f"{sum(kinds.values()):,} bytes: " + ", ".join(f"{k} {v:,}" for k, v in kinds.items()))
@@ -69,26 +85,36 @@ def main() -> None:
         folder = Path(temporary)
         train, unseen = folder / "train.jsonl", folder / "unseen.jsonl"
         _write(train, documents)
-        _write(unseen, documents[1::2])
+        _write(unseen, documents if arguments.quick else documents[1::2])
         ranks = folder / "cl100k_base.tiktoken"
         ranks.write_bytes(open_wheel_file(fetch(CL100K), CL100K_MEMBER).read())
-        trained = _measure_training(peer, folder, train, rounds)
-        encoded = _measure_encoding(peer, folder, unseen, ranks, rounds)
-    finish({"train": trained, "encode": encoded, "bytes": sum(kinds.values())})
+        result = {
+            "train": _measure_training(peer, folder, train, rounds, short),
+            "encode": _measure_encoding(peer, folder, unseen, ranks, rounds),
+            "shards": _measure_shards(folder, train, ranks, rounds),
+            "worst": _run_ours("worst", unseen, ranks, "gpt4", folder),
+        }
+    for name, case in result["worst"].items():
+        print(f"worst: {name:<24}{case['bytes']:>8} bytes{case['twice']:>8} for twice as much")
+    finish({**result, "bytes": sum(kinds.values())})
 
 
-def _measure_training(peer: Peer, folder: Path, text: Path, rounds: int) -> dict[str, Any]:
+def _measure_training(
+    peer: Peer, folder: Path, text: Path, rounds: int, short: int
+) -> dict[str, Any]:
     from gristmill.tokenizer.patterns import REGEXES
 
     runs: dict[str, list[dict[str, Any]]] = {}
     ours, out = folder / "ours.tokens", folder / "peer.tokens"
     same = 0
-    for _ in range(rounds):
-        for pattern, names in (("gpt4", ("tokenizers", "rustbpe")), ("gpt2", ("gigabpe",))):
-            runs.setdefault(f"ours {pattern}", []).append(
-                _run_ours("train", text, str(VOCABULARY), pattern, ours)
-            )
-            for name in names:
+    for number in range(max(rounds, short)):
+        for pattern, names in (("gpt4", ("rustbpe", "tokenizers")), ("gpt2", ("gigabpe",))):
+            wanted = [name for name in names if number < rounds or name == "rustbpe"]
+            if wanted:
+                runs.setdefault(f"ours {pattern}", []).append(
+                    _run_ours("train", text, str(VOCABULARY), pattern, ours)
+                )
+            for name in wanted:
                 found = peer.run(
                     PEER_SCRIPT, "train", name, text, str(VOCABULARY), REGEXES[pattern], out,
                     timeout=1800, environment=_ONE_THREAD,
@@ -120,7 +146,8 @@ def _measure_encoding(
     differences = 0
     for _ in range(rounds):
         for name in ("tiktoken", "gigatoken"):
-            runs.setdefault("ours", []).append(_run_ours("encode", text, ranks, "gpt4", ours))
+            if name == "tiktoken" or rounds > 1:
+                runs.setdefault("ours", []).append(_run_ours("encode", text, ranks, "gpt4", ours))
             found = peer.run(
                 PEER_SCRIPT, "encode", name, text, ranks, REGEXES["gpt4"], out,
                 environment=_ONE_THREAD,
@@ -141,6 +168,19 @@ def _measure_encoding(
     }
 
 
+def _measure_shards(folder: Path, text: Path, ranks: Path, rounds: int) -> dict[str, Any]:
+    seconds = _run_ours("shards", text, ranks, "gpt4", folder / "shards", str(rounds))
+    print(f"\n{'shards':<24}{'CPU s':>10}")
+    for name, found in seconds.items():
+        print(f"{name:<24}{statistics.median(found):>10.2f}")
+    return {
+        "ratio": round(ratio(seconds["texts, 2"], seconds["tokenizer encode, 2"]), 2),
+        "ratio_joined": round(ratio(seconds["column, 2"], seconds["tokenizer encode, 2"]), 2),
+        "one_worker": round(ratio(seconds["texts, 1"], seconds["tokenizer encode, 1"]), 2),
+        "one_worker_joined": round(ratio(seconds["column, 1"], seconds["tokenizer encode, 1"]), 2),
+    }
+
+
 _ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "RAYON_RS_NUM_CPUS": "1",
@@ -150,9 +190,11 @@ _ONE_THREAD = {
 }
 
 
-def _run_ours(task: str, text: Path, source: str | Path, pattern: str, out: Path) -> dict[str, Any]:
+def _run_ours(
+    task: str, text: Path, source: str | Path, pattern: str, out: Path, *more: str
+) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, HERE, "--ours", task, text, str(source), pattern, out],
+        [sys.executable, HERE, "--ours", task, text, str(source), pattern, out, *more],
         capture_output=True, text=True, env={**os.environ, **_ONE_THREAD}, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -161,36 +203,151 @@ def _run_ours(task: str, text: Path, source: str | Path, pattern: str, out: Path
     return found
 
 
-def _ours(task: str, text: str, source: str, pattern: str, out: str) -> None:
+def _ours(task: str, text: str, source: str, pattern: str, out: str, *more: str) -> None:
     """One task of ours in this process; compiled kernels are warmed up on other text first."""
-    import psutil
-
-    from gristmill.tokenizer.tiktoken_file import read_tiktoken
-    from gristmill.tokenizer.tokenizer import Tokenizer
-    from gristmill.tokenizer.training import train_tokenizer
-
     with Path(text).open(encoding="utf-8") as lines:
         texts = [json.loads(line) for line in lines]
-    train_tokenizer(["some words, to warm up 12 times"], 300, pattern=pattern).encode_batch(["a b"])
-    before = psutil.Process().memory_info().rss
     if task == "train":
-        start = time.process_time()
-        # No peer caps a token's length; rustbpe's tokens are to come out, all in its order.
-        made = train_tokenizer(
-            texts, int(source), pattern=pattern, special_tokens=(), max_token_length=None
-        )
-        seconds = time.process_time() - start
-        tokens = "\n".join(token.hex() for token in made.vocabulary.tokens)
-        Path(out).write_text(tokens, encoding="ascii")
+        result: dict[str, Any] = _train(texts, int(source), pattern, Path(out))
     else:
-        tokenizer = Tokenizer(read_tiktoken(Path(source), pattern))
-        # Enough that the compiled encoder is built and loaded; of words that fill one slot.
-        tokenizer.encode_batch(["warm " * 50_000])
+        tokenizer = _cl100k(Path(source), pattern)
+        if task == "encode":
+            result = _encode(texts, tokenizer, Path(out))
+        elif task == "shards":
+            result = _shards(texts, tokenizer, Path(out), int(more[0]))
+        else:
+            result = _worst("".join(texts[:2000]), tokenizer)
+    print(json.dumps(result))
+
+
+def _train(texts: list[str], vocabulary: int, pattern: str, out: Path) -> dict[str, float]:
+    import psutil
+
+    from gristmill.tokenizer.training import train_tokenizer
+
+    other = " ".join(f"{number * 7919 % 10_007} words" for number in range(5000))
+    train_tokenizer([other], 900, pattern=pattern)
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    start = time.process_time()
+    # No peer caps a token's length; rustbpe's tokens are to come out, all in its order.
+    made = train_tokenizer(
+        texts, vocabulary, pattern=pattern, special_tokens=(), max_token_length=None
+    )
+    seconds = time.process_time() - start
+    out.write_text("\n".join(token.hex() for token in made.vocabulary.tokens), encoding="ascii")
+    return {"seconds": seconds, "memory": peak_memory() - before}
+
+
+def _cl100k(ranks: Path, pattern: str) -> Tokenizer:
+    """With an end of text, as shards need one; compiled, on words that fill one slot."""
+    from gristmill.tokenizer.tiktoken_file import read_tiktoken
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    read = read_tiktoken(ranks, pattern)
+    end = {"<|endoftext|>": len(read.tokens)}
+    made = Tokenizer(
+        replace(read, tokens=(*read.tokens, *map(str.encode, end)), special_tokens=end)
+    )
+    made.encode_batch(["warm " * 50_000])
+    gc.collect()
+    return made
+
+
+def _encode(texts: list[str], tokenizer: Tokenizer, out: Path) -> dict[str, float]:
+    import psutil
+
+    before = psutil.Process().memory_info().rss
+    start = time.process_time()
+    found = tokenizer.encode_batch(texts)
+    seconds = time.process_time() - start
+    memory = peak_memory() - before
+    np.concatenate(found).astype("<u4").tofile(out)
+    return {"seconds": seconds, "memory": memory}
+
+
+def _shards(
+    texts: list[str], tokenizer: Tokenizer, folder: Path, rounds: int
+) -> dict[str, list[float]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gristmill.core.records import mixture_schema
+    from gristmill.tokenizer.corpus import encode_mixture
+
+    (folder / "mixture" / "train").mkdir(parents=True)
+    columns: list[tuple[Any, Any]] = []
+    parts = [texts[first::4] for first in range(4)]
+    for number, part in enumerate(parts):
+        row = {"host": "site.example", "domain": "prose", "quality": 0.5, "repeats": 1}
+        rows = [
+            {**row, "id": f"{i:016x}", "url": f"https://site.example/{i}", "group": str(i),
+             "anneal": False, "text": text}
+            for i, text in enumerate(part)
+        ]  # fmt: skip
+        table = pa.Table.from_pylist(rows, schema=mixture_schema())
+        file = folder / "mixture" / "train" / f"part-{number:05d}.parquet"
+        pq.write_table(table, file, compression="zstd", compression_level=3)
+        data = [text.encode() for text in part]
+        ends = np.cumsum([len(document) for document in data], dtype=np.int64)
+        columns.append((np.frombuffer(b"".join(data), dtype=np.uint8), ends))
+
+    def encode(workers: int, number: int) -> None:
+        encode_mixture(folder / "mixture", tokenizer, folder / f"{number}", workers=workers)
+
+    def on_threads(workers: int, work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        # Threads of its own, as what a thread has seen is its own.
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, items))
+
+    seconds: dict[str, list[float]] = {}
+    encode(2, -1)
+    for number in range(2 * max(rounds, 2)):
+        workers = 1 + number % 2
+        for name, work in (
+            ("texts", lambda n=workers: on_threads(n, tokenizer.encode_batch, parts)),
+            ("tokenizer encode", lambda n=workers, k=number: encode(n, k)),
+            ("column", lambda n=workers: on_threads(n, _joined(tokenizer), columns)),
+        ):
+            gc.collect()
+            start = time.process_time()
+            work()
+            seconds.setdefault(f"{name}, {workers}", []).append(time.process_time() - start)
+    return seconds
+
+
+def _joined(tokenizer: Tokenizer) -> Callable[[Any], Any]:
+    return lambda column: tokenizer.encode_joined(*column, tokenizer.eot_id)
+
+
+def _worst(ordinary: str, tokenizer: Tokenizer) -> dict[str, dict[str, float]]:
+    """Megabytes without end: one letter, letters, blanks, digits, a character of four bytes."""
+    draw = random.Random(1)
+    size = 1_000_000
+    cases = {
+        "one letter": "a" * (2 * size),
+        "letters without a blank": "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=2 * size)),
+        "blanks": " " * (2 * size),
+        "digits": "".join(draw.choices("0123456789", k=2 * size)),
+        "a character of four bytes": "\U0001f33e" * (size // 2),
+    }
+    tokenizer.encode(ordinary)
+    usual = _of_three(tokenizer, ordinary.encode()) / len(ordinary.encode())
+    found = {}
+    for name, text in cases.items():
+        one, two = (_of_three(tokenizer, text.encode()[:n]) for n in (size, 2 * size))
+        found[name] = {"bytes": round(one / size / usual, 1), "twice": round(two / one, 1)}
+    return found
+
+
+def _of_three(tokenizer: Tokenizer, text: bytes) -> float:
+    """The least of three, in CPU seconds: a megabyte takes some milliseconds."""
+    seconds = []
+    for _ in range(3):
         start = time.process_time()
-        found = tokenizer.encode_batch(texts)
-        seconds = time.process_time() - start
-        np.concatenate(found).astype("<u4").tofile(out)
-    print(json.dumps({"seconds": seconds, "memory": peak_memory() - before}))
+        tokenizer.encode_bytes(text)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 def _table(title: str, runs: dict[str, list[dict[str, Any]]], unit: str) -> None:

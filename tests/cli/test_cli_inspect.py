@@ -122,3 +122,64 @@ def test_help_tells_the_two_uses_apart(capsys: pytest.CaptureFixture[str]) -> No
 def test_without_a_page_it_is_the_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "inspect", "--workspace", str(tmp_path)]) == 2
     assert "--documents" in capsys.readouterr().err
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    """A workspace with the index of a crawl of 3,000 pages on three hosts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gristmill.stages.stage import Inputs, Output, StageConfig, stage
+    from gristmill.stages.workspace import Workspace
+
+    class NoConfig(StageConfig):
+        pass
+
+    @stage("data crawl", version=1, kind="pages", config=NoConfig, inputs={}, summary="",
+           example="")  # fmt: skip
+    def write_pages(config: NoConfig, inputs: Inputs, output: Output) -> None:
+        hosts = ("a.example", "b.a.example", "c.example")
+        rows = [
+            {"url": f"http://{host}/{'x' * 90 if i == 0 else 'page'}/{i:04d}", "status": 200,
+             "content_type": "text/html", "file": "a.warc.gz", "offset": i, "fetched_at": None}
+            for host in hosts for i in range(1000)
+        ]  # fmt: skip
+        (output.path / "warc").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), output.path / "index.parquet")
+
+    workspace = Workspace.at(tmp_path / "w")
+    workspace.name_node("data.crawl", write_pages.run(NoConfig(), {}, workspace))
+    return workspace.path
+
+
+def test_a_crawl_is_listed_in_part(crawl: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def listed(*flags: str) -> list[str]:
+        assert main(["data", "inspect", "--list", "5", "--workspace", str(crawl), *flags]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    lines = listed()
+    assert len(lines) == 7 and max(map(len, lines)) <= 80
+    assert lines[1].endswith("…") and lines[2].endswith("http://a.example/page/0001")
+    assert lines[-1].startswith("3,000 pages of data.crawl-") and "the first 5" in lines[-1]
+    assert listed("--host", "c.example")[-1].startswith("1,000 pages")
+    assert listed("--host", "*.a.example")[-1].startswith("2,000 pages")
+    few = listed("--host", "c.example", "--match", "page/000[12]$")
+    assert few[1].endswith("http://c.example/page/0001") and few[-1].startswith("2 pages")
+    assert listed("--match", "nothing like it")[-1].startswith("0 pages")
+    rows = [json.loads(line) for line in listed("--json", "--match", "x/0000")]
+    assert [row["url"].split("/")[2] for row in rows] == ["a.example", "b.a.example", "c.example"]
+
+
+def test_a_list_refuses_what_does_not_go_with_it(
+    crawl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags, told in (
+        (["--list", "0"], "at least 1"),
+        (["--list", "3", "--match", "("], "no regular expression"),
+        (["--list", "3", "--sample", "3"], "one too many"),
+        (["--list", "3", "--offset", "1"], "does not go with --list"),
+        (["--host", "a.example"], "none is named"),
+    ):
+        assert main(["data", "inspect", "--workspace", str(crawl), *flags]) == 2
+        assert told in capsys.readouterr().err

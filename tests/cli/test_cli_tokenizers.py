@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from gristmill.cli.main import main
+from gristmill.report.tokenizers import OVERVIEW, comparison_tables
+from gristmill.tokenizer.judging import judge
+from gristmill.tokenizer.labelled import labelled
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
 
@@ -55,6 +58,32 @@ def test_two_tokenizers_on_eighty_columns(
     assert "T|h|e|·" in cut
 
 
+def test_nothing_is_said_of_merges_that_are_not_there() -> None:
+    words = train_tokenizer([_TEXT] * 3, 300, kind="words", unknown="token")
+    merging = train_tokenizer([_TEXT] * 3, 300)
+    texts = [labelled(_TEXT, "prose")]
+    judged = [judge("merging", merging, texts), judge("words", words, texts)]
+    tables = {table.title: table for table in comparison_tables(judged, 1.0)}
+    (row,) = (row for row in tables[OVERVIEW].rows if row[0] == "longest match differs")
+    assert row[1].endswith("%") and row[2] is None
+
+
+def test_the_cost_of_a_thousand_words(
+    folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["tokenizer", "compare", *folders, "--price", "3", "--show", "0"]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["tokenizers"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    for one in found:
+        english = one["languages"]["English"]
+        tokens = english["tokens_per_1000_words"]
+        assert tokens == 1000 * english["tokens"] / english["words"]
+        assert english["cost_per_1000_words"] == pytest.approx(3 * tokens / 1e6)
+        assert f"{tokens:,.0f} ${3 * tokens / 1e6:.4f}" in said
+
+
 def test_many_tokenizers_go_on_below(
     folders: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +104,7 @@ def test_json_and_a_page_of_own_text(
     assert [one["name"] for one in found["tokenizers"]] == ["bpe", "plain"]
     assert list(found["tokenizers"][0]["domains"]) == ["code"]
     assert found["tokenizers"][1]["domains"]["code"]["bytes_per_token"] == 1
+    assert found["tokenizers"][1]["matched"] == "byte by byte"
     html = page.read_text(encoding="utf-8")
     parsed = _Page(html)
     assert "script" not in parsed.tags and "default-src 'none'" in html

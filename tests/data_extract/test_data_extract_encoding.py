@@ -6,7 +6,8 @@ import codecs
 
 import pytest
 
-from gristmill.data.extract.encoding import decode_page
+from gristmill.data.extract.encoding import decode_page, page_in_utf8
+from gristmill.data.extract.page import ExtractedPage, extract_page
 
 RUSSIAN = "Привет, мир"
 
@@ -90,3 +91,24 @@ def test_what_states_no_encoding_is_told_by_its_letters(encoding: str) -> None:
     html = f"<html><title>x</title><body class=one><p>{text}</p></body></html>"
     found, name = decode_page(html.encode("cp1252" if encoding == "windows-1252" else encoding))
     assert name == encoding and text in found
+    assert page_in_utf8(found.encode(encoding), None) == (found.encode(), encoding)
+
+
+@pytest.mark.parametrize("before", range(16_380, 16_386))
+@pytest.mark.parametrize("sign", ["é", "東", "\U0001f600"])
+def test_utf8_that_nobody_states_is_found_sound_or_not(before: int, sign: str) -> None:
+    html = b"-" * before + sign.encode() * 9_000
+    assert page_in_utf8(html) == (html, "utf-8")
+    for broken in (html[:-1] + b"-", b"\xff" + html, html[: before + 1] + b"-" + html[before:]):
+        text, encoding = decode_page(broken)
+        assert page_in_utf8(broken) == (text.encode(), encoding) and encoding != "utf-8"
+
+
+def test_bytes_that_are_none_of_the_stated_utf8_are_read_as_the_replacement() -> None:
+    body = b"The text of this page goes on for a while"
+    for broken in (b"\xff", b"\xe2\x80", b"\xed\xa0\x80", b"\xc3"):
+        html = b"<meta charset=utf-8><title>T</title><p>" + body + broken + b"<b>and</b> on, too."
+        told = extract_page(html, "https://example.org/")
+        replaced = decode_page(html)[0].encode()
+        assert told == extract_page(replaced, "https://example.org/")
+        assert isinstance(told, ExtractedPage) and "while\ufffd" in told.text

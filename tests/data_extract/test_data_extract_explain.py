@@ -200,7 +200,7 @@ def test_a_sample_is_seeded_and_ranked(tmp_path: Path) -> None:
     rows = write_warc(tmp_path / "a.warc.gz", pages)
 
     def urls(**how: object) -> list[str]:
-        found = sample(rows, tmp_path, 4, ExtractOptions(), **how)  # type: ignore[arg-type]
+        found = sample(lambda: rows, tmp_path, 4, ExtractOptions(), **how)  # type: ignore[arg-type]
         return [one.url[-2:] for one in found]
 
     assert urls(seed=1) == urls(seed=1, workers=2)

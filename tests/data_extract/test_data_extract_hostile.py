@@ -238,9 +238,9 @@ def test_of_a_crawls_index_only_what_workers_are_ahead_is_held(
     drawn: list[StoredPage] = []
     leads: list[int] = []
 
-    def counted(path: Path) -> Iterator[StoredPage]:
+    def counted(path: Path, *given: Any) -> Iterator[StoredPage]:
         drawn.clear()
-        for page in read(path):
+        for page in read(path, *given):
             drawn.append(page)
             yield page
 

@@ -192,3 +192,28 @@ def test_page_about_cookies_keeps_them() -> None:
     lines = [f"{post} This concerns cookies, which are small files." for post in POSTS]
     text = text_of("<h1>Cookies</h1>" + "".join(f"<p>{line}</p>" for line in lines))
     assert text.count("small files") == 3
+
+
+TEASERS = (
+    ("River over its banks again", "Cellars are full, and the mayor wants the basin at last."),
+    ("School gets a dog", "He is one year old and passed his examination at the second attempt."),
+    ("Sawmill turns to the sun", "Two thousand panels lie on the roofs of the halls since Monday."),
+    ("Organ week begins", "Three players sit at two instruments while the audience walks about."),
+    ("Club goes up a league", "An own goal was enough, and there was a feast until the morning."),
+)
+
+
+def test_parts_of_one_make_are_judged_together() -> None:
+    """A front page of teasers alone, whose headings and texts have names of their own."""
+    teasers = "".join(
+        f'<article class="teaser teaser--{"small" if i else "large"}"><a class="teaser__link" '
+        f'href="/{i}"><h2 class="teaser__heading">{heading}</h2></a>'
+        f'<p class="teaser__text">{text}</p></article>'
+        for i, (heading, text) in enumerate(TEASERS)
+    )
+    html = f"<html><body><main>{teasers}</main><footer>Imprint</footer></body></html>"
+    found = extract_page(html.encode(), "http://a.example/", None, ExtractOptions())
+    assert isinstance(found, ExtractedPage)
+    for heading, text in TEASERS[1:]:
+        assert heading in found.text and text in found.text
+    assert "Imprint" not in found.text

@@ -6,8 +6,10 @@ import re
 import pytest
 
 from gristmill.data.extract import cues
+from gristmill.data.extract.guard import parse
 from gristmill.data.extract.page import ExtractedPage, extract_page
 from gristmill.data.extract.scan import holds, places
+from gristmill.data.extract.tags import KNOWN, TEXT, tag_and_kind
 
 WORD = b"license"
 
@@ -44,3 +46,35 @@ def test_what_a_name_means_does_not_depend_on_the_pages_before() -> None:
     second = extract_page(page, "https://example.org/a")
     assert isinstance(first, ExtractedPage) and isinstance(second, ExtractedPage)
     assert first == second and "1 2" not in first.text
+
+
+@pytest.mark.parametrize("rare", range(14))
+@pytest.mark.parametrize("before", range(8))
+def test_the_rare_part_of_a_word_finds_all_of_it(rare: int, before: int) -> None:
+    word = b"creativecommons.org/"
+    html = b"creativecommons.net/"[:before] + word + b"commons.org/" + word
+    found = [match.start() for match in re.finditer(re.escape(word), html)]
+    assert sorted(places(html, word, rare)) == found
+    assert not holds(html.replace(b"creativec", b"creative-c"), word, rare)
+
+
+def test_a_tag_is_told_by_its_number_as_by_its_name() -> None:
+    page = "<div><p>Text <b>more</b><!-- --><h2>Title</h2><my-box>x</my-box><svg></svg></div>"
+    body = parse(page).body
+    assert body is not None
+    seen = list(body.traverse(include_text=True))
+    assert {node.tag for node in seen if node.tag_id == TEXT} == {"-text"}
+    known = [node for node in seen if node.tag_id in KNOWN]
+    assert {node.tag for node in known} == {"div", "p", "b", "-comment", "h2", "svg"}
+    assert all(KNOWN[node.tag_id] == tag_and_kind(node) for node in known)
+
+
+def test_a_name_means_the_same_alone_and_among_others_seen_before() -> None:
+    names = ["related", "post-body", "title", "code-block", "widget Blog x", "title related", " ad"]
+    alone = []
+    for name in names:
+        cues.forget()
+        alone.append(cues.told(name))
+    for order in (names, names[::-1]):
+        cues.forget()
+        assert {name: cues.told(name) for name in order} == dict(zip(names, alone, strict=True))

@@ -55,7 +55,7 @@ def test_only_the_wanted_categories(lists: Path) -> None:
 
 
 def test_soft_words_need_company() -> None:
-    rules = AddressRules(Blocklist({}, {}), frozenset({"poker", "bonus", "free"}), 2)
+    rules = AddressRules(Blocklist(), frozenset({"poker", "bonus", "free"}), 2)
     assert rules.verdict("http://site.example/poker-history") is None
     assert rules.verdict("http://poker.example/free_BONUS") == (
         "url.soft_words",

@@ -123,6 +123,23 @@ def test_custom_filters() -> None:
         judge(wrong, MILL)
 
 
+def test_custom_filters_of_batches() -> None:
+    def rules(name: str) -> ChainRules:
+        return ChainRules(
+            gopher_quality=LENIENT.gopher_quality, c4=LENIENT.c4, custom=(f"{CUSTOM}:{name}",)
+        )
+
+    # What an earlier rule drops (the second text) is not shown to it.
+    mill, short, shouting = judge(rules("no_shouting"), MILL, "No.", SCHOOL.upper())
+    assert mill["keep"] and shouting["reason"] == "custom.no_shouting"
+    assert short["reason"] == "boilerplate.prose"
+    mill, short, school = judge(rules("names_their_words"), MILL, "No.", SCHOOL)
+    assert mill["keep"] and "custom.names_their_words" not in short["reasons_all"]
+    assert school["detail"] == f"{len(SCHOOL.split())} words, no mill"
+    with pytest.raises(GristmillError, match="1 answers for 2 documents"):
+        judge(rules("forgets_some"), MILL, SCHOOL)
+
+
 # The stage, over a small documents artifact.
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gristmill.core.errors import GristmillError
 from gristmill.data.filters.boilerplate import boilerplate
-from gristmill.data.filters.c4 import c4, clean, count_sentences, line_rules
+from gristmill.data.filters.c4 import C4Result, c4, line_rules
 from gristmill.data.filters.chain import _lexicon
 from gristmill.data.filters.checks import Check, above, below, verdicts
 from gristmill.data.filters.fineweb import fineweb
@@ -23,7 +24,7 @@ from gristmill.data.filters.rules import (
     WordListRules,
 )
 from gristmill.data.filters.spam import spam
-from gristmill.data.filters.statistics import Statistics, text_statistics
+from gristmill.data.filters.statistics import Statistics, read, text_statistics
 from gristmill.data.filters.words import word_list
 
 STOPS = tuple(GopherQualityRules().stop_words)
@@ -39,6 +40,17 @@ ADULT = ("glimmwort", "snarfen", "zibbel fratz")
 def statistics(*texts: str, c4_rules: C4Rules | None = None) -> Statistics:
     lines = line_rules(c4_rules or C4Rules(), FineWebRules().short_line)
     return text_statistics(list(texts), _lexicon(ADULT, (), STOPS), lines)
+
+
+def judge_c4(text: str, rules: C4Rules) -> C4Result:
+    lexicon, lines = _lexicon(ADULT, (), STOPS), line_rules(rules, 30)
+    texts = pa.array([text])
+    return c4(texts, *read(texts, lexicon, lines), lexicon, rules, lines)
+
+
+def new_texts(result: C4Result) -> list[str]:
+    found: list[str] = result.texts(np.flatnonzero(result.changed)).to_pylist()
+    return found
 
 
 def reasons(checks: list[Check], row: int = 0) -> list[str]:
@@ -114,29 +126,36 @@ def test_c4_judges_and_rewrites() -> None:
             "And so it goes on and on...",
         ]
     )
-    result = c4([text], [text.lower()], statistics(text, c4_rules=rules), rules)
-    assert result.texts == {
-        0: "The wheel turns all day long. It grinds the wheat that farmers bring.\n\n"
+    result = judge_c4(text, rules)
+    assert new_texts(result) == [
+        "The wheel turns all day long. It grinds the wheat that farmers bring.\n\n"
         "It is sold in the village shop."
-    }
+    ]
     assert reasons(result.checks) == []
     stricter = rules.model_copy(update={"min_sentences": 4})
-    assert reasons(c4([text], [text.lower()], statistics(text), stricter).checks) == ["sentences"]
+    assert reasons(judge_c4(text, stricter).checks) == ["sentences"]
     judging = rules.model_copy(update={"rewrite": False})
-    assert c4([text], [text.lower()], statistics(text), judging).texts == {}
+    assert new_texts(judge_c4(text, judging)) == []
 
 
 @pytest.mark.parametrize("extra", ["int main() { return 0; }", "Lorem Ipsum dolor sit amet."])
 def test_c4_drops_pages_with_code_or_blind_text(extra: str) -> None:
     text = f"{PROSE}\n{extra}"
-    assert len(reasons(c4([text], [text.lower()], statistics(text), C4Rules()).checks)) == 1
+    assert len(reasons(judge_c4(text, C4Rules()).checks)) == 1
 
 
-def test_c4_counts_alike_with_and_without_a_look_at_lines() -> None:
-    rules = C4Rules(rewrite=False, citations=False)
+def test_sentences_are_not_ended_by_abbreviations() -> None:
     text = 'He lives in the U.S. with J. Smith. "It is good!" she said. And then? Nothing more.'
-    assert statistics(text, c4_rules=rules)["c4_sentences"][0] == count_sentences(text) == 5
-    assert clean(text, rules) == (text, 5)
+    assert statistics(text)["c4_sentences"][0] == 5
+
+
+def test_a_citation_mark_alone_changes_a_text() -> None:
+    text = "The wheel turns all day long.[1] So it does.\n\n\nAnd it turns all night as well.[edit]"
+    rules = C4Rules()
+    assert new_texts(judge_c4(text, rules)) == [text.replace("[1]", "").replace("[edit]", "")]
+    marked = rules.model_copy(update={"citations": False})
+    # Then the second line does not end like a sentence.
+    assert new_texts(judge_c4(text, marked)) == ["The wheel turns all day long.[1] So it does."]
 
 
 def test_fineweb() -> None:

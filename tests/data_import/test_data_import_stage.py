@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from gristmill.cli.help import stage_help
 from gristmill.core.artifact import Artifact
+from gristmill.core.canonical import read_jsonl
 from gristmill.core.errors import GristmillError
 from gristmill.data.documents import DocumentSet
 from gristmill.stages.data_import import ImportConfig, data_import
@@ -163,7 +165,7 @@ def test_any_number_of_workers_and_all_kinds_together(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_killed_import_goes_on(tmp_path: Path) -> None:
+def test_a_killed_import_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.jsonl"
     with open(path, "wb") as file:
         for i in range(12_000):
@@ -191,12 +193,13 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
-    [journal] = workspace.glob("unfinished/*/import.jsonl")
-    taken = json.loads(journal.read_text(encoding="utf-8").splitlines()[-1])["taken"]
+    [journal] = workspace.glob("unfinished/*/import/parts.jsonl")
+    taken = list(read_jsonl(journal))[-1]["note"]["taken"]
     assert taken >= 1200
     first = min(workspace.glob("unfinished/*/import/documents/*.parquet"))
     before = first.stat().st_mtime_ns
     resumed = make(tmp_path, "killed", **config)
+    assert re.search(r"data import goes on after [\d,]+ documents", capsys.readouterr().err)
     # The parts that were whole are those of the first attempt, and nothing else differs.
     assert (resumed.path / "documents" / first.name).stat().st_mtime_ns == before
     assert resumed.content == straight.content

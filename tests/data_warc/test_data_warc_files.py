@@ -197,8 +197,9 @@ def test_one_record_by_its_place_or_an_error(tmp_path: Path, packed: bool) -> No
                 found = read_record(path, 0)
             except GristmillError:
                 continue
-            # Without compression no checksum tells what was changed, but the length does.
-            assert not packed or data == small
+            # Without compression no checksum tells what was changed, but the length does. With it a
+            # changed bit may be one of those that fill up the last byte of the stream.
+            assert not packed or found.block == whole[0].block
             assert len(data) > place and len(found.block) == len(whole[0].block)
     with pytest.raises(GristmillError, match="cannot be read"):
         read_record(tmp_path, 0)

@@ -365,6 +365,18 @@ def test_a_list_with_files_that_are_gone(
     assert made.manifest.counts["pages"] == 1
 
 
+def test_a_page_out_of_an_archive_can_be_asked_about(tmp_path: Path) -> None:
+    from gristmill.data.why import explain_page
+
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(_page(1) + _page(2))
+    made = data_warc.run(WarcConfig(paths=[str(path)]), {}, Workspace.at(tmp_path / "w"))
+    [told] = explain_page("http://a.example/002", [made])
+    assert (told["stage"], told["said"]) == ("data.warc", "fetched")
+    with pytest.raises(GristmillError, match=r"did you mean .http://a\.example/002"):
+        explain_page("http://a.example/02", [made])
+
+
 def _once(self: RemoteFile, action: Any) -> Any:
     """`RemoteFile._try` without rests."""
     self._tries, self._rest = 2, 0.0

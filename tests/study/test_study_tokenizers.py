@@ -86,7 +86,7 @@ def test_each_tokenizer_has_its_shards_and_its_seeds() -> None:
     asked = config(
         tokenizers={"bytes": {"kind": "bytes"}, "bpe": {"vocab_size": 512}},
         digits={"single": {"pattern": "qwen"}}, seeds=2, text_bytes=1000, sum_bytes=500,
-        layers=2, width=32,
+        layers=2, width=32, sum_layers=1, sum_width=16,
     )  # fmt: skip
     found = expand(asked, Place("study.tokenizers@x", (), {"mixture": ("data.mix",)}, 7))
     blocks = dict(found.nodes)
@@ -103,9 +103,14 @@ def test_each_tokenizer_has_its_shards_and_its_seeds() -> None:
     )  # fmt: skip
     assert (model["byte_budget"], sums["byte_budget"], model["seed"]) == (1000, 500, 8)
     assert (model["dial"]["layers"], model["dial"]["width"], model["dial"]["tied"]) == (2, 32, True)
-    equal = config(budget="flops", flops=1e10, digits={})
-    assert equal.training(1000)["flop_budget"] == 1e10
-    assert equal.training(1000)["byte_budget"] is None
+    assert (sums["dial"]["layers"], sums["dial"]["width"]) == (1, 16)
+    assert (model["context_bytes"], sums["context_bytes"]) == (384, 96)
+    equal = config(budget="flops", flops=1e10)
+    assert equal.training(False)["flop_budget"] == 1e10
+    assert equal.training(False)["byte_budget"] is None
+    # How digits are cut is compared over equal sums, whatever text is compared over.
+    assert equal.training(True)["byte_budget"] == equal.sum_bytes
+    assert equal.training(True)["flop_budget"] is None
 
 
 @pytest.mark.parametrize(
@@ -171,8 +176,8 @@ def test_an_unknown_word_is_charged_its_spelling(mixture: Artifact) -> None:
 def _score(bits: float, tokens: int) -> dict[str, Any]:
     text = {"bytes": 100, "tokens": tokens, "unknown": 0, "bits_per_byte": bits}
     costs = {"attention_flops_per_byte": 10.0, "flops_per_byte": 20.0, "parameters": 5}
-    return {"vocabulary": 300, "clean": text, "misspelled": {**text, "bits_per_byte": bits + 1},
-            "costs": costs}  # fmt: skip
+    return {"vocabulary": 300, "trained_tokens": 2_000_000, "clean": text,
+            "misspelled": {**text, "bits_per_byte": bits + 1}, "costs": costs}  # fmt: skip
 
 
 def test_results_are_means_and_differences_by_seed(tmp_path: Path) -> None:
@@ -183,6 +188,8 @@ def test_results_are_means_and_differences_by_seed(tmp_path: Path) -> None:
     figure = output.figures["tokenizers.bpe.bits_per_byte"]
     assert figure.value == pytest.approx(2.0) and figure.low is not None
     assert output.figures["tokenizers.bpe.misspelled"].value == pytest.approx(3.0)
+    assert [row[-1] for row in output.tables[0].rows] == [2.0, 6.67]
+    assert "Equal bytes read" in output.tables[0].note
     (clean, _) = output.tables[-1].rows
     assert clean[:2] == ["bpe", "clean"] and clean[2].value == pytest.approx(-0.1)
     sums = {"asked": {"1": 4, "2": 6}, "right": {"1": 4, "2": 3}, "tokens_per_sum": 5.0,
@@ -202,7 +209,8 @@ def test_a_whole_study_of_tiny_models(mixture: Artifact, tmp_path: Path) -> None
                                "words": {"kind": "words", "unknown": "token", "vocab_size": 300}},
                 "digits": {"single": {"pattern": "qwen", "vocab_size": 300}},
                 "seeds": 1, "text_bytes": 1500, "sum_bytes": 1500, "layers": 1, "width": 32,
-                "context_bytes": 32, "max_documents": 3,
+                "context_bytes": 32, "max_documents": 3, "sum_layers": 1, "sum_width": 32,
+                "sum_context_bytes": 32,
                 "sums": {"train": 300, "heldout": 3, "digits": 2},
                 "train": {"precision": "fp32", "threads": 1, "probe_windows": 2},
             },
@@ -233,3 +241,13 @@ def test_the_recipe_is_sound() -> None:
     recipe = load_recipe("tokenizers")
     asked = [node.name for node in recipe.nodes if node.asked_by == "study.tokenizers"]
     assert "train.lm@bpe-4k-seed1" in asked and "train.lm@digits-free-seed0" in asked
+
+
+def test_points_that_lie_on_each_other_share_a_label(tmp_path: Path) -> None:
+    output = Output(tmp_path, Run(tmp_path / "run"), 0, Execution())
+    scores = {name: [_score(2.0, tokens)] for name, tokens in
+              (("bpe", 30), ("bytes", 100), ("characters", 100))}  # fmt: skip
+    present_text(scores, 0.2, "flops", output)
+    (chart,) = output.charts
+    assert chart.series[0].labels == ["bytes, characters", "", "bpe"]
+    assert "Equal FLOPs" in output.tables[0].note

@@ -5,15 +5,16 @@ import pytest
 from gristmill.tokenizer.comparison import coloured, longest_tokens, measure, pieces, shown
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
+from gristmill.tokenizer.vocabulary import from_merges
 
 
 def test_counts_by_domain_by_hand() -> None:
     plain = train_tokenizer(["x"], 300, kind="bytes")
-    usage = measure(plain, [("prose", "ab cd"), ("code", "é"), ("prose", "a")])
+    usage = measure(plain, [("prose", "ab  cd"), ("code", "é"), ("prose", "a")])
     assert list(usage.domains) == ["code", "prose"]
     prose = usage.domains["prose"]
-    assert (prose.documents, prose.bytes, prose.tokens, prose.words) == (2, 6, 6, 3)
-    assert prose.tokens_per_word == 2
+    assert (prose.documents, prose.bytes, prose.tokens, prose.words) == (2, 7, 7, 3)
+    assert prose.tokens_per_word == pytest.approx(7 / 3)
     assert usage.total.bytes_per_token == 1
     # a, b, c, d, blank and the two bytes of é, of 256.
     assert usage.used_share == pytest.approx(7 / 256)
@@ -43,3 +44,6 @@ def test_tokens_are_shown_in_one_line() -> None:
     assert shown(b" the\n\xff") == "␣the␊\\xff"
     tokenizer = train_tokenizer(["grinding grinding grinding"], 300)
     assert longest_tokens(tokenizer, 1) == ["␣grinding"]
+    # Of equally long ones the first that was made; special tokens are none of them.
+    merges = [(ord("y"), ord("z")), (ord("a"), ord("b"))]
+    assert longest_tokens(Tokenizer(from_merges(merges, ("<|long|>",), "gpt4")), 2) == ["yz", "ab"]

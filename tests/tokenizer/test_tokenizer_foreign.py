@@ -18,6 +18,7 @@ from gristmill.tokenizer.letters import spell
 from gristmill.tokenizer.patterns import REGEXES
 from gristmill.tokenizer.splitter import split
 from gristmill.tokenizer.tokenizer import Tokenizer
+from gristmill.tokenizer.vocabulary import with_match
 
 FRONT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<empty_output>"]
 DIGITS = [
@@ -177,6 +178,11 @@ def test_qwen_has_nothing_left_to_pad_with_but_the_end_of_text(
     assert think in ours.encode("a<think>b") and "<think>" not in ours.special_tokens
     assert ours.decode([think], skip_special=True) == "<think>"
     assert ours.decode(ours.encode("e\u0301")) == "é"
+    # tiktoken has no tokens that text becomes but that no merge makes.
+    ours.save(tmp_path / "again")
+    assert not (tmp_path / "again" / RANKS).exists()
+    saved = json.loads((tmp_path / "again" / TOKENIZER_JSON).read_text(encoding="utf-8"))
+    assert {token["normalized"] for token in saved["added_tokens"]} == {False}
 
 
 def test_llama_begins_its_texts_and_ends_them_by_name(texts: list[str], tmp_path: Path) -> None:
@@ -186,6 +192,9 @@ def test_llama_begins_its_texts_and_ends_them_by_name(texts: list[str], tmp_path
     assert ours.eot_id == theirs.token_to_id("<|end_of_text|>")
     assert ours.eos_id == theirs.token_to_id("<|eot_id|>")
     assert ours.pad_token == "<|reserved_special_token_0|>"
+    ours.save(tmp_path / "again")
+    config = json.loads((tmp_path / "again" / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    assert (config["bos_token"], config["eos_token"]) == ("<|begin_of_text|>", "<|eot_id|>")
     plain = json.loads((tmp_path / TOKENIZER_JSON).read_text(encoding="utf-8"))
     plain["model"]["ignore_merges"] = False
     (tmp_path / TOKENIZER_JSON).write_text(json.dumps(plain), encoding="utf-8")
@@ -221,6 +230,8 @@ def test_bytes_without_a_token_are_left_out_as_there(texts: list[str], tmp_path:
     assert ours.decode(ours.encode("a\x06b")) == "ab"
     ours.save(tmp_path / "again")
     assert not (tmp_path / "again" / RANKS).exists()
+    with pytest.raises(GristmillError, match="longest match needs all 256 bytes, and 2 are"):
+        with_match(ours.vocabulary, "longest")
 
 
 def _gguf(value: dict[str, Any], pre: str, **changes: Any) -> Any:
@@ -250,6 +261,10 @@ def test_gguf_metadata_gives_the_same_vocabulary(
     found = gguf_vocabulary(**_gguf(value, pre, eos_id=ours.eos_id, pad_id=10**9))
     assert with_rows(ours.vocabulary, len(found.tokens)).tokens == found.tokens
     assert (found.eos, found.pad) == (ours.vocabulary.eos, None)
+    begins = gguf_vocabulary(**_gguf(value, pre, bos_id=ours.eot_id, add_bos=True))
+    assert Tokenizer(begins).bos_id == ours.eot_id
+    silent = gguf_vocabulary(**_gguf(value, pre, bos_id=ours.eot_id))
+    assert Tokenizer(silent).bos_id is None
     metadata = Tokenizer(found)
     for text in [*texts[:100], *strange_texts[::5], *DIGITS]:
         assert metadata.encode(text) == ours.encode(text)

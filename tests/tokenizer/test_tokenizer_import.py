@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sysconfig
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ def test_all_three_formats_through_one_verb(
         assert found.eot_id == tokenizer.eot_id
         for text in [*texts[:40], *strange_texts[::40]]:
             assert found.encode(text) == tokenizer.encode(text), (config, text)
+    for specials, noted in ((names, False), ((), True)):
+        config = {"path": ranks, "pattern": "cl100k", "special_tokens": specials}
+        shown = (_imported(tmp_path, **config).path / "presentation.json").read_text("utf-8")
+        assert ("No token ends a document" in shown) == noted
     longest = Tokenizer.load(_imported(tmp_path, path=tmp_path / "mine", match="longest").path)
     assert longest.vocabulary.match == "longest"
 
@@ -109,6 +114,31 @@ def test_gguf_metadata_comes_back_or_is_refused_with_the_reason(
     for text in [*texts[:30], *strange_texts[::30]]:
         if found.vocabulary.normalizer is None:
             assert found.encode(text) == made.encode(text)
+
+
+def test_gguf_metadata_tells_the_kinds_of_tokens_apart(tokenizer: Tokenizer) -> None:
+    vocabulary = tokenizer.vocabulary
+    name, number = "<think>", len(vocabulary.tokens)
+    made = replace(
+        vocabulary, tokens=(*vocabulary.tokens, name.encode(), b""), added_tokens={name: number}
+    )
+    metadata = gguf_metadata(made)
+    specials = len(vocabulary.special_tokens)
+    # Ordinary, control, user-defined, unused.
+    assert metadata["types"] == [1] * (number - specials) + [3] * specials + [4, 5]
+    assert metadata["tokens"][number:] == [name, f"[PAD{number + 1}]"]
+    assert gguf_vocabulary(**metadata).added_tokens == {name: number}
+
+
+def test_whole_pretokens_that_llama_cpp_would_merge_are_refused(tokenizer: Tokenizer) -> None:
+    taken = replace(tokenizer.vocabulary, ignore_merges=True)
+    assert gguf_metadata(taken)["pre"] == "llama-bpe"
+    for changes, message in (
+        ({"pattern": "gpt2"}, "does not ignore merges"),
+        ({"normalizer": "NFC"}, "does not bring text to NFC"),
+    ):
+        with pytest.raises(GristmillError, match=message):
+            gguf_metadata(replace(taken, **changes))
 
 
 @pytest.mark.parametrize("name", sorted(_MEMBERS))

@@ -30,9 +30,12 @@ def test_merge_order_and_longest_match_as_the_lecture_has_them() -> None:
     # bc is merged before ab: abc is a|bc in merge order, and ab|c if the longest token is taken.
     tokenizer = _made((B, C), (A, B))
     assert tokenizer.encode("abc") == [A, 256]
-    found = compare_matching(tokenizer, ["abc abc", "bc x"])
-    assert (found.pretokens, found.differing) == (4, 2)
-    assert found.share == 0.5
+    found = compare_matching(tokenizer, ["abc abc abc", "bc x"])
+    assert (found.pretokens, found.differing, found.kinds, found.kinds_differing) == (5, 3, 4, 2)
+    assert found.share == 0.6
+    # The most frequent first: " abc".
+    assert [one.count for one in found.examples] == [2, 1]
+    assert found.examples[0].longest == (BLANK, 257, C)
     assert {(one.merge_order[-2:], one.longest[-2:]) for one in found.examples} == {
         ((A, 256), (257, C))
     }
@@ -84,6 +87,47 @@ def test_glitch_prone_tokens_are_rare_where_there_is_text_enough() -> None:
     # It goes into abc, which is why text has so little of it.
     assert swallowed_by(tokenizer, 256) == 257
     assert swallowed_by(tokenizer, 257) is None
+    assert swallowed_by(_made((A, B), (C, 256)), 256) == 257
+
+
+def test_rare_is_less_than_a_hundredth_of_the_mean() -> None:
+    tokenizer = _made((A, B), (256, C))
+    counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    # 258 tokens, seen 100 times on average.
+    counts[:256], counts[256], counts[257] = 100, 1, 199
+    assert glitch_prone(tokenizer, counts) == []
+    counts[256] = 0
+    assert glitch_prone(tokenizer, counts) == [256]
+
+
+def test_what_cannot_be_made_is_not_counted_as_dead() -> None:
+    # "a " and "a b" are cut apart, "abc" is merged otherwise: see below.
+    tokenizer = _made((B, C), (A, B), (257, C), (A, BLANK), (259, B))
+    found = judge("made", tokenizer, [labelled("abc", "prose")])
+    assert (found.ordinary, found.used, len(found.unreachable.ids)) == (261, 2, 3)
+    assert found.dead == 261 - 2 - 3
+
+
+def test_a_language_with_texts_of_its_own_is_not_set_against_english() -> None:
+    plain = train_tokenizer(["x"], 300, kind="bytes")
+    passage = Labelled("German", "prose", "ab cd", 2, 4)
+    assert judge("plain", plain, [passage]).tokens_per_thousand_words("German") == 1250
+    found = judge("plain", plain, [passage, Labelled("German", "prose", "ef", 1)])
+    assert found.references == {}
+    assert found.tokens_per_thousand_words("German") == pytest.approx(7000 / 3)
+
+
+def test_how_each_vocabulary_encodes_is_said(tokenizer: Tokenizer) -> None:
+    text = ["the mill grinds the grain"] * 3
+    for settings, said in (
+        ({}, "merge order"),
+        ({"match": "longest"}, "longest match"),
+        ({"kind": "words"}, "words, or bytes"),
+        ({"kind": "words", "unknown": "token"}, "words, or unknown"),
+        ({"kind": "bytes"}, "byte by byte"),
+    ):
+        made = train_tokenizer(text, 290, **settings)  # type: ignore[arg-type]
+        assert judge("made", made, []).matched == said
 
 
 def test_counts_by_language_and_domain_by_hand() -> None:
@@ -91,7 +135,8 @@ def test_counts_by_language_and_domain_by_hand() -> None:
     texts = [
         Labelled("English", "prose", "ab cd", 2, 2),
         Labelled("Thai", "prose", "กข", None, 2),
-        Labelled("", "code", "a = b", 3),
+        # A program's words are none of a language.
+        Labelled("English", "code", "a = b", 3),
     ]
     found = judge("plain", plain, texts)
     assert list(found.languages) == ["English", "Thai"]
@@ -162,11 +207,21 @@ def test_tokenizers_from_all_that_holds_one(tokenizer: Tokenizer, tmp_path: Path
     assert open_tokenizer(ranks, "gpt4").encode(text) == wanted
     with pytest.raises(GristmillError, match="does not say how text is cut"):
         open_tokenizer(ranks)
+    # OpenAI's files are known by their names.
+    for name, pattern in (
+        ("cl100k_base", "gpt4"), ("o200k_base", "o200k"), ("p50k_base", "gpt2"),
+        ("r50k_base", "gpt2"), ("gpt2", "gpt2"),
+    ):  # fmt: skip
+        known = ranks.with_name(f"{name}.tiktoken")
+        known.write_bytes(ranks.read_bytes())
+        assert open_tokenizer(known).vocabulary.pattern == pattern
     with pytest.raises(GristmillError, match="'nonsense' is not known"):
         open_tokenizer(ranks, "nonsense")
     with pytest.raises(GristmillError, match="no tokenizer here"):
         open_tokenizer(tmp_path / "nowhere")
     assert short_names([folder, folder / "tokenizer.json", ranks]) == ["mine", "mine 2", "other"]
+    artifact = tmp_path / "tokenizer.train-0123456789ab"
+    assert short_names([artifact, artifact / "tokenizer.json"]) == ["train-0123", "train-0123 2"]
 
 
 def test_a_text_is_shown_whole_and_acts_on_nothing(
@@ -180,6 +235,9 @@ def test_a_text_is_shown_whole_and_acts_on_nothing(
         assert said.isprintable() and "\u202e" not in said
     view = shown_tokens(tokenizer, "a b\n\tc\x1b[2J\u202e")
     assert "·" in plain_tokens(view) and "⏎" in plain_tokens(view) and "→" in plain_tokens(view)
+    # A token's line breaks break the line of the page behind it, its tabs do not.
+    assert [one.lines for one in shown_tokens(tokenizer, "\n")] == [1]
+    assert [one.lines for one in shown_tokens(tokenizer, "\t")] == [0]
     coloured = coloured_tokens(view, ids=True)
     assert "\x1b[2J" not in coloured and "␛" in coloured and "\u202e" not in coloured
     assert visible("\u202e\x9b\x7f é") == "\\u202e\\u009b␡·é"

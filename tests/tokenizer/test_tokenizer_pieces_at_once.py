@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.eight_bytes import PADDING, least16, letters16, load8
 from gristmill.tokenizer.encoding import Encoder
-from gristmill.tokenizer.kept_pieces import KEPT_BYTES, short_key
+from gristmill.tokenizer.kept_pieces import (
+    ID_BITS,
+    KEPT_BYTES,
+    MIDDLE_BYTES,
+    keep_middle,
+    middle_slots,
+    recall_middle,
+    short_key,
+)
 from gristmill.tokenizer.patterns import REGEXES
 from gristmill.tokenizer.small_encoding import MOST_BYTES, SmallEncoder
 from gristmill.tokenizer.splitter import split
@@ -183,3 +196,57 @@ def test_any_bytes_come_back(tokenizer: Tokenizer, data: bytes) -> None:
     stream = tokenizer.stream()
     pushed = "".join(stream.push(int(i)) for i in tokenizer.encode_bytes(data))
     assert pushed + stream.finish() == data.decode("utf-8", "replace")
+
+
+def test_what_became_of_pieces_is_kept_by_their_size() -> None:
+    """Up to 31 bytes and twelve ids of twenty bits; the newest two of a place; none by mistake."""
+    rng = random.Random(9)
+    kept, out = middle_slots(), np.full(32, -1, dtype=np.int32)
+    pieces: dict[bytes, list[int]] = {}
+    for _ in range(3000):
+        data = bytes(rng.choices(b"ab\x00\xff", k=rng.randint(1, MIDDLE_BYTES)))
+        ids = [rng.choice((0, 1, rng.getrandbits(ID_BITS))) for _ in range(rng.randint(1, 12))]
+        out[: len(ids)] = ids
+        out[len(ids) :] = -1
+        keep_middle(_padded(data), 0, len(data), kept, out, 0, len(ids))
+        assert out[: len(ids)].tolist() == ids
+        pieces[data] = ids
+        found = recall_middle(_padded(data + b"tail"), 0, len(data), kept, out, 3)
+        assert out[3 : 3 + found].tolist() == ids
+    counts = [recall_middle(_padded(data), 0, len(data), kept, out, 0) for data in pieces]
+    assert sum(n >= 0 for n in counts) > 0.9 * len(pieces)
+    for data, ids in pieces.items():
+        n = recall_middle(_padded(data), 0, len(data), kept, out, 0)
+        assert n < 0 or out[:n].tolist() == ids
+        longer = data + b"\x00"
+        if len(longer) <= MIDDLE_BYTES and longer not in pieces:
+            assert recall_middle(_padded(longer), 0, len(longer), kept, out, 0) == -1
+
+
+def test_ids_that_the_tables_have_no_room_for_are_refused() -> None:
+    letters = np.arange(256, dtype=np.int32)
+    pairs = np.array([[97, 98]], dtype=np.int32)
+    for tables in (
+        (letters, pairs, np.array([1 << ID_BITS], dtype=np.int32), "gpt4", None),
+        (letters + (1 << ID_BITS), pairs[:0], pairs[:0, 0], "gpt4", None),
+        (letters, pairs, np.array([300], dtype=np.int32), "gpt4", {b"xyz": 1 << ID_BITS}),
+    ):
+        with pytest.raises(GristmillError, match="at most"):
+            Encoder(*tables)
+
+
+def test_a_numba_without_its_private_option(tmp_path: Path) -> None:
+    code = (
+        "from numba.core import cpu\n"
+        "if hasattr(cpu._options_mixin, '_nrt'): del cpu._options_mixin._nrt\n"
+        "import numpy as np\n"
+        "from gristmill.tokenizer import eight_bytes, kept_pieces\n"
+        "assert not eight_bytes._UNCOUNTED\n"
+        "kept, ids = kept_pieces.middle_slots(), np.arange(7, 40, dtype=np.int32)\n"
+        "text = np.frombuffer(bytearray(b'a piece' + bytes(32)), dtype=np.uint8)\n"
+        "kept_pieces.keep_middle(text, 0, 7, kept, ids, 0, 5)\n"
+        "assert kept_pieces.recall_middle(text, 0, 7, kept, ids, 9) == 5\n"
+        "assert ids[9:14].tolist() == [7, 8, 9, 10, 11]\n"
+    )
+    apart = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=apart)

@@ -11,6 +11,7 @@ from gristmill.cli.flags import Flags, parse_flags
 from gristmill.core.errors import GristmillError
 from gristmill.stages.recipe import Recipe, load_recipe, shipped_recipes
 from gristmill.stages.registry import STAGES, stage_by_verb
+from gristmill.stages.stage import ENGINES
 
 _HELP = """gristmill config show RECIPE        every key with its value, defaults too
 gristmill config validate RECIPE    exit 0, or 2 with the first mistake
@@ -95,6 +96,8 @@ def recipe_schema() -> dict[str, Any]:
         "recipe": {"type": "string"},
         "about": {"type": "string"},
         "workspace": {"type": "string"},
+        "engine": {"enum": list(ENGINES)},
+        "address": {"type": "string"},
         "seed": {"type": "integer"},
         "extends": {"type": "string"},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from gristmill.core.nearest import did_you_mean
 from gristmill.stages.workspace import Workspace
 
 if TYPE_CHECKING:
+    from gristmill.core.artifact import Artifact
     from gristmill.data.extract.looking import PageAt
     from gristmill.data.extract.opt_out import TdmRules
     from gristmill.data.extract.page import ExtractOptions
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
 
 _HELP = """gristmill data inspect PAGE [flags]
 gristmill data inspect --sample N [flags]
+gristmill data inspect --list N [flags]
 gristmill data inspect [flags]
 
 With a PAGE: the page beside its extracted text, block by block, with what was
-kept, what was dropped, and why. With --sample: some pages of a crawl. Without
-either: the stage that counts what every step kept, dropped and got right in
-all documents (its flags are further below). What each step said of one page,
-from the crawl to the training text, is told by `gristmill data why URL`.
+kept, what was dropped, and why. With --sample: some pages of a crawl; with
+--list: which pages it has. Without these: the stage that counts what every
+step kept, dropped and got right in all documents (its flags are further
+below). What each step said of one page, from the crawl to the training text,
+is told by `gristmill data why URL`.
 
 one page
   PAGE            a URL of the workspace's crawl, an HTML file (also .gz), a
@@ -40,7 +44,12 @@ several pages
   --by ORDER      random, or those of which least or most is kept (random)
   --seed N        another draw (0)
   --workers N     processes (the number of cores)
-both
+which pages
+  --list N        the first N pages of the workspace's crawl, by address
+  --host HOST     only those of a host, *.site.example with all below it
+  --match PATTERN only those whose address fits a regular expression (RE2);
+                  both flags go with --sample too
+all of these
   --workspace DIR where the crawl lies (runs/demo); the settings are those of
                   its data extract
   --format NAME   markdown or text (markdown)
@@ -54,10 +63,16 @@ example
   gristmill data inspect http://news.example/ --workspace runs/demo
   gristmill data inspect saved.html --html saved-explained.html
   gristmill data inspect --sample 20 --by least --html least.html
+  gristmill data inspect --list 30 --host news.example --match '/2024/'
 """
-_OPTIONS = ("workspace", "url", "offset", "sample", "by", "seed", "workers", "format", "html")
+_OPTIONS = (
+    "workspace", "url", "offset", "sample", "by", "seed", "workers", "format", "html", "list",
+    "host", "match",
+)  # fmt: skip
 _SWITCHES = ("comments", "captions", "all", "json", "help")
-_ONE_PAGE = ("url", "offset", "by", "format", "html", "comments", "captions", "all")
+_ONE_PAGE = (
+    "url", "offset", "by", "format", "html", "comments", "captions", "all", "host", "match",
+)  # fmt: skip
 _ORDERS = ("random", "least", "most")
 
 
@@ -72,13 +87,14 @@ def inspect(arguments: list[str]) -> int:
         print(f"{_HELP}\nthe stage, without PAGE and --sample\n  {flags}")
         return 0
     flags_found = parse_flags(arguments, options=_OPTIONS, switches=(*_SWITCHES, "dry-run"))
-    if not flags_found.words and "sample" not in flags_found.options:
+    several = [name for name in ("sample", "list") if name in flags_found.options]
+    if not flags_found.words and not several:
         misplaced = [name for name in _ONE_PAGE if name in flags_found.options]
         if misplaced:
             raise GristmillError(
                 "is for one page, and none is named",
                 where=f"--{misplaced[0]}",
-                mend="gristmill data inspect PAGE, or --sample N",
+                mend="gristmill data inspect PAGE, or --sample N, or --list N",
             )
         return run_stage("data inspect", arguments)
     if flags_found.settings or flags_found.on("dry-run"):
@@ -87,13 +103,17 @@ def inspect(arguments: list[str]) -> int:
             f"unknown flag '--{name}' beside a page",
             mend=did_you_mean(f"--{name}", [f"--{n}" for n in (*_OPTIONS, *_SWITCHES)]),
         )
-    return _sample(flags_found) if "sample" in flags_found.options else _one(flags_found)
+    if len(several) > 1:
+        raise GristmillError("a sample and a list are one too many", where="--list")
+    if "list" in several:
+        return _list(flags_found)
+    return _sample(flags_found) if several else _one(flags_found)
 
 
 def _one(flags: Flags) -> int:
     if len(flags.words) != 1:
         raise GristmillError("one page is wanted", mend="see gristmill data inspect --help")
-    for name in ("by", "seed", "workers"):
+    for name in ("by", "seed", "workers", "host", "match"):
         if name in flags.options:
             raise GristmillError("goes with --sample", where=f"--{name}")
     page, options, tdm = _page(flags.words[0], flags)
@@ -128,9 +148,10 @@ def _sample(flags: Flags) -> int:
     from gristmill.data.extract.looking import sample
 
     workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
-    stored, folder, tdm = _crawl(workspace)
+    pages, tdm = _crawl(workspace)
+    folder = pages.path / "warc"
     found = sample(
-        stored,
+        lambda: _chosen(pages, flags),
         folder,
         count,
         _options(flags, workspace),
@@ -139,7 +160,7 @@ def _sample(flags: Flags) -> int:
         workers=execution_of(flags).workers,
         tdm=tdm,
     )
-    about = _how_chosen(order, len(stored), folder.parent.name)
+    about = _how_chosen(order, sum(1 for _ in _chosen(pages, flags)), pages.path.name)
     if "html" in flags.options:
         from gristmill.report.explained import pages_beside_text
 
@@ -185,19 +206,65 @@ def _page(word: str, flags: Flags) -> tuple[PageAt, ExtractOptions, TdmRules | N
     if url or offset is not None:
         raise GristmillError("goes with a WARC file", where="--url" if url else "--offset")
     workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
-    stored, folder, tdm = _crawl(workspace)
-    return from_crawl(stored, folder, word), _options(flags, workspace), tdm
+    from gristmill.stages.data_extract import read_index
+
+    pages, tdm = _crawl(workspace)
+    stored = read_index(pages.file("index.parquet"))
+    return from_crawl(stored, pages.path / "warc", word), _options(flags, workspace), tdm
 
 
-def _crawl(workspace: Workspace) -> tuple[list[StoredPage], Path, TdmRules]:
-    """The newest crawl of a workspace: its index, its WARC files' folder, its hosts' opt-outs."""
-    from gristmill.stages.data_extract import read_index, tdm_rules
+def _list(flags: Flags) -> int:
+    """The first pages of a crawl that fit, and how many there are."""
+    if flags.words:
+        raise GristmillError("a page and a list are one too many", where="--list")
+    for name in ("url", "offset", "by", "seed", "html", "format"):
+        if name in flags.options:
+            raise GristmillError("does not go with --list", where=f"--{name}")
+    count = flags.number("list", 20)
+    if count < 1:
+        raise GristmillError("must be at least 1", where="--list")
+    pages = _newest(Workspace.existing(flags.text("workspace", "runs/demo")))
+    shown: list[StoredPage] = []
+    total = 0
+    for page in _chosen(pages, flags):
+        total += 1
+        if len(shown) < count:
+            shown.append(page)
+    if flags.on("json"):
+        for page in shown:
+            told = {"url": page.url, "status": page.status, "content_type": page.content_type,
+                    "file": page.file, "offset": page.offset}  # fmt: skip
+            print(json.dumps(told, ensure_ascii=False))
+        return 0
+    from gristmill.cli.page_print import print_index
+
+    print_index(shown, total, pages.path.name)
+    return 0
+
+
+def _chosen(pages: Artifact, flags: Flags) -> Iterator[StoredPage]:
+    """The rows of a crawl's index that --host and --match leave."""
+    from gristmill.data.extract.looking import pages_like
+    from gristmill.stages.data_extract import read_index
+
+    rows = read_index(pages.file("index.parquet"))
+    return pages_like(rows, flags.text("host", "") or None, flags.text("match", "") or None)
+
+
+def _crawl(workspace: Workspace) -> tuple[Artifact, TdmRules]:
+    """The newest crawl of a workspace, and its hosts' opt-outs."""
+    from gristmill.stages.data_extract import tdm_rules
+
+    pages = _newest(workspace)
+    return pages, tdm_rules(pages)
+
+
+def _newest(workspace: Workspace) -> Artifact:
 
     pages = workspace.latest("pages")
     if pages is None:
         raise GristmillError("holds no crawled pages", where=workspace.path, mend="data crawl")
-    stored = list(read_index(pages.file("index.parquet")))
-    return stored, pages.path / "warc", tdm_rules(pages)
+    return pages
 
 
 def _options(flags: Flags, workspace: Workspace | None) -> ExtractOptions:

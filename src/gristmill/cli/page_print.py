@@ -16,6 +16,7 @@ from gristmill.cli.talk import printable
 
 if TYPE_CHECKING:
     from gristmill.data.extract.explain import Explanation, PageBlock
+    from gristmill.data.extract.stored import StoredPage
 
 # Two columns of less than that are harder to read than lines below each other.
 _TWO_COLUMNS = 120
@@ -44,6 +45,19 @@ def print_explanation(found: Explanation, *, whole: bool = False) -> None:
         for line in _marked_lines(found, out.width, whole):
             out.print(line)
     _print_reasons(found, out)
+
+
+def print_index(shown: Sequence[StoredPage], total: int, name: str) -> None:
+    """Pages of a crawl, a line each, and how many there are."""
+    out = console()
+    if shown:
+        out.print(Text("status  type        address", style="bold"))
+    for page in shown:
+        kind = (page.content_type or "").partition(";")[0].removeprefix("text/")
+        line = f"{page.status:>6}  {kind[:10]:10}  {page.url}"
+        out.print(Text(_inert(line)), no_wrap=True, overflow="ellipsis", crop=True)
+    more = f", the first {len(shown):,}" if len(shown) < total else ""
+    out.print(Text(f"{total:,} pages of {name}{more}", style=_DROPPED))
 
 
 def print_sample(found: Sequence[Explanation], about: str) -> None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from gristmill.cli.flags import Flags, parse_flags
 from gristmill.cli.present import console, print_alignment, print_table
-from gristmill.cli.stage import derived_settings, execution_of, presentation_of
+from gristmill.cli.stage import EXECUTION, derived_settings, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.stages.graph import Step, plan_recipe, run_recipe
@@ -36,6 +36,8 @@ a crash the same command goes on from the last whole artifact.
   --seed N          the seed of all that is random
   --workers N       processes for the data stages (the number of cores)
   --device NAME     auto, cpu, cuda or mps
+  --engine NAME     ray: data filter as tasks of a Ray cluster (local)
+  --address PLACE   the Ray cluster's, such as HOST:6379 (this machine's)
   --until STAGE     stop after that stage
   --dry-run         say what would run, with sizes; run nothing
   --json            print the result as one JSON object
@@ -50,7 +52,7 @@ def run(arguments: list[str]) -> int:
     """Runs a recipe."""
     flags = parse_flags(
         arguments,
-        options=("workspace", "seed", "workers", "device", "until"),
+        options=("workspace", "seed", "until", *EXECUTION),
         switches=("dry-run", "json", "help"),
     )
     if flags.on("help") or "-h" in flags.words:
@@ -79,7 +81,7 @@ def run_loaded(recipe: Recipe, flags: Flags) -> int:
     until = flags.text("until", "") or None
     if flags.on("dry-run"):
         return _dry_run(recipe, workspace, until, as_json=flags.on("json"))
-    execution = execution_of(flags)
+    execution = execution_of(flags, recipe.settings)
     quiet = flags.on("json")
     start = time.monotonic()
     steps = run_recipe(

@@ -16,11 +16,13 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
 from gristmill.stages.registry import stage_by_verb
 from gristmill.stages.settings import check_config, read_yaml, set_key
-from gristmill.stages.stage import PRESENTATION, Execution, Stage, StageConfig
+from gristmill.stages.stage import ENGINES, PRESENTATION, Execution, Stage, StageConfig
 from gristmill.stages.workspace import Workspace
 
 DEFAULT_WORKSPACE = "runs/hand"
-OPTIONS = ("workspace", "as", "config", "seed", "workers", "device")
+EXECUTION = ("workers", "device", "engine", "address")
+"""Options that say how to work, of every verb that runs stages."""
+OPTIONS = ("workspace", "as", "config", "seed", *EXECUTION)
 SWITCHES = ("dry-run", "json", "help")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -87,15 +89,26 @@ def _node_name(stage: Stage[Any], flags: Flags) -> str:
     return f"{stage.name}@{label}"
 
 
-def execution_of(flags: Flags) -> Execution:
-    """Workers and device as the flags say, or as the machine has them."""
+def execution_of(flags: Flags, settings: Mapping[str, Any] | None = None) -> Execution:
+    """Workers, device and engine as the flags say, or a recipe, or as the machine has them."""
+    known = settings or {}
     device = flags.text("device", "auto")
     if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise GristmillError(f"unknown device '{device}'", mend="give auto, cpu, cuda or mps")
     workers = flags.number("workers", os.cpu_count() or 1)
     if workers < 1:
         raise GristmillError("must be at least 1", where="--workers")
-    return Execution(workers=workers, device=device)
+    engine = flags.text("engine", known.get("engine", "local"))
+    if engine not in ENGINES:
+        raise GristmillError(
+            f"unknown engine '{engine}'", where="--engine", mend=f"give {' or '.join(ENGINES)}"
+        )
+    address = flags.text("address", known.get("address", "") if engine == "ray" else "") or None
+    if address is not None and engine != "ray":
+        raise GristmillError(
+            "only a Ray cluster has an address", where="--address", mend="add --engine ray"
+        )
+    return Execution(workers=workers, device=device, engine=engine, address=address)
 
 
 def derived_settings(config: StageConfig) -> list[str]:

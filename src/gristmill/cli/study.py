@@ -17,7 +17,7 @@ from rich.table import Table
 from gristmill.cli.flags import Flags, parse_flags
 from gristmill.cli.present import console, print_table
 from gristmill.cli.run import announce, tell
-from gristmill.cli.stage import artifact_json, execution_of, presentation_of
+from gristmill.cli.stage import EXECUTION, artifact_json, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure
 from gristmill.stages.graph import Step, plan_recipe, run_recipe
@@ -54,6 +54,7 @@ does not touch runs once. After Ctrl-C the same command goes on.
   --workspace DIR    where everything is written (the recipe's own)
   --workers N        processes for the data stages (the number of cores)
   --device NAME      auto, cpu, cuda or mps
+  --engine, --address  a Ray cluster for data filter, as in gristmill run
   --dry-run          say which stages each run would need; run nothing
   --json             print the result as one JSON object
 
@@ -78,7 +79,7 @@ def ablate(arguments: list[str]) -> int:
     arguments, hold = _repeated(arguments, "hold")
     flags = parse_flags(
         arguments,
-        options=("seeds", "reseed", "until", "seed", "workspace", "workers", "device"),
+        options=("seeds", "reseed", "until", "seed", "workspace", *EXECUTION),
         switches=("dry-run", "json", "help"),
     )
     if flags.on("help") or "-h" in flags.words:
@@ -152,7 +153,7 @@ def _run(graph: Graph, study: Recipe, workspace: Workspace, flags: Flags) -> int
     steps = run_recipe(
         study,
         workspace,
-        execution=execution_of(flags),
+        execution=execution_of(flags, study.settings),
         before=None if quiet else before,
         after=None if quiet else tell,
     )

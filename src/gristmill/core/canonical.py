@@ -59,9 +59,10 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> Iterator[Any]:
     """The values of a JSON Lines file; a last line that a crash cut off is left out."""
-    with open(path, encoding="utf-8") as file:
+    # Bytes, because a line may be cut off in the middle of a character.
+    with open(path, "rb") as file:
         for line in file:
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             if line.strip():
                 yield json.loads(line)

@@ -36,6 +36,12 @@ def load_extension(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def absolute_name(name: str) -> str:
+    """A name that means the same in every working directory."""
+    place, colon, attribute = name.rpartition(":")
+    return f"{Path(place).resolve()}{colon}{attribute}" if place.endswith(".py") else name
+
+
 def extension_hash(name: str) -> str:
     """SHA-256 of the source file in which the function stands: a helper beside it counts too."""
     function = load_extension(name)

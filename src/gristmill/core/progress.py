@@ -137,6 +137,13 @@ def progress(title: str, total: float | None = None, unit: str = "") -> Progress
     return RichProgress(title, total, unit)
 
 
+def say(sentence: str) -> None:
+    """One line before or beside a progress display, such as where a run goes on from."""
+    if os.environ.get("GRISTMILL_PROGRESS", "") != "off":
+        # Not standard output: that is for results, which programs read.
+        print(f"  {sentence}", file=sys.stderr, flush=True)
+
+
 def track(
     items: Iterable[T], title: str, total: float | None = None, unit: str = ""
 ) -> Iterator[T]:

@@ -69,7 +69,9 @@ def audit_extraction(truth: Truth, documents: Documents, fetched: Iterable[str])
     pages = [
         (truth[address], documents.get(address))
         for address in sorted(known_addresses(fetched, truth))
-        if truth[address].kind == "article" and not truth[address].forbidden
+        if truth[address].kind == "article"
+        and not truth[address].forbidden
+        and not truth[address].opt_out
     ]
     overlaps = [overlap(found.text if found else "", page.main_text) for page, found in pages]
     both = [(page, found) for page, found in pages if found is not None]
@@ -86,6 +88,14 @@ def audit_extraction(truth: Truth, documents: Documents, fetched: Iterable[str])
     figures["extract.topic"] = proportion(topics, len(both))
     figures["extract.description"] = proportion(descriptions, len(both))
     return figures
+
+
+def audit_opt_outs(truth: Truth, documents: Documents, fetched: Iterable[str]) -> Figures:
+    """The share of fetched pages that opt out of training that are no documents; without a figure
+    where no page does."""
+    stated = [a for a in known_addresses(fetched, truth) if truth[a].opt_out]
+    left_out = sum(address not in documents for address in stated)
+    return {"extract.opt_outs_left_out": proportion(left_out, len(stated))} if stated else {}
 
 
 def _bootstrapped(overlaps: Sequence[Overlap], name: str, samples: int = 200) -> Figure:
@@ -143,7 +153,7 @@ def audit_class(truth: Truth, documents: Documents, name: str, fetched: Iterable
     caught = total = hit = false = 0
     for address in known_addresses(fetched, truth):
         page = truth[address]
-        if page.kind not in wanted or page.forbidden:
+        if page.kind not in wanted or page.forbidden or page.opt_out:
             continue
         found = documents.get(address)
         total += 1
@@ -330,6 +340,7 @@ def audit_all(
 ) -> Figures:
     """Every figure of the steps that took place."""
     figures = audit_extraction(truth, documents, fetched)
+    figures |= audit_opt_outs(truth, documents, fetched)
     stages = {stage for document in documents.values() for stage in document.verdicts}
     if FILTER in stages:
         figures |= audit_language(truth, documents, languages)

@@ -8,8 +8,11 @@ changes without a copy and `data why` can name every step's verdict.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,8 @@ class DocumentSet:
         Raises GristmillError for an artifact of another kind.
         """
         layers: list[Artifact] = []
+        # Whoever is told of these documents may work in another folder.
+        artifact = replace(artifact, path=artifact.path.resolve())
         while artifact.kind == "layer":
             layers.append(artifact)
             artifact = artifact.input("documents")
@@ -50,7 +55,7 @@ class DocumentSet:
             )
         return cls(artifact, tuple(reversed(layers)))
 
-    @property
+    @cached_property
     def parts(self) -> list[str]:
         """The part names, `part-00000`, in order; the same in the base and in every layer."""
         return sorted(path.stem for path in (self.base.path / "documents").glob("part-*.parquet"))
@@ -65,9 +70,11 @@ class DocumentSet:
         columns: names of base columns and of layers' own columns (a later layer's wins); None
         gives all. The column `row` (int64) is added: the row in the base part, ascending.
         """
-        kept = self.kept_rows(part)
         table = self.read_all(part, columns)
-        return table.take(pa.array(kept)).append_column("row", pa.array(kept, pa.int64()))
+        kept = self._kept_of(part, len(table))
+        if len(kept) < len(table):
+            table = table.take(pa.array(kept))
+        return table.append_column("row", pa.array(kept, pa.int64()))
 
     def read_all(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Every document of a part, dropped ones too, aligned with the base; current text."""
@@ -85,17 +92,24 @@ class DocumentSet:
             by_file.setdefault(where[name], []).append(name)
         found: dict[str, pa.ChunkedArray] = {}
         for path, wanted in by_file.items():
-            table = pq.read_table(path, columns=wanted)
+            table = _read(path, wanted)
             found.update((name, table[name]) for name in wanted)
         if "text" in found:
             found["text"] = self._current_text(part, found["text"])
         return pa.table({name: found[name] for name in names})
 
+    def ids(self, part: str) -> pa.ChunkedArray:
+        """The ids of a whole part of the base."""
+        return _read(self._base_file(part), ["id"])["id"]
+
     def kept_rows(self, part: str) -> npt.NDArray[np.int64]:
         """The base rows that every layer keeps, ascending."""
-        keep = np.ones(self.base_rows(part), dtype=np.bool_)
+        return self._kept_of(part, self.base_rows(part))
+
+    def _kept_of(self, part: str, count: int) -> npt.NDArray[np.int64]:
+        keep = np.ones(count, dtype=np.bool_)
         for layer in self.layers:
-            column = pq.read_table(_layer_file(layer, part), columns=["keep"])["keep"]
+            column = _read(_layer_file(layer, part), ["keep"])["keep"]
             keep &= column.to_numpy()
         return np.flatnonzero(keep)
 
@@ -106,34 +120,43 @@ class DocumentSet:
 
     def column_names(self) -> list[str]:
         """Every column that can be read."""
-        return list(self._places(self.parts[0])) if self.parts else []
+        return list(self._owners)
 
     def history(self, part: str, row: int) -> list[tuple[str, dict[str, Any]]]:
         """What each layer says of one document: (stage, the layer's row), lowest first."""
         told = []
         for layer in self.layers:
-            table = pq.read_table(_layer_file(layer, part))
+            table = _read(_layer_file(layer, part))
             told.append((layer.stage, table.slice(row, 1).to_pylist()[0]))
         return told
 
     def _base_file(self, part: str) -> Path:
         return self.base.path / "documents" / f"{part}.parquet"
 
-    def _places(self, part: str) -> dict[str, Path]:
-        where = {
-            name: self._base_file(part) for name in pq.read_schema(self._base_file(part)).names
-        }
+    @cached_property
+    def _owners(self) -> dict[str, Artifact]:
+        """The artifact that holds each column, as its first part tells: all parts are alike."""
+        if not self.parts:
+            return {}
+        base = pq.read_schema(self._base_file(self.parts[0])).names
+        owners = dict.fromkeys(base, self.base)
         for layer in self.layers:
-            path = _layer_file(layer, part)
-            where.update((n, path) for n in pq.read_schema(path).names if n not in _FIXED)
-        return where
+            names = pq.read_schema(_layer_file(layer, self.parts[0])).names
+            owners.update((name, layer) for name in names if name not in _FIXED)
+        return owners
+
+    def _places(self, part: str) -> dict[str, Path]:
+        return {
+            name: self._base_file(part) if owner is self.base else _layer_file(owner, part)
+            for name, owner in self._owners.items()
+        }
 
     def _current_text(self, part: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
         import pyarrow.compute as pc
 
         for layer in self.layers:
             path = _layer_file(layer, part)
-            changed = pq.read_table(path, columns=["text"])["text"]
+            changed = _read(path, ["text"])["text"]
             if changed.null_count < len(changed):
                 text = pc.coalesce(changed, text)
         return text
@@ -146,9 +169,9 @@ def write_layer(
     rows: npt.NDArray[np.int64],
     *,
     keep: npt.NDArray[np.bool_],
-    reason: Sequence[str | None],
-    text: Sequence[str | None] | None = None,
-    own: Mapping[str, pa.Array] | None = None,
+    reason: Sequence[str | None] | pa.ChunkedArray,
+    text: Sequence[str | None] | pa.ChunkedArray | None = None,
+    own: Mapping[str, pa.Array | pa.ChunkedArray] | None = None,
 ) -> None:
     """Writes `layer/PART.parquet` below `folder`, one row for each document of the base part.
 
@@ -170,25 +193,41 @@ def write_layer(
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         "id": ids,
         "keep": pa.array(whole_keep),
-        "reason": pa.array(reason, pa.string()).take(take),
-        "text": pa.nulls(n, pa.string())
-        if text is None
-        else pa.array(text, pa.string()).take(take),
+        "reason": _strings(reason).take(take),
+        "text": pa.nulls(n, pa.string()) if text is None else _strings(text).take(take),
     }
     schema = fixed
     for name, column in own.items():
         assert name not in _FIXED, name
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
         columns[name] = column.take(take)
         schema = schema.append(pa.field(name, column.type))
-    path = folder / "layer" / f"{part}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns, schema=schema), path, compression="zstd", compression_level=3)
+    write_parquet(folder / "layer" / f"{part}.parquet", pa.table(columns, schema=schema))
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Writes a table as every Parquet file of the project is written (zstd, level 3)."""
+    """Writes a table as every Parquet file of the project is written (zstd, level 3), whole or not
+    at all: a worker that was given up may write the same file at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", compression_level=3)
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd", compression_level=3)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
+def _strings(values: Sequence[str | None] | pa.ChunkedArray) -> pa.Array:
+    # One chunk, however many the values came in: the file's bytes follow the chunks.
+    if isinstance(values, pa.ChunkedArray):
+        return values.combine_chunks()
+    return pa.array(values, pa.string())
 
 
 def _layer_file(layer: Artifact, part: str) -> Path:

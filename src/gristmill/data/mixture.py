@@ -38,7 +38,8 @@ class SplitLeak(RuntimeError):
 @dataclass(frozen=True)
 class Candidates:
     """One entry per document. groups: near-duplicate group. quality: NaN where unknown. sizes:
-    bytes of the UTF-8 text."""
+    bytes of the UTF-8 text. weights: how often a document is seen beside others of its domain;
+    None where all count alike."""
 
     ids: Sequence[str]
     hosts: Sequence[str]
@@ -46,6 +47,7 @@ class Candidates:
     groups: Sequence[str]
     quality: Floats
     sizes: Indices
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -263,9 +265,12 @@ def plan_mixture(
         usable &= ~excluded
     sizes: dict[str, int] = {}
     documents: dict[str, int] = {}
+    available: dict[str, int] = {}
     for row in np.flatnonzero(usable).tolist():
-        name = candidates.domains[row]
-        sizes[name] = sizes.get(name, 0) + int(candidates.sizes[row])
+        name, weight = candidates.domains[row], _weight(candidates, row)
+        # A document that counts half fills half of its bytes.
+        sizes[name] = sizes.get(name, 0) + round(weight * int(candidates.sizes[row]))
+        available[name] = available.get(name, 0) + int(candidates.sizes[row])
         documents[name] = documents.get(name, 0) + 1
     sizes = dict(sorted(sizes.items()))
     shares = domain_shares(sizes, weighting, temperature=temperature, weights=weights)
@@ -274,7 +279,8 @@ def plan_mixture(
     repeats = np.zeros(len(candidates), np.int32)
     for row in np.flatnonzero(usable).tolist():
         draw = unit_hash(seed, "repeat", candidates.ids[row])
-        repeats[row] = whole_repeats(wanted[candidates.domains[row]], draw)
+        often = wanted[candidates.domains[row]] * _weight(candidates, row)
+        repeats[row] = whole_repeats(often, draw)
     planned: dict[str, int] = {}
     for row in np.flatnonzero(repeats).tolist():
         name = candidates.domains[row]
@@ -292,10 +298,14 @@ def plan_mixture(
             DomainPlan(
                 name, documents[name], size, shares[name], wanted[name], planned.get(name, 0)
             )
-            for name, size in sizes.items()
+            for name, size in sorted(available.items())
         ),
         capped=capped,
     )
+
+
+def _weight(candidates: Candidates, row: int) -> float:
+    return 1.0 if candidates.weights is None else float(candidates.weights[row])
 
 
 def check_split(candidates: Candidates, plan: MixturePlan, heldout_hosts: Collection[str]) -> None:

@@ -102,11 +102,13 @@ def train_quality(
     epochs: int = 3,
     rate: float = 0.1,
     seed: int = 0,
+    names: Sequence[str] = NAMES,
 ) -> TrainedQuality:
     """Trains on all labelled pages, and measures by cross-fitting over `fold_count` folds.
 
     features: of the whole corpus. groups: for each document what may not be split between folds
-    (its near-duplicate group, or its host). Folds that lack a class train on what there is.
+    (its near-duplicate group, or its host). Folds that lack a class train on what there is. names:
+    of the negative and of the positive label.
     """
     rows = np.concatenate([labels.positives, labels.negatives])
     truth = np.zeros(len(rows), np.bool_)
@@ -118,7 +120,7 @@ def train_quality(
         return train_classifier(
             features.take(rows[chosen]),
             truth[chosen].astype(np.int64),
-            NAMES,
+            names,
             bits=bits,
             ngrams=ngrams,
             epochs=epochs,

@@ -15,6 +15,7 @@ from gristmill.core.nearest import did_you_mean
 from gristmill.data.documents import DocumentSet
 
 _FIXED = ("id", "keep", "reason", "text")
+_FRONTIER, _INDEX = "frontier.parquet", "index.parquet"
 
 
 def explain_page(url: str, artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
@@ -41,7 +42,9 @@ def explain_page(url: str, artifacts: Sequence[Artifact]) -> list[dict[str, Any]
 
 def _crawl(url: str, artifact: Artifact) -> list[dict[str, Any]]:
     found = []
-    for name in ("frontier.parquet", "index.parquet"):
+    for name in (_FRONTIER, _INDEX):
+        if name == _FRONTIER and not (artifact.path / name).exists():
+            continue  # pages out of other people's WARC files
         rows = _rows_of(artifact.file(name), url)
         found += rows[:1]
     if not found:
@@ -113,9 +116,8 @@ def _rows_of(path: Any, url: str, columns: list[str] | None = None) -> list[dict
 def _known_urls(artifacts: Sequence[Artifact]) -> list[str]:
     for artifact in artifacts:
         if artifact.kind == "pages":
-            return list(
-                pq.read_table(artifact.file("frontier.parquet"), columns=["url"])["url"].to_pylist()
-            )
+            name = _FRONTIER if (artifact.path / _FRONTIER).exists() else _INDEX
+            return list(pq.read_table(artifact.file(name), columns=["url"])["url"].to_pylist())
         if artifact.kind == "documents":
             urls: list[str] = []
             for path in sorted((artifact.path / "documents").glob("part-*.parquet")):

@@ -7,7 +7,7 @@ of writing, under a policy that allows no script and nothing from elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ def comparison_page(judged: Sequence[Judgement], about: str, price: float, view:
     """The whole file: tables, charts and the coloured view. price: of a million tokens."""
     tables = {table.title: table for table in comparison_tables(judged, price)}
     sections = [
-        ("In short", _draw([tables[OVERVIEW]])),
+        # The heading says it already.
+        ("In short", _draw([replace(tables[OVERVIEW], title="")])),
         ("The same text, cut", _views(view)),
         ("By language", _draw([tables[LANGUAGES], tables[FERTILITY], tables[COST],
                                tables[UNKNOWN]],
@@ -113,17 +114,25 @@ def _overview(judged: Sequence[Judgement]) -> list[list[Any]]:
         ("vocabulary", lambda one: one.vocab_size),
         ("special tokens", lambda one: one.special),
         ("pre-tokenizer", lambda one: one.pattern),
+        ("encoded by", lambda one: one.matched),
         ("bytes of text", lambda one: one.total.bytes),
         ("tokens", lambda one: one.total.tokens),
         ("bytes per token", lambda one: _round(one.total.bytes_per_token)),
         ("vocabulary used", lambda one: f"{one.used_share:.1%}"),
         ("unreachable tokens", lambda one: len(one.unreachable.ids)),
-        ("longest match differs", lambda one: f"{one.matching.share:.2%}"),
+        ("longest match differs", _differs),
     ]
     return [[label, *(cell(one) for one in judged)] for label, cell in rows]
 
 
-def _unknown(one: Judgement, label: str) -> str:
+def _differs(one: Judgement) -> str | None:
+    """Nothing for a tokenizer that does not merge: there is nothing to compare."""
+    return f"{one.matching.share:.2%}" if one.matching.pretokens else None
+
+
+def _unknown(one: Judgement, label: str) -> str | None:
+    if not one.unknown:
+        return None
     row = one.languages.get(label) or one.domains[label]
     return f"{one.unknown.get(label, 0) / max(1, row.tokens):.1%}"
 
@@ -163,7 +172,7 @@ def _matching(judged: Sequence[Judgement]) -> list[list[Any]]:
     rows: list[tuple[str, Any]] = [
         ("pieces of the text", lambda one: one.matching.pretokens),
         ("of them cut differently", lambda one: one.matching.differing),
-        ("share", lambda one: f"{one.matching.share:.2%}"),
+        ("share", _differs),
         ("tokens in merge order", lambda one: one.matching.merge_tokens),
         ("tokens by longest match", lambda one: one.matching.longest_tokens),
     ]

@@ -11,6 +11,8 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure, Samples, Table, proportion
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, stage
 
+_SAMPLES = 8
+
 
 class DecontaminateConfig(StageConfig):
     """The evaluation texts and the two rules (13-grams of GPT-3, 70% of 8-grams of PaLM)."""
@@ -51,6 +53,7 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
 
     from gristmill.data.decontaminate import EvaluationIndex, overlap, read_items
     from gristmill.data.documents import DocumentSet, write_layer
+    from gristmill.data.journal import PartJournal
 
     documents = DocumentSet.open(inputs["documents"])
     sets: dict[str, list[str]] = {}
@@ -68,34 +71,29 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
             mend="name JSONL files, give --evaluation FOLDER, or leave the step out",
         )
     index = EvaluationIndex.build(sets, long_n=config.long_n, short_n=config.short_n)
-    hit_documents = np.zeros(len(index.names), np.int64)
-    leaked: set[int] = set()
-    kept = seen = 0
-    samples: list[dict[str, str]] = []
-    for part in documents.parts:
+    journal = PartJournal(output.run.path, "decontaminate")
+    for part in documents.parts[len(journal.parts) :]:
         table = documents.read(part, ["url", "text"])
         found = overlap(table["text"], index)
         bad = found.contaminated(config.min_long, config.min_share)
         worst = index.set_of[found.worst_item] if len(index.set_of) else found.worst_item
-        np.add.at(hit_documents, worst[bad], 1)
-        leaked.update(found.leaked_items(config.min_long, config.min_share).tolist())
         keep = ~bad if config.action == "drop" else np.ones(len(bad), np.bool_)
-        for row in np.flatnonzero(bad)[: max(0, 8 - len(samples))].tolist():
-            samples.append(
-                {
-                    "set": index.names[worst[row]],
-                    "url": table["url"][row].as_py(),
-                    "shared": f"{found.long_hits[row]} runs of {config.long_n} words",
-                    "share": f"{found.short_share[row]:.2f}",
-                    "text": table["text"][row].as_py()[:300],
-                }
-            )
+        samples = [
+            {
+                "set": index.names[worst[row]],
+                "url": table["url"][row].as_py(),
+                "shared": f"{found.long_hits[row]} runs of {config.long_n} words",
+                "share": f"{found.short_share[row]:.2f}",
+                "text": table["text"][row].as_py()[:300],
+            }
+            for row in np.flatnonzero(bad)[:_SAMPLES].tolist()
+        ]
         name = [index.names[w] if b else None for w, b in zip(worst, bad, strict=True)]
         write_layer(
-            output.path,
+            journal.folder,
             part,
-            documents.read_all(part, ["id"])["id"],
-            documents.kept_rows(part),
+            documents.ids(part),
+            table["row"].to_numpy(),
             keep=keep,
             reason=[None if k else "contaminated" for k in keep],
             own={
@@ -105,8 +103,27 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
                 "contamination_set": pa.array(name, pa.string()),
             },
         )
-        kept += int(keep.sum())
-        seen += len(keep)
+        journal.end(
+            part,
+            [f"layer/{part}.parquet"],
+            {
+                "seen": len(keep),
+                "kept": int(keep.sum()),
+                "hits": np.bincount(worst[bad], minlength=len(index.names)).tolist(),
+                "leaked": found.leaked_items(config.min_long, config.min_share).tolist(),
+                "samples": samples,
+            },
+        )
+    journal.hand_over(output.path)
+    hit_documents = np.zeros(len(index.names), np.int64)
+    leaked: set[int] = set()
+    kept = seen = 0
+    samples = []
+    for note in journal.notes():
+        seen, kept = seen + note["seen"], kept + note["kept"]
+        hit_documents += np.array(note["hits"], np.int64)
+        leaked.update(note["leaked"])
+        samples += note["samples"][: _SAMPLES - len(samples)]
     contaminated = int(hit_documents.sum())
     output.counts.update(
         documents=seen, kept=kept, contaminated=contaminated, items=len(index.words)

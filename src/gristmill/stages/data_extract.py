@@ -50,7 +50,7 @@ class ExtractConfig(StageConfig):
 
 @stage(
     "data extract",
-    version=3,
+    version=4,
     kind="documents",
     config=ExtractConfig,
     inputs={"pages": Slot("pages", help="crawled pages: WARC files and their index")},
@@ -59,69 +59,48 @@ class ExtractConfig(StageConfig):
 )
 def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
     """One document a page with status 200 and a main text, in the order of URLs."""
-    from gristmill.core.progress import progress
+    from gristmill.core.progress import progress, say
     from gristmill.data.engine import in_batches, map_batches
-    from gristmill.data.extract.page import ExtractedPage
-    from gristmill.data.extract.stored import Outcome, PageExtractor
-    from gristmill.data.extract.tally import Tally
-    from gristmill.data.sources.parts import PartWriter
-    from gristmill.data.sources.shares import Shares
+    from gristmill.data.extract.intake import Intake
+    from gristmill.data.extract.stored import PageExtractor
 
     pages = inputs["pages"]
     index = pages.file("index.parquet")
+    intake = Intake(output.run.path, config.source, config.part_pages)
     # Pages that workers have, in order: no more of the index is held than they are ahead.
     ahead: deque[StoredPage] = deque()
     results = map_batches(
         PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages)),
-        in_batches(_noted(read_index(index), ahead), _BATCH),
+        in_batches(_noted(read_index(index, intake.taken_over), ahead), _BATCH),
         workers=output.execution.workers,
         seconds_per_item=config.seconds_per_page,
         memory_bytes=config.memory_mb << 20,
         by_item=True,
     )
-    writer = PartWriter(output.path)
+    total = rows_of(index)
+    if intake.taken_over:
+        say(f"data extract goes on after {intake.taken_over:,} of {total:,} pages")
+    bar = progress("data extract", total - intake.taken_over, "pages")
+    try:
+        for batch in results:
+            for outcome in batch.items():
+                intake.take(ahead.popleft(), outcome)
+            bar.advance(batch.size, intake.note())
+    finally:
+        bar.close()
+    intake.finish(output.path)
     output.volatile.add("provenance/")
-    tally, shares = Tally(), Shares()
-    bar = progress("data extract", rows_of(index), "pages")
-    seen = 0
-    for batch in results:
-        rejected: list[dict[str, str]] = []
-        for outcome in batch.items():
-            page = ahead.popleft()
-            seen += 1
-            found = outcome.result if isinstance(outcome, Outcome) else None
-            if isinstance(found, ExtractedPage):
-                writer.add(found.url, found.text, config.source, found.fields(), {
-                    "fetched_at": page.fetched_at,
-                    "warc": page.file,
-                    "offset": page.offset,
-                    "record_id": outcome.record_id,
-                })  # fmt: skip
-                shares.add(config.source, found.licence, found.opt_out, len(found.text))
-                tally.document(found)
-            else:
-                # A page that cost its worker is a reject with the engine's reason.
-                reason = outcome.reason if found is None else found.reason
-                sample = "" if found is None else found.sample
-                rejected.append({"url": page.url, "reason": reason, "sample": sample})
-                tally.reject(page.url, reason, sample)
-            if seen % config.part_pages == 0:
-                writer.end_part()
-        output.reject("extract", rejected)
-        bar.advance(batch.size, note=tally.note())
-    bar.close()
-    if seen % config.part_pages or not writer.parts:
-        writer.end_part()
+    tally = intake.tally
     output.counts.update(
-        pages=seen,
-        documents=writer.documents,
-        characters=writer.characters,
+        pages=intake.pages,
+        documents=intake.documents,
+        characters=intake.characters,
         rejected=tally.rejected,
         opted_out=tally.reasons["opt_out"],
     )
     output.figures |= tally.figures()
     output.tables += tally.tables()
-    shares.present(output, "extract")
+    intake.shares.present(output, "extract")
     output.samples += tally.samples()
 
 
@@ -177,16 +156,17 @@ def tdm_rules(pages: Artifact) -> TdmRules:
     return TdmRules.from_files(files)
 
 
-def read_index(path: Path) -> Iterator[StoredPage]:
-    """The rows of a crawl's index in its order, that of URLs."""
-    import pyarrow.parquet as pq
-
+def read_index(path: Path, skip: int = 0) -> Iterator[StoredPage]:
+    """The rows of a crawl's index in its order, that of URLs, after the first `skip`."""
     from gristmill.data.extract.stored import StoredPage
+    from gristmill.data.row_groups import batches, open_parquet
 
     columns = ["url", "status", "content_type", "file", "offset", "fetched_at"]
-    with pq.ParquetFile(path) as index:
-        for batch in index.iter_batches(columns=columns):
-            for row in batch.to_pylist():
+    with open_parquet(path) as index:
+        for batch in batches(index, columns):
+            passed = min(skip, len(batch))
+            skip -= passed
+            for row in batch.slice(passed).to_pylist():
                 fetched = row["fetched_at"]
                 yield StoredPage(
                     row["url"],

@@ -124,7 +124,7 @@ gristmill data warc."""
 def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
     """One document a file, row, page, message or LaTeX project, in the order of names; sources
     that need work in worker processes stand after those that are text already."""
-    from gristmill.core.progress import progress
+    from gristmill.core.progress import progress, say
     from gristmill.data.licence_rules import check_patterns
     from gristmill.data.sources.folder import find_files, sort_found
     from gristmill.data.sources.intake import Intake, Policy
@@ -147,17 +147,21 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
         config.opt_outs == "drop",
         config.part_documents,
     )
-    intake = Intake(output.run, policy)
+    intake = Intake(output.run.path, policy)
     if intake.fresh:
         for name, reason in found.unknown:
             intake.refuse(f"file:{name}", reason)
         if found.parts:
             intake.skipped["part of a LaTeX source"] += found.parts
+    if intake.taken_over:
+        say(f"data import goes on after {intake.taken_over:,} documents")
     bar = progress("data import", None, "records")
-    for where, record in _records(config, output, intake, found.files):
-        intake.take(where, record)
-        bar.advance(1, f"{intake.documents:,} documents")
-    bar.close()
+    try:
+        for where, record in _records(config, output, intake, found.files):
+            intake.take(where, record)
+            bar.advance(1, f"{intake.documents:,} documents")
+    finally:
+        bar.close()
     if not intake.documents and intake.problems:
         reason, count = intake.problems.most_common(1)[0]
         raise GristmillError(

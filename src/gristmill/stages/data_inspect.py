@@ -32,7 +32,7 @@ class InspectConfig(StageConfig):
 
 @stage(
     "data inspect",
-    version=1,
+    version=2,
     kind="inspection",
     config=InspectConfig,
     inputs={

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from gristmill.core.figure import Figure, Table, proportion
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,8 @@ class MixConfig(StageConfig):
     """Share of the training bytes, best quality first, for the last phase of training."""
     anneal_by_domain: bool = True
     """The same share of each domain, so that annealing does not change the mixture."""
+    document_weights: bool = later(True)
+    """A document is seen as often as its `weight` says, where an earlier step gave it one."""
     documents_per_part: int = Field(50_000, ge=1)
 
 
@@ -65,7 +67,7 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.data.mixture_files import leaking, write_split
 
     documents = DocumentSet.open(inputs["documents"])
-    candidates = _candidates(documents)
+    candidates = _candidates(documents, config.document_weights)
     heldout = split_heldout(
         candidates, share=config.heldout_share, hosts=config.heldout_hosts, seed=output.seed
     )
@@ -101,7 +103,7 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
     _present(config, candidates, plan, int(leak.sum()), output)
 
 
-def _candidates(documents: DocumentSet) -> Candidates:
+def _candidates(documents: DocumentSet, weigh: bool) -> Candidates:
     """One entry per document; what no layer says has a plain value: domain 'all', own group."""
     import numpy as np
     import pyarrow.compute as pc
@@ -115,7 +117,10 @@ def _candidates(documents: DocumentSet) -> Candidates:
     domains: list[str] = []
     groups: list[str] = []
     quality, sizes = [np.zeros(0)], [np.zeros(0, np.int64)]
-    extra = [name for name in ("domain", "near_group", "quality") if name in have]
+    weights: list[float | None] = []
+    weighed = weigh and "weight" in have
+    wanted = ("domain", "near_group", "quality", *(("weight",) if weighed else ()))
+    extra = [name for name in wanted if name in have]
     for _, table in documents.tables(["id", "host", "text", *extra]):
         part_ids = table["id"].to_pylist()
         ids += part_ids
@@ -123,13 +128,22 @@ def _candidates(documents: DocumentSet) -> Candidates:
         domains += table["domain"].to_pylist() if "domain" in have else [ALL] * len(part_ids)
         found = table["near_group"].to_pylist() if "near_group" in have else part_ids
         groups += [group or own for group, own in zip(found, part_ids, strict=True)]
+        weights += table["weight"].to_pylist() if weighed else []
         sizes.append(pc.binary_length(table["text"]).to_numpy().astype(np.int64))
         quality.append(
             np.array([np.nan if q is None else q for q in table["quality"].to_pylist()])
             if "quality" in have
             else np.full(len(part_ids), np.nan)
         )
-    return Candidates(ids, hosts, domains, groups, np.concatenate(quality), np.concatenate(sizes))
+    return Candidates(
+        ids,
+        hosts,
+        domains,
+        groups,
+        np.concatenate(quality),
+        np.concatenate(sizes),
+        np.array([1.0 if w is None else w for w in weights]) if weighed else None,
+    )
 
 
 def _rows(documents: DocumentSet, candidates: Candidates, plan: MixturePlan) -> Iterator[pa.Table]:
@@ -224,6 +238,9 @@ def _present(
         )
     )
     output.tables.append(_hosts_table(candidates, plan))
+    if candidates.weights is not None:
+        fewer = int((candidates.weights < 1).sum())
+        output.notes.append(f"{fewer} documents have a lower weight and are seen less often.")
     for name in plan.capped:
         output.notes.append(
             f"The domain '{name}' has too little text for its weight: it is seen "

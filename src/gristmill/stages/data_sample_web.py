@@ -23,7 +23,7 @@ class SampleWebConfig(StageConfig):
 
 @stage(
     "data sample-web",
-    version=1,
+    version=2,
     kind="web",
     config=SampleWebConfig,
     inputs={},

@@ -47,6 +47,7 @@ def export_gguf(config: ExportGgufConfig, inputs: Inputs, output: Output) -> Non
     from gristmill.model.gguf import open_gguf
     from gristmill.model.gguf_writer import write_gguf
     from gristmill.model.weights import read_tensors, require_exportable
+    from gristmill.tokenizer.gguf import gguf_note
     from gristmill.tokenizer.tokenizer import Tokenizer
 
     source = inputs["model"]
@@ -89,6 +90,8 @@ def export_gguf(config: ExportGgufConfig, inputs: Inputs, output: Output) -> Non
     types = ", ".join(f"{n} in {kind}" for kind, n in sorted(counts.items()))
     copied = "" if config.to is None else f", and {config.to}"
     output.notes.append(f"Tensors: {types}. The file is {FILE} in the artifact's folder{copied}.")
+    if note := gguf_note(tokenizer.vocabulary):
+        output.notes.append(note)
     if config.stored == "q8_0" and counts.get("f16"):
         output.notes.append(
             f"{counts['f16']} matrices are in f16: 32 does not divide the length of their rows."

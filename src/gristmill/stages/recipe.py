@@ -32,7 +32,9 @@ from gristmill.stages.registry import STAGES, stage_by_verb
 from gristmill.stages.settings import check_config, set_key
 from gristmill.stages.stage import Slot, Stage, StageConfig
 
-_HEAD = {"recipe": str, "workspace": str, "seed": int, "about": str}
+_HEAD = {
+    "recipe": str, "workspace": str, "seed": int, "about": str, "engine": str, "address": str,
+}  # fmt: skip
 _NOUNS = {verb.split()[0] for verb in STAGES if " " in verb}
 
 

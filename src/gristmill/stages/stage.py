@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gristmill.stages.expansion import Expansion, Place
 
 PRESENTATION = "presentation.json"
+ENGINES = ("local", "ray")
 
 
 class StageConfig(BaseModel):
@@ -133,6 +134,15 @@ class Execution:
 
     workers: int = 2
     device: str = "auto"
+    engine: str = "local"
+    """Where steps over documents run: local, in worker processes here, or ray, on a cluster."""
+    address: str | None = None
+    """The cluster's; none: the one that this machine belongs to."""
+
+    @property
+    def engine_settings(self) -> tuple[int, str, str | None]:
+        """The arguments of `data.engine.steps.engine_of`."""
+        return self.workers, self.engine, self.address
 
 
 @dataclass

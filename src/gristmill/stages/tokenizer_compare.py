@@ -28,7 +28,7 @@ class TokenizerCompareConfig(StageConfig):
 
 @stage(
     "tokenizer compare",
-    version=2,
+    version=3,
     kind="comparison",
     config=TokenizerCompareConfig,
     inputs={
@@ -52,6 +52,7 @@ def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Ou
     from gristmill.tokenizer.corpus import split_domain_texts
     from gristmill.tokenizer.judging import judge
     from gristmill.tokenizer.labelled import file_domain, labelled
+    from gristmill.tokenizer.opening import short_names
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.tokenizer.view import shown_tokens
 
@@ -73,10 +74,11 @@ def tokenizer_compare(config: TokenizerCompareConfig, inputs: Inputs, output: Ou
     example = next((text for _, text in texts()), "")[: config.show]
     by_domain, summary, views, judged, coloured_view = [], [], [], [], []
     whole = [labelled(text, _domain(domain, file_domain)) for domain, text in _first(texts())]
-    for artifact in inputs.many("tokenizers"):
+    artifacts = inputs.many("tokenizers")
+    names = short_names([artifact.path for artifact in artifacts])
+    for name, artifact in zip(names, artifacts, strict=True):
         tokenizer = Tokenizer.load(artifact.path)
         usage = measure(tokenizer, texts())
-        name = artifact.path.name
         for domain, row in [*usage.domains.items(), ("all", usage.total)]:
             by_domain.append(
                 [domain, name, row.bytes, row.tokens, row.bytes_per_token, row.tokens_per_word]

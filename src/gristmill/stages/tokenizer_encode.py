@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from gristmill.core.figure import Table
 from gristmill.core.progress import progress
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
 from gristmill.tokenizer.formats import TOKENIZER_CONFIG, TOKENIZER_JSON
+from gristmill.tokenizer.patterns import Backend
 
 
 class TokenizerEncodeConfig(StageConfig):
-    """Nothing to choose: the mixture and the tokenizer decide the result."""
+    """The mixture and the tokenizer decide the result."""
+
+    backend: Backend = local("gristmill")
+    """What encodes: gristmill, or gigatoken where that package is installed. It is refused where
+    its ids are not the same."""
 
 
 @stage(
@@ -28,7 +33,7 @@ def tokenizer_encode(config: TokenizerEncodeConfig, inputs: Inputs, output: Outp
     from gristmill.tokenizer.corpus import encode_mixture
     from gristmill.tokenizer.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(inputs["tokenizer"].path)
+    tokenizer = Tokenizer.load(inputs["tokenizer"].path, config.backend)
     bar = progress("tokenizer encode", None, "documents")
     try:
         splits = encode_mixture(

@@ -41,7 +41,7 @@ class TokenizerImportConfig(StageConfig):
 def tokenizer_import(config: TokenizerImportConfig, inputs: Inputs, output: Output) -> None:
     """The files of a tokenizer of ours; encodes as the source's own library does."""
     from gristmill.tokenizer.comparison import longest_tokens
-    from gristmill.tokenizer.gguf import gguf_metadata
+    from gristmill.tokenizer.gguf import gguf_metadata, gguf_note
     from gristmill.tokenizer.tokenizer import Tokenizer
     from gristmill.tokenizer.vocabulary import with_match
 
@@ -85,6 +85,8 @@ def tokenizer_import(config: TokenizerImportConfig, inputs: Inputs, output: Outp
         )
     try:
         gguf_metadata(vocabulary)
+        if note := gguf_note(vocabulary):
+            output.notes.append(note)
     except GristmillError as error:
         output.notes.append(f"Models with it cannot be exported to GGUF: {error.what}.")
 

@@ -10,6 +10,9 @@ from gristmill.stages.stage import Output
 from gristmill.study.paired import mean, paired_difference, verdict
 from gristmill.study.tokenizers_scores import ATTENDED_BYTES
 
+_BUDGETS = {"bytes": "bytes read", "flops": "FLOPs"}
+_CLOSE = 0.02
+
 Scores = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -32,7 +35,8 @@ def present_text(scores: Scores, share: float, budget: str, output: Output) -> N
             ),
             f"tokenizers.{name}.unknown": Figure(text["unknown"] / max(1, text["tokens"])),
         }
-        rows.append([name, clean, slipped, round(per_token, 3)])
+        read = runs[0]["trained_tokens"] * per_token
+        rows.append([name, clean, slipped, round(per_token, 3), round(read / 1e6, 2)])
         slips = runs[0]["misspelled"]
         lengths.append(
             [name, round(per_token, 3), _per(slips, "bytes", "tokens"), _unknown(text),
@@ -52,12 +56,12 @@ def present_text(scores: Scores, share: float, budget: str, output: Output) -> N
     output.tables += [
         Table(
             "Equal models on several tokenizers",
-            ["tokenizer", "bits per byte", "misspelled", "bytes per token"],
+            ["tokenizer", "bits per byte", "misspelled", "bytes per token", "read, MB"],
             rows,
-            note=f"Equal {budget}, equal blocks; the same held-out documents, clean and with a "
-            f"slip in {share:.0%} of the longer words. 95% intervals over seeds. A word that a "
-            "vocabulary has not is charged its spelling by the frequencies of bytes, else its text "
-            "could not be read back.",
+            note=f"Equal {_BUDGETS[budget]}, equal blocks; the same held-out documents, clean and "
+            f"with a slip in {share:.0%} of the longer words. 95% intervals over seeds. A word "
+            "that a vocabulary has not is charged its spelling by the frequencies of bytes, else "
+            "its text could not be read back.",
         ),
         Table(
             "Length and unknown words",
@@ -106,23 +110,24 @@ def present_addition(scores: Scores, output: Output) -> None:
             output.figures[f"tokenizers.addition.{name}.digits{digits}"] = figure
         rows.append([name, whole, *(round(one.value, 3) for one in by_length),
                      round(runs[0]["tokens_per_sum"], 2)])  # fmt: skip
+        # Without intervals: with few seeds those of four curves would hide one another.
         places = [int(digits) for digits in lengths]
-        series.append(_points(name, places, by_length))
+        series.append(Series(name, places, [one.value for one in by_length]))
     asked = next(iter(scores.values()))[0]["asked"]
     output.tables.append(
         Table(
             "Held-out additions, exactly right",
             ["digits", "all", *lengths, "tokens"],
             rows,
-            note="All, then by the digits of the longer operand; tokens of a sum. Asked: "
+            note="All, then by the digits of the longer operand; mean tokens of a sum. Asked: "
             + ", ".join(f"{n} of {digits}" for digits, n in asked.items())
             + ". Means over seeds; 95% intervals of all.",
         )
     )  # fmt: skip
     output.charts.append(
         Chart(
-            "Additions exactly right", "digits of the longer operand", "share right", series,
-            style="points",
+            "Additions exactly right", "digits of the longer operand",
+            "share right, mean over seeds", series, style="points",
         )
     )  # fmt: skip
     wrong = [
@@ -162,8 +167,22 @@ def _share(run: Mapping[str, Any], lengths: Sequence[str]) -> float:
 def _series(name: str, points: Sequence[tuple[str, float, Figure]]) -> Series:
     ordered = sorted(points, key=lambda point: point[1])
     found = _points(name, [x for _, x, _ in ordered], [figure for _, _, figure in ordered])
-    labels = [label for label, _, _ in ordered] if name == "clean" else []
+    labels = _apart(ordered) if name == "clean" else []
     return Series(found.name, found.x, found.y, found.low, found.high, labels, mark="dots")
+
+
+def _apart(points: Sequence[tuple[str, float, Figure]]) -> list[str]:
+    """A label for each point; points that lie on each other share one."""
+    span = max(1e-9, points[-1][1] - points[0][1])
+    labels: list[str] = []
+    first = 0
+    for place, (label, x, _) in enumerate(points):
+        labels.append(label)
+        if place and x - points[first][1] < _CLOSE * span:
+            labels[first], labels[place] = f"{labels[first]}, {label}", ""
+        else:
+            first = place
+    return labels
 
 
 def _points(name: str, x: Sequence[float], figures: Sequence[Figure]) -> Series:

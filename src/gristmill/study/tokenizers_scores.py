@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gristmill.core.canonical import read_json
 from gristmill.core.errors import GristmillError
 from gristmill.evaluate.likelihood import score_documents
 from gristmill.infer.engine import Engine
@@ -64,7 +65,10 @@ def score_text(model_folder: Path, texts: Texts, device: str) -> dict[str, Any]:
     model = load_model(model_folder, choose_device(device))
     tokenizer = Tokenizer.load(model_folder)
     engine = Engine(model, context=model.config.context)
-    found: dict[str, Any] = {"vocabulary": tokenizer.vocab_size}
+    found: dict[str, Any] = {
+        "vocabulary": tokenizer.vocab_size,
+        "trained_tokens": read_json(model_folder / "training.json")["tokens"],
+    }
     for name, documents in (("clean", texts.clean), ("misspelled", texts.slipped)):
         found[name] = _bits(engine, tokenizer, documents, texts.byte_bits)
     count = count_parameters(model.config)

@@ -194,5 +194,6 @@ def _no_documents() -> pa.Table:
 
 def _batches(part: Path, columns: list[str]) -> Iterator[pa.Table]:
     with pq.ParquetFile(part) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+        # Without threads of its own: parts are read by several workers already.
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
             yield pa.Table.from_batches([batch])

@@ -14,15 +14,32 @@ from numba.core import cgutils
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
-kernel = njit(cache=True, nogil=True, _nrt=False)
+
+def _known(option: str) -> bool:
+    """Whether this numba takes an option. `_nrt` is its own, and a later one may not have it."""
+    try:
+        from numba.core.compiler import Flags
+        from numba.core.registry import cpu_target
+
+        cpu_target.options.parse_as_flags(Flags(), {option: False})
+    except (ImportError, AttributeError, KeyError, TypeError):
+        return False
+    return True
+
+
+# Without it all is the same, and several times slower.
+_UNCOUNTED: dict[str, Any] = {"_nrt": False} if _known("_nrt") else {}
+
+kernel = njit(cache=True, nogil=True, **_UNCOUNTED)
 """Compiles a function that is called for every piece of a text. It may not make arrays: numba then
 counts no references to those that it is given, which cost four fifths of the time."""
 
-inlined = njit(nogil=True, _nrt=False, forceinline=True)
+inlined = njit(nogil=True, forceinline=True, **_UNCOUNTED)
 """The same, inlined into its callers."""
 
-PADDING = 16
-"""Bytes behind a text that `load8` and `letters16` may read."""
+PADDING = 32
+"""Bytes behind a text that `load8` and `letters16` may read: of a piece that ends there, 31 bytes
+are looked at in four words."""
 
 _BYTES16 = ir.VectorType(ir.IntType(8), 16)
 _NUMBERS16 = ir.VectorType(ir.IntType(32), 16)

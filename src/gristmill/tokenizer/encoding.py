@@ -17,11 +17,16 @@ from gristmill.tokenizer.eight_bytes import PADDING, kernel, prefetch
 from gristmill.tokenizer.kept_pieces import (
     KEPT_BYTES,
     KEPT_IDS,
+    MIDDLE_BYTES,
+    MIDDLE_IDS,
     find_short,
     keep_long,
+    keep_middle,
     keep_short,
     long_slots,
+    middle_slots,
     recall_long,
+    recall_middle,
     short_key,
     short_slots,
     take_short,
@@ -29,6 +34,7 @@ from gristmill.tokenizer.kept_pieces import (
 from gristmill.tokenizer.patterns import pattern_code
 from gristmill.tokenizer.piece_merging import (
     Ids,
+    check_ids,
     merge_piece,
     merge_tables,
     scratch,
@@ -73,11 +79,11 @@ class Encoder:
         pieces = [*whole, *(piece for piece in seen if piece not in whole)]
         ids = np.full(len(pieces), -1, dtype=np.int32)
         ids[: len(whole)] = list(whole.values())
+        check_ids(ids)
         ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
         longest = max(map(len, pieces), default=0)
         out = np.empty(longest + 1 + KEPT_IDS, dtype=np.int32)
-        # A copy, because the kernels would be compiled anew for what may not be written to.
-        _learn(padded(pieces).copy(), ends, ids, self._kept, *self._tables, *scratch(longest), out)
+        _learn(padded(pieces), ends, ids, self._kept, *self._tables, *scratch(longest), out)
         # Those that their merges make anyway need no look-up.
         self._whole = whole_tokens({pieces[i]: int(ids[i]) for i in np.flatnonzero(ids >= 0)})
         self._local = threading.local()
@@ -139,13 +145,13 @@ class Encoder:
         text = work.room_for(size + PADDING)
         text[:size] = joined
         # What was kept is written by threes, and a piece's bytes before they merge.
-        out = work.ids_for(size + ends.size + 2 * KEPT_IDS)
+        out = work.ids_for(size + ends.size + 2 * MIDDLE_IDS)
         id_ends = np.empty(ends.size, dtype=np.int64)
         state = np.zeros(4, dtype=np.int64)
         while not _encode(
-            text, ends, class_table(self._pattern), self._pattern, work.kept, work.kept_long,
-            work.stops, work.keys, *self._tables, *self._whole, *work.scratch, out, id_ends,
-            end_id, state,
+            text, ends, class_table(self._pattern), self._pattern, work.kept, work.kept_middle,
+            work.kept_long, work.stops, work.keys, *self._tables, *self._whole, *work.scratch,
+            out, id_ends, end_id, state,
         ):  # fmt: skip
             work.scratch = scratch(int(state[_LONGEST]))
         return out, id_ends
@@ -163,6 +169,7 @@ class _Workspace:
     def __init__(self, kept: npt.NDArray[np.uint64]):
         self.kept = short_slots()
         self.kept[:] = kept
+        self.kept_middle = middle_slots()
         self.kept_long = long_slots()
         self.stops = np.empty((_BLOCK, 2), dtype=np.int64)
         self.keys = np.empty((_BLOCK, 2), dtype=np.uint64)
@@ -196,6 +203,7 @@ def _encode(
     classes: Any,
     pattern: int,
     kept: Any,
+    kept_middle: Any,
     kept_long: Any,
     stops: Any,
     keys: Any,
@@ -250,7 +258,17 @@ def _encode(
                     count += take_short(kept, slot, out, count)
                     at = stop
                     continue
-                n = recall_long(text, at, stop, kept_long, out, count)
+                length = stop - at
+                if length <= MIDDLE_BYTES:
+                    n = recall_middle(text, at, length, kept_middle, out, count)
+                    if n >= 0:
+                        if length <= KEPT_BYTES and n <= KEPT_IDS:
+                            keep_short(kept, line, first, second, out, count, n, False)
+                        count += n
+                        at = stop
+                        continue
+                else:
+                    n = recall_long(text, at, stop, kept_long, out, count)
                 if n < 0:
                     n = 0
                     if whole_slots.size > 0:
@@ -263,10 +281,12 @@ def _encode(
                             text, at, stop, byte_ids, byte_pairs, pairs, merged_ids,
                             ranked, following, preceding, heap, out, count,
                         )  # fmt: skip
-                    if stop - at <= KEPT_BYTES and n <= KEPT_IDS:
-                        keep_short(kept, line, first, second, out, count, n, False)
-                    else:
+                    if length > MIDDLE_BYTES:
                         keep_long(text, at, stop, kept_long, out, count, n)
+                    elif n <= MIDDLE_IDS:
+                        keep_middle(text, at, length, kept_middle, out, count, n)
+                        if length <= KEPT_BYTES and n <= KEPT_IDS:
+                            keep_short(kept, line, first, second, out, count, n, False)
                 count += n
                 at = stop
         if end_id >= 0:

@@ -40,7 +40,7 @@ def write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:
     """
     text = json.dumps(tokenizer_json(vocabulary), ensure_ascii=False, indent=1)
     write_text_atomic(folder / TOKENIZER_JSON, text + "\n")
-    if _ranks_are_ids(vocabulary):
+    if ranks_are_ids(vocabulary):
         write_text_atomic(folder / RANKS, tiktoken_ranks(vocabulary))
     write_json(folder / TOKENIZER_CONFIG, tokenizer_config(vocabulary))
 
@@ -186,7 +186,8 @@ def tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _ranks_are_ids(vocabulary: Vocabulary) -> bool:
+def ranks_are_ids(vocabulary: Vocabulary) -> bool:
+    """Whether ids are ranks, in the order in which tiktoken would merge."""
     made = vocabulary.merged_ids
     in_order = all(a < b for a, b in pairwise(made))
     # tiktoken merges whatever gives a token, so it cannot keep words whole or take the longest.

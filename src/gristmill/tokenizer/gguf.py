@@ -14,7 +14,7 @@ from gristmill.tokenizer.vocabulary import Vocabulary
 
 # Our pattern: llama.cpp's name of the same one. That of Llama 3 takes whole pretokens before it
 # merges; a token that BPE training made comes out of its own merges whole, so nothing differs.
-_PRETOKENIZERS = {"gpt4": "llama-bpe", "gpt2": "gpt-2", "qwen": "qwen2", "smollm": "smollm"}
+PRETOKENIZERS = {"gpt4": "llama-bpe", "gpt2": "gpt-2", "qwen": "qwen2", "smollm": "smollm"}
 # What it has instead, so that a refusal can say what would differ.
 _NEARLY = {
     "o200k": "takes capitals beyond A to Z for small letters too, marks for none ('gpt-4o')",
@@ -24,6 +24,16 @@ _NEARLY = {
     "scripts": "cuts such scripts only together with other rules ('deepseek-v3', 'afmoe')",
 }
 _NORMAL, _CONTROL, _USER, _UNUSED = 1, 3, 4, 5
+
+
+def gguf_note(vocabulary: Vocabulary) -> str | None:
+    """What llama.cpp does otherwise with a vocabulary that it takes; None where nothing."""
+    if vocabulary.normalizer is None:
+        return None
+    return (
+        f"llama.cpp does not bring text to {vocabulary.normalizer}: letters and marks that are "
+        "written apart get other ids there."
+    )
 
 
 def gguf_metadata(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -38,12 +48,12 @@ def gguf_metadata(vocabulary: Vocabulary) -> dict[str, Any]:
             "words",
             mend="train a tokenizer of kind bpe, matched in merge order",
         )
-    pre = _PRETOKENIZERS.get(vocabulary.pattern)
+    pre = PRETOKENIZERS.get(vocabulary.pattern)
     if pre is None:
         reason = _NEARLY.get(vocabulary.pattern, "knows nothing like it")
         raise GristmillError(
             f"llama.cpp has no pre-tokenizer '{vocabulary.pattern}': it {reason}",
-            mend=f"train the tokenizer with one of {', '.join(_PRETOKENIZERS)}",
+            mend=f"train the tokenizer with one of {', '.join(PRETOKENIZERS)}",
         )
     if vocabulary.normalizer is not None and pre != "qwen2":
         raise GristmillError(

@@ -24,6 +24,7 @@ from gristmill.tokenizer.dead_tokens import (
 from gristmill.tokenizer.labelled import Labelled
 from gristmill.tokenizer.longest_match import MatchComparison, compare_matching
 from gristmill.tokenizer.tokenizer import Tokenizer, utf8
+from gristmill.tokenizer.vocabulary import Vocabulary
 
 _BATCH_TEXTS = 256
 # Text that merge order and longest match are compared on.
@@ -69,11 +70,11 @@ class RareToken:
 class Judgement:
     """What is said of one tokenizer.
 
-    languages, domains: counts by label. wordless: labels whose words cannot be counted, for want of
-    spaces. references: languages whose text stands in English too, with the words of that; cost is
-    set against them. unknown: tokens that stand for a word that the vocabulary has not, by label;
-    bytes per token mean little where they are many. dead: reachable tokens that the text has not.
-    rare: None where the text is too short to say.
+    matched: how a piece becomes tokens. languages, domains: counts by label. wordless: labels whose
+    words cannot be counted, for want of spaces. references: languages whose text stands in English
+    too, with the words of that; cost is set against them. unknown: tokens that stand for a word
+    that the vocabulary has not, by label; bytes per token mean little where they are many. dead:
+    reachable tokens that the text has not. rare: None where the text is too short to say.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Judgement:
     ordinary: int
     special: int
     pattern: str
+    matched: str
     languages: dict[str, DomainCounts]
     domains: dict[str, DomainCounts]
     total: DomainCounts
@@ -133,6 +135,7 @@ class Judgement:
             "ordinary_tokens": self.ordinary,
             "special_tokens": self.special,
             "pattern": self.pattern,
+            "matched": self.matched,
             "total": _counts_json(self.total, True),
             "languages": languages,
             "domains": {k: _counts_json(v, k in self.wordless) for k, v in self.domains.items()},
@@ -231,6 +234,7 @@ def judge(name: str, tokenizer: Tokenizer, texts: Sequence[Labelled]) -> Judgeme
         ordinary=len(ordinary),
         special=len(tokenizer.special_tokens),
         pattern=tokenizer.vocabulary.pattern,
+        matched=_matched(tokenizer.vocabulary),
         languages=languages,
         domains=domains,
         total=total,
@@ -254,6 +258,16 @@ def judge(name: str, tokenizer: Tokenizer, texts: Sequence[Labelled]) -> Judgeme
         references={k: v for k, v in references.items() if k not in unreferenced},
         unknown=unknown,
     )  # fmt: skip
+
+
+def _matched(vocabulary: Vocabulary) -> str:
+    if vocabulary.unknown is not None:
+        return "words, or unknown"
+    if vocabulary.match == "longest":
+        return "longest match"
+    if vocabulary.merges:
+        return "merge order"
+    return "words, or bytes" if vocabulary.ignore_merges else "byte by byte"
 
 
 def brief(token: bytes) -> str:

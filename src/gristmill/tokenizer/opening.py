@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -20,6 +21,7 @@ _PATTERNS = {
     "r50k_base": "gpt2",
     "gpt2": "gpt2",
 }
+_ARTIFACT = re.compile(r"tokenizer\.(?P<verb>[a-z]+)-(?P<key>[0-9a-f]{4})[0-9a-f]{8}")
 
 
 def open_tokenizer(path: Path | str, pattern: str | None = None) -> Tokenizer:
@@ -39,18 +41,23 @@ def open_tokenizer(path: Path | str, pattern: str | None = None) -> Tokenizer:
         raise GristmillError(
             "a GGUF file is a whole model",
             where=path,
-            mend="gristmill import --path FILE first, then give its folder",
+            mend="gristmill tokenizer import --path FILE first, then give its folder",
         )
     return Tokenizer.load(path)
 
 
 def short_names(paths: Sequence[Path | str]) -> list[str]:
-    """What to call the tokenizers at these paths: their folders' or files' names, each once."""
+    """What to call the tokenizers at these paths: their folders' or files' names, each once.
+
+    An artifact's name is shortened to its verb and the beginning of its key.
+    """
     names: list[str] = []
     for path in map(Path, paths):
         own = path.stem if path.suffix == ".tiktoken" and path.name != RANKS else path.name
         if path.name in (TOKENIZER_JSON, RANKS):
             own = path.absolute().parent.name
+        if artifact := _ARTIFACT.fullmatch(own):
+            own = f"{artifact['verb']}-{artifact['key']}"
         name, number = own, 2
         while name in names:
             name, number = f"{own} {number}", number + 1

@@ -28,6 +28,9 @@ Unknown = Literal["bytes", "token"]
 # longest token that fits, from the left.
 Match = Literal["merge-order", "longest"]
 
+# What encodes: our own kernels, or a package that is to give the same ids.
+Backend = Literal["gristmill", "gigatoken"]
+
 # How a row is told to the kernels: one of each group, or-ed together.
 WORDS, DIGITS, SPACES = 0x7, 0x70, 0x300
 BLANK_WORDS, ANY_WORDS, SCRIPT_WORDS, CASED_WORDS, CHARACTERS, WHOLE = range(6)

@@ -16,12 +16,17 @@ from numba import njit
 
 from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.eight_bytes import inlined, kernel, least16
+from gristmill.tokenizer.kept_pieces import ID_BITS
+from gristmill.tokenizer.splitter import padded
 
 Ids = npt.NDArray[np.int32]
 
 _GOLDEN = -7046029254386353131
 _NO_RANK = 2147483647
-_ID_BITS, _RANK_BITS = 20, 22
+_RANK_BITS = 22
+# Words behind the pair table, a bit for each of a million hashes: most pairs that are looked up do
+# not merge, and this says so of nine in ten from a cache that the table is too large for.
+_SKETCH = 1 << 14
 # A rank and a place among so many share 28 bits of a pair's number in the vectors.
 _SHORT, _PLACE_BITS = 64, 6
 _NO_PAIR = 0xFFFFFFFF
@@ -61,6 +66,8 @@ def merge_tables(byte_ids: Ids, merges: Ids, merged_ids: Ids) -> MergeTables:
     """Tables from merges, int32 (n, 2) in order. Raises GristmillError for too many ids."""
     byte_ids = np.ascontiguousarray(byte_ids, dtype=np.int32)
     pairs = _pair_table(merges)
+    check_ids(byte_ids)
+    check_ids(merged_ids)
     return MergeTables(
         byte_ids,
         _byte_pair_table(byte_ids, pairs),
@@ -82,18 +89,35 @@ def scratch(longest: int) -> Scratch:
 
 def _pair_table(merges: Ids) -> npt.NDArray[np.int64]:
     """Open addressing from a pair to its merge rank, both in one number: `left << 42 | right << 22
-    | rank`; -1 marks a free slot. Raises GristmillError for more ids than that has room for."""
+    | rank`; -1 marks a free slot. Behind it a sketch of the pairs (`_SKETCH`). Raises
+    GristmillError for more ids than that has room for."""
     size = 16
     while size < 2 * len(merges):
         size *= 2
     table = np.full(size, -1, dtype=np.int64)
     pairs = np.ascontiguousarray(merges, dtype=np.int64).reshape(-1, 2)
-    if len(merges) >= 1 << _RANK_BITS or pairs.max(initial=0) >= 1 << _ID_BITS:
-        raise GristmillError(
-            f"the encoder takes at most {1 << _ID_BITS:,} ids and {1 << _RANK_BITS:,} merges"
-        )
-    _fill_pair_table(pairs[:, 0] << _ID_BITS | pairs[:, 1], table)
-    return table
+    check_ids(pairs)
+    if len(merges) >= 1 << _RANK_BITS:
+        raise GristmillError(f"the encoder takes at most {1 << _RANK_BITS:,} merges")
+    _fill_pair_table(pairs[:, 0] << ID_BITS | pairs[:, 1], table)
+    both = np.concatenate([table, np.zeros(_SKETCH, dtype=np.int64)])
+    _fill_sketch(both, table.size)
+    return both
+
+
+@kernel
+def _fill_sketch(table: Any, size: int) -> None:
+    """Sets the bits of all pairs that the first `size` slots hold."""
+    for i in range(size):
+        if table[i] >= 0:
+            bit = ((table[i] >> _RANK_BITS) * _GOLDEN >> 43) & (64 * _SKETCH - 1)
+            table[size + (bit >> 6)] |= np.int64(1) << (bit & 63)
+
+
+def check_ids(ids: npt.NDArray[np.integer]) -> None:
+    """Raises GristmillError for an id that the tables have no room for."""
+    if ids.max(initial=0) >= 1 << ID_BITS:
+        raise GristmillError(f"the encoder takes at most {1 << ID_BITS:,} ids")
 
 
 @njit(cache=True, nogil=True)
@@ -127,7 +151,7 @@ def whole_tokens(tokens: Mapping[bytes, int]) -> WholeTokens:
     """
     size = 0 if not tokens else 1 << (2 * len(tokens)).bit_length()
     slots = np.full(size, -1, dtype=np.int32)
-    text = np.frombuffer(b"".join(tokens), dtype=np.uint8)
+    text = padded(list(tokens))
     ends = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
     _fill_whole_table(text, ends, slots)
     return WholeTokens(slots, text, ends, np.array(list(tokens.values()), dtype=np.int32))
@@ -169,14 +193,24 @@ def whole_place(text: Any, start: int, stop: int, slots: Any, tokens: Any, ends:
 
 @inlined
 def _rank(pairs: Any, left: int, right: int) -> Any:
-    mask = pairs.size - 1
-    key = np.int64(left) << _ID_BITS | np.int64(right)
-    slot = ((key * _GOLDEN) >> 40) & mask
+    size = pairs.size - _SKETCH
+    key = np.int64(left) << ID_BITS | np.int64(right)
+    mixed = key * _GOLDEN
+    bit = (mixed >> 43) & (64 * _SKETCH - 1)
+    if (pairs[size + (bit >> 6)] >> (bit & 63)) & 1 == 0:
+        return _NO_RANK
+    slot = (mixed >> 40) & (size - 1)
     while pairs[slot] >> _RANK_BITS != key:
         if pairs[slot] < 0:
             return _NO_RANK
-        slot = (slot + 1) & mask
+        slot = (slot + 1) & (size - 1)
     return pairs[slot] & ((1 << _RANK_BITS) - 1)
+
+
+@kernel
+def _rank_of(pairs: Any, left: int, right: int) -> Any:
+    """The same as a call, which is compiled sooner."""
+    return _rank(pairs, left, right)
 
 
 @kernel
@@ -262,7 +296,7 @@ def _merge_long(
         following[i], preceding[i] = i + 1, i - 1
     size = 0
     for i in range(n - 1):
-        rank = _rank(pairs, ids[start + i], ids[start + i + 1])
+        rank = _rank_of(pairs, ids[start + i], ids[start + i + 1])
         if rank != _NO_RANK:
             size = _push(heap, size, rank << 32 | i)
     while size > 0:
@@ -273,7 +307,7 @@ def _merge_long(
         # Stale where one side was merged since: a token that is gone has id -1.
         if ids[start + i] < 0 or j >= n:
             continue
-        if _rank(pairs, ids[start + i], ids[start + j]) != rank:
+        if _rank_of(pairs, ids[start + i], ids[start + j]) != rank:
             continue
         ids[start + i] = merged_ids[rank]
         ids[start + j] = -1
@@ -281,14 +315,13 @@ def _merge_long(
         following[i] = k
         if k < n:
             preceding[k] = i
-            rank = _rank(pairs, ids[start + i], ids[start + k])
-            if rank != _NO_RANK:
-                size = _push(heap, size, rank << 32 | i)
-        h = preceding[i]
-        if h >= 0:
-            rank = _rank(pairs, ids[start + h], ids[start + i])
-            if rank != _NO_RANK:
-                size = _push(heap, size, rank << 32 | h)
+        # The pairs that the new token is the left and the right side of.
+        for side in range(2):
+            one = i if side == 0 else preceding[i]
+            if one >= 0 and following[one] < n:
+                rank = _rank_of(pairs, ids[start + one], ids[start + following[one]])
+                if rank != _NO_RANK:
+                    size = _push(heap, size, rank << 32 | one)
     count = 0
     i = 0
     while i < n:

@@ -41,7 +41,7 @@ from gristmill.tokenizer.unicode_classes import (
     UPPER,
 )
 
-_APOSTROPHE, _BLANK, _SLASH = 0x27, 0x20, 0x2F
+APOSTROPHE, BLANK, _SLASH = 0x27, 0x20, 0x2F
 
 
 def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> int:
@@ -52,7 +52,7 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     words = pattern & WORDS
     if words == WHOLE:
         return end
-    kind, width = _character(text, start, end, classes)
+    kind, width = character(text, start, end, classes)
     after = start + width
     if words == CHARACTERS:
         return after
@@ -62,17 +62,17 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     first = text[start]
     following = NEWLINE
     if after < end:
-        following, _ = _character(text, after, end, classes)
+        following, _ = character(text, after, end, classes)
 
     if words == CASED_WORDS:
         stop = _cased_end(text, start, after, kind, end, classes)
         if stop > 0:
-            if stop < end and text[stop] == _APOSTROPHE:
+            if stop < end and text[stop] == APOSTROPHE:
                 contraction = _contraction(text, stop + 1, end, True)
                 if contraction > 0:
                     return stop + 1 + contraction
             return stop
-    elif first == _APOSTROPHE:
+    elif first == APOSTROPHE:
         contraction = _contraction(text, after, end, words != BLANK_WORDS)
         if contraction > 0:
             return after + contraction
@@ -80,24 +80,24 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     if words == BLANK_WORDS:
         if lone_digits and kind == NUMBER:
             return after
-        if first == _BLANK and following < SPACE and not (lone_digits and following == NUMBER):
+        if first == BLANK and following < SPACE and not (lone_digits and following == NUMBER):
             kind = following
         if kind < SPACE:
-            return _run_end(text, after, end, classes, kind)
+            return run_end(text, after, end, classes, kind)
     elif kind == NUMBER:
         return _digits_end(text, after, end, classes, digits)
     elif FIRST_SCRIPT <= kind < SPACE:
-        return _run_end(text, after, end, classes, kind)
+        return run_end(text, after, end, classes, kind)
     else:
         if words != CASED_WORDS and (kind == LETTER or (kind != NEWLINE and following == LETTER)):
-            return _run_end(text, after, end, classes, LETTER)
-        if kind == OTHER or (first == _BLANK and following == OTHER):
-            after = _run_end(text, after, end, classes, OTHER)
+            return run_end(text, after, end, classes, LETTER)
+        if kind == OTHER or (first == BLANK and following == OTHER):
+            after = run_end(text, after, end, classes, OTHER)
             if words == CASED_WORDS:
                 # Marks begin words, but here they are no letters.
-                while after < end and _character(text, after, end, classes)[0] == MARK:
-                    after = _run_end(text, after, end, classes, MARK)
-                    after = _run_end(text, after, end, classes, OTHER)
+                while after < end and character(text, after, end, classes)[0] == MARK:
+                    after = run_end(text, after, end, classes, MARK)
+                    after = run_end(text, after, end, classes, OTHER)
             while after < end and spaces != INDENTS:
                 newline = text[after] == 0x0A or text[after] == 0x0D
                 if not (newline or (words == CASED_WORDS and text[after] == _SLASH)):
@@ -109,7 +109,7 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     # run's last character to the word behind it; `\s+` takes a run of one.
     at, last, newline_end = start, start, 0
     while at < end:
-        kind, width = _character(text, at, end, classes)
+        kind, width = character(text, at, end, classes)
         if kind < SPACE:
             if lone_digits and kind == NUMBER:
                 return at
@@ -128,7 +128,7 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
     return last
 
 
-def _character(text: Any, at: int, end: int, classes: Any) -> Any:
+def character(text: Any, at: int, end: int, classes: Any) -> Any:
     """Class and width in bytes of the character at `at`."""
     lead = np.int64(text[at])
     if lead < 0x80:
@@ -151,10 +151,10 @@ def _character(text: Any, at: int, end: int, classes: Any) -> Any:
     return np.int64(classes[code]), width
 
 
-def _run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
+def run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
     """Where the run of characters of one class ends."""
     while at < end:
-        kind, width = _character(text, at, end, classes)
+        kind, width = character(text, at, end, classes)
         if kind != wanted:
             break
         at += width
@@ -166,12 +166,12 @@ def _digits_end(text: Any, at: int, end: int, classes: Any, digits: int) -> int:
     if digits == ONE_DIGIT:
         return at
     if digits == FREE_DIGITS:
-        return _run_end(text, at, end, classes, NUMBER)
+        return run_end(text, at, end, classes, NUMBER)
     most = 3 if digits == THREE_DIGITS else MOST_DIGITS + 1
     one, two, three = at, at, at
     count = 1
     while at < end and count < most:
-        kind, width = _character(text, at, end, classes)
+        kind, width = character(text, at, end, classes)
         if kind != NUMBER:
             break
         at += width
@@ -201,7 +201,7 @@ def _cased_end(text: Any, start: int, after: int, kind: int, end: int, classes: 
     small = after if kind == MARK else 0
     found = False
     while at < end:
-        kind_here, width = _character(text, at, end, classes)
+        kind_here, width = character(text, at, end, classes)
         if kind_here == LETTER:
             found = True
             break
@@ -214,7 +214,7 @@ def _cased_end(text: Any, start: int, after: int, kind: int, end: int, classes: 
         # Without such a letter there are capitals alone: the second alternative.
         return small if small > 0 else (at if at > body else 0)
     while at < end:
-        kind_here, width = _character(text, at, end, classes)
+        kind_here, width = character(text, at, end, classes)
         if kind_here != LETTER and kind_here != CASELESS and kind_here != MARK:
             break
         at += width
@@ -245,5 +245,5 @@ def _contraction(text: Any, at: int, end: int, any_case: bool) -> int:
     return 0
 
 
-HELPERS = (_character, _run_end, _contraction, _digits_end, _cased_end)
+HELPERS = (character, run_end, _contraction, _digits_end, _cased_end)
 """What `piece_end` calls."""

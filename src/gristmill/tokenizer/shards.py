@@ -175,7 +175,9 @@ class ShardFile:
     def extend(self, ids: npt.NDArray[np.integer], tokens: npt.NDArray[np.integer]) -> None:
         """Adds documents whose ids, each one's end of text with them, lie one after the other;
         tokens: how many are each one's."""
-        self._file.write(ids.astype(self._dtype).data)
+        # Ids are never negative, so as wide ones have the same bits.
+        same = self._dtype == np.dtype(np.uint32) and ids.dtype == np.int32
+        self._file.write(ids.data if same else ids.astype(self._dtype).data)
         self.tokens += tokens.tolist()
 
 

@@ -1,14 +1,8 @@
 """Cutting text into pretokens, inside which BPE merges: hand-written, linear, no regex engine.
 
-A pattern is known to the outside by its regex (`patterns.REGEXES`, what `tokenizer.json`
-carries); the kernel here gives the same pieces on UTF-8 bytes. The regexes look ahead,
-`\\s+(?!\\S)`, which no linear-time engine offers. Bytes that are not valid UTF-8 count as
-punctuation, one by one.
-
-The kernels read sixteen bytes at a time: behind the text there must be PADDING bytes more
+The rules are those of `pieces.py`, compiled. Words, which most pieces are, are found inline,
+sixteen bytes at a time; all else is a call. Behind the text there must be PADDING bytes more
 (`padded`), whatever they are.
-
-Words, which most pieces are, are found inline; all else is a call.
 
 After an edit here delete `__pycache__`: the kernels that call this one are cached by numba beside
 their own files, and it does not see that this file changed.
@@ -17,43 +11,36 @@ their own files, and it does not see that this file changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from gristmill.tokenizer import pieces
 from gristmill.tokenizer.eight_bytes import PADDING, inlined, kernel, letters16
-from gristmill.tokenizer.patterns import (
-    BLANK_WORDS,
-    CASED_WORDS,
-    CHARACTERS,
-    DIGITS,
-    FREE_DIGITS,
-    INDENTS,
-    MOST_DIGITS,
-    ONE_DIGIT,
-    PLAIN_SPACES,
-    SPACES,
-    THREE_DIGITS,
-    WHOLE,
-    WORDS,
-    pattern_code,
-)
-from gristmill.tokenizer.unicode_classes import (
-    CASELESS,
-    FIRST_SCRIPT,
-    LETTER,
-    MARK,
-    NEWLINE,
-    NUMBER,
-    OTHER,
-    SPACE,
-    UPPER,
-    class_table,
-)
+from gristmill.tokenizer.patterns import BLANK_WORDS, CASED_WORDS, WORDS, pattern_code
+from gristmill.tokenizer.pieces import APOSTROPHE, BLANK
+from gristmill.tokenizer.unicode_classes import LETTER, NEWLINE, NUMBER, class_table
 
-_APOSTROPHE, _BLANK, _SLASH = 0x27, 0x20, 0x2F
+
+def _compiled(function: Any) -> dict[str, Any]:
+    """A function of `pieces`, and what it calls, as kernels by name.
+
+    They are copies with globals of their own, so that the functions still run as they stand.
+    """
+    found = dict(vars(pieces))
+    functions: tuple[Any, ...] = (*pieces.HELPERS, function)
+    for one in functions:
+        copy = FunctionType(one.__code__, found, one.__name__)
+        # What is asked of every character is worth inlining.
+        found[one.__name__] = (inlined if one is pieces.character else kernel)(copy)
+    return found
+
+
+_KERNELS = _compiled(pieces.piece_end)
+_general_end, _run_end = _KERNELS["piece_end"], _KERNELS["run_end"]
 
 
 def split(text: bytes, pattern: str = "gpt4") -> list[bytes]:
@@ -61,16 +48,19 @@ def split(text: bytes, pattern: str = "gpt4") -> list[bytes]:
     ends = piece_ends(
         padded([text]), len(text), class_table(pattern_code(pattern)), pattern_code(pattern)
     )
-    pieces, start = [], 0
+    found, start = [], 0
     for end in ends.tolist():
-        pieces.append(text[start:end])
+        found.append(text[start:end])
         start = end
-    return pieces
+    return found
 
 
 def padded(documents: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """The bytes of documents one after the other, and PADDING behind them."""
-    return np.frombuffer(b"".join((*documents, bytes(PADDING))), dtype=np.uint8)
+    """The bytes of documents one after the other, and PADDING behind them.
+
+    May be written to: for what may not, numba would compile all kernels once more.
+    """
+    return np.frombuffer(bytearray().join((*documents, bytes(PADDING))), dtype=np.uint8)
 
 
 @njit(cache=True, nogil=True)
@@ -103,129 +93,12 @@ def piece_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> in
             return _word_end(text, start + 1, end, classes)
         after = start + 1
         if after < end and text[after] < 0x80 and classes[text[after]] == LETTER:
-            begins = first == _BLANK
+            begins = first == BLANK
             if words != BLANK_WORDS:
-                begins = kind != NUMBER and kind != NEWLINE and first != _APOSTROPHE
+                begins = kind != NUMBER and kind != NEWLINE and first != APOSTROPHE
             if begins:
                 return _word_end(text, after + 1, end, classes)
     return _general_end(text, start, end, classes, pattern)
-
-
-@kernel
-def _general_end(text: Any, start: int, end: int, classes: Any, pattern: int) -> int:
-    """`piece_end` of any piece, by the alternatives one after the other."""
-    words = pattern & WORDS
-    if words == WHOLE:
-        return end
-    kind, width = _character(text, start, end, classes)
-    after = start + width
-    if words == CHARACTERS:
-        return after
-    digits = pattern & DIGITS
-    spaces = pattern & SPACES
-    lone_digits = words == BLANK_WORDS and digits == ONE_DIGIT
-    first = text[start]
-    following = NEWLINE
-    if after < end:
-        following, _ = _character(text, after, end, classes)
-
-    if words == CASED_WORDS:
-        stop = _cased_end(text, start, after, kind, end, classes)
-        if stop > 0:
-            if stop < end and text[stop] == _APOSTROPHE:
-                contraction = _contraction(text, stop + 1, end, True)
-                if contraction > 0:
-                    return stop + 1 + contraction
-            return stop
-    elif first == _APOSTROPHE:
-        contraction = _contraction(text, after, end, words != BLANK_WORDS)
-        if contraction > 0:
-            return after + contraction
-
-    if words == BLANK_WORDS:
-        if lone_digits and kind == NUMBER:
-            return after
-        if first == _BLANK and following < SPACE and not (lone_digits and following == NUMBER):
-            kind = following
-        if kind < SPACE:
-            return _run_end(text, after, end, classes, kind)
-    elif kind == NUMBER:
-        return _digits_end(text, after, end, classes, digits)
-    elif FIRST_SCRIPT <= kind < SPACE:
-        return _run_end(text, after, end, classes, kind)
-    else:
-        if words != CASED_WORDS and (kind == LETTER or (kind != NEWLINE and following == LETTER)):
-            return _run_end(text, after, end, classes, LETTER)
-        if kind == OTHER or (first == _BLANK and following == OTHER):
-            after = _run_end(text, after, end, classes, OTHER)
-            if words == CASED_WORDS:
-                # Marks begin words, but here they are no letters.
-                while after < end and _character(text, after, end, classes)[0] == MARK:
-                    after = _run_end(text, after, end, classes, MARK)
-                    after = _run_end(text, after, end, classes, OTHER)
-            while after < end and spaces != INDENTS:
-                newline = text[after] == 0x0A or text[after] == 0x0D
-                if not (newline or (words == CASED_WORDS and text[after] == _SLASH)):
-                    break
-                after += 1
-            return after
-
-    # White space. `\s*[\r\n]+` reaches to the last newline of the run; `\s+(?!\S)` leaves the
-    # run's last character to the word behind it; `\s+` takes a run of one.
-    at, last, newline_end = start, start, 0
-    while at < end:
-        kind, width = _character(text, at, end, classes)
-        if kind < SPACE:
-            if lone_digits and kind == NUMBER:
-                return at
-            break
-        last = at
-        at += width
-        if kind == NEWLINE:
-            newline_end = at
-    if newline_end > 0:
-        if spaces == INDENTS:
-            return at
-        if spaces != PLAIN_SPACES:
-            return newline_end
-    if at == end or last == start:
-        return at
-    return last
-
-
-@inlined
-def _character(text: Any, at: int, end: int, classes: Any) -> Any:
-    """Class and width in bytes of the character at `at`."""
-    lead = np.int64(text[at])
-    if lead < 0x80:
-        return np.int64(classes[lead]), 1
-    width = 2
-    code = lead & 0x1F
-    if lead >= 0xF0:
-        width, code = 4, lead & 0x07
-    elif lead >= 0xE0:
-        width, code = 3, lead & 0x0F
-    if lead < 0xC2 or lead > 0xF4 or at + width > end:
-        return OTHER, 1
-    for offset in range(1, width):
-        byte = np.int64(text[at + offset])
-        if byte & 0xC0 != 0x80:
-            return OTHER, 1
-        code = code << 6 | byte & 0x3F
-    if code > 0x10FFFF:
-        return OTHER, 1
-    return np.int64(classes[code]), width
-
-
-@kernel
-def _run_end(text: Any, at: int, end: int, classes: Any, wanted: int) -> int:
-    """Where the run of characters of one class ends."""
-    while at < end:
-        kind, width = _character(text, at, end, classes)
-        if kind != wanted:
-            break
-        at += width
-    return at
 
 
 @inlined
@@ -239,90 +112,3 @@ def _word_end(text: Any, at: int, end: int, classes: Any) -> int:
                 return _run_end(text, at, end, classes, LETTER)
             break
     return min(at, end)
-
-
-@kernel
-def _digits_end(text: Any, at: int, end: int, classes: Any, digits: int) -> int:
-    """Where the piece of digits ends whose first one ends at `at`."""
-    if digits == ONE_DIGIT:
-        return at
-    if digits == FREE_DIGITS:
-        return _run_end(text, at, end, classes, NUMBER)
-    most = 3 if digits == THREE_DIGITS else MOST_DIGITS + 1
-    one, two, three = at, at, at
-    count = 1
-    while at < end and count < most:
-        kind, width = _character(text, at, end, classes)
-        if kind != NUMBER:
-            break
-        at += width
-        count += 1
-        if count == 2:
-            two = at
-        elif count == 3:
-            three = at
-    if digits == THREE_DIGITS:
-        return at
-    if count > MOST_DIGITS or count % 3 == 0:
-        return three
-    return one if count % 3 == 1 else two
-
-
-@kernel
-def _cased_end(text: Any, start: int, after: int, kind: int, end: int, classes: Any) -> int:
-    """Where the word at `start` ends where capitals count; 0 where none begins.
-
-    Capitals, then small letters; letters without case and marks are both. One character that is
-    neither letter, number nor line break may stand before it. `after`, `kind`: the first one's.
-    """
-    if kind in (NUMBER, NEWLINE):
-        return 0
-    at = after if kind in (OTHER, SPACE, MARK) else start
-    body = at
-    # Where the last character ended that may be the small letter which the first alternative needs.
-    small = after if kind == MARK else 0
-    found = False
-    while at < end:
-        kind_here, width = _character(text, at, end, classes)
-        if kind_here == LETTER:
-            found = True
-            break
-        if kind_here != UPPER and kind_here != CASELESS and kind_here != MARK:
-            break
-        at += width
-        if kind_here != UPPER:
-            small = at
-    if not found:
-        # Without such a letter there are capitals alone: the second alternative.
-        return small if small > 0 else (at if at > body else 0)
-    while at < end:
-        kind_here, width = _character(text, at, end, classes)
-        if kind_here != LETTER and kind_here != CASELESS and kind_here != MARK:
-            break
-        at += width
-    return at
-
-
-@kernel
-def _contraction(text: Any, at: int, end: int, any_case: bool) -> int:
-    """Bytes behind an apostrophe that belong to 's, 't, 're, 've, 'm, 'll or 'd; 0 where none."""
-    if at >= end:
-        return 0
-    first = np.int64(text[at])
-    # The long s folds to s, as Unicode's simple case folding has it (C5 BF in UTF-8).
-    if any_case and first == 0xC5 and at + 1 < end and text[at + 1] == 0xBF:
-        return 2
-    if any_case and 0x41 <= first <= 0x5A:
-        first += 0x20
-    if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64:
-        return 1
-    if at + 1 >= end:
-        return 0
-    second = np.int64(text[at + 1])
-    if any_case and 0x41 <= second <= 0x5A:
-        second += 0x20
-    if (first == 0x72 or first == 0x76) and second == 0x65:
-        return 2
-    if first == 0x6C and second == 0x6C:
-        return 2
-    return 0

@@ -19,43 +19,53 @@ import numpy.typing as npt
 
 from gristmill.core.errors import GristmillError
 from gristmill.tokenizer.formats import read_tokenizer, write_tokenizer
+from gristmill.tokenizer.patterns import Backend
 from gristmill.tokenizer.small_encoding import MOST_BYTES, Ids, SmallEncoder
 from gristmill.tokenizer.vocabulary import END_OF_TEXT, PADDING, Vocabulary
 
 if TYPE_CHECKING:
     from gristmill.tokenizer.encoding import Encoder
+    from gristmill.tokenizer.gigatoken_backend import GigatokenEncoder
     from gristmill.tokenizer.whole_encoding import WholeEncoder
 
 
 class Tokenizer:
-    """Byte-level BPE over one vocabulary. Several threads may share one."""
+    """Byte-level BPE over one vocabulary. Several threads may share one.
 
-    def __init__(self, vocabulary: Vocabulary):
+    backend: what encodes; `gigatoken`, an optional package, is refused where its ids are not ours.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, backend: Backend = "gristmill"):
         self.vocabulary = vocabulary
+        self._backend: Backend = backend
         self._tokens = vocabulary.tokens
         self._special = frozenset(vocabulary.special_tokens.values())
         # Made when they are needed.
-        self._encoder: Encoder | None = None
+        self._encoder: Encoder | GigatokenEncoder | None = None
         self._whole: WholeEncoder | None = None
         self._small: SmallEncoder | None = None
         self._small_bytes = 0
         self._added_ids = {name.encode(): i for name, i in vocabulary.added_tokens.items()}
         self._added = _added_pattern(self._added_ids)
         self._plain = self._added is None and vocabulary.normalizer is None
+        if backend == "gigatoken":
+            from gristmill.tokenizer.gigatoken_backend import GigatokenEncoder
+
+            self._encoder = GigatokenEncoder(vocabulary)
 
     @classmethod
-    def load(cls, path: Path | str) -> Tokenizer:
+    def load(cls, path: Path | str, backend: Backend = "gristmill") -> Tokenizer:
         """From a `tokenizer.json`, or a folder that holds one. Raises GristmillError."""
-        return cls(read_tokenizer(Path(path)))
+        return cls(read_tokenizer(Path(path)), backend)
 
     def save(self, folder: Path | str) -> None:
         """Writes `tokenizer.json`, `ranks.tiktoken` and `tokenizer_config.json`."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         write_tokenizer(Path(folder), self.vocabulary)
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[Vocabulary]]:
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[Vocabulary, Backend]]:
         # Worker processes get the vocabulary and build their own tables and caches.
-        return (Tokenizer, (self.vocabulary,))
+        return (Tokenizer, (self.vocabulary, self._backend))
 
     @property
     def vocab_size(self) -> int:
@@ -212,7 +222,7 @@ class Tokenizer:
             )
         return self._whole.encode_batch(texts)
 
-    def _compiled(self) -> Encoder:
+    def _compiled(self) -> Encoder | GigatokenEncoder:
         if self._encoder is None:
             from gristmill.tokenizer.encoding import Encoder
 

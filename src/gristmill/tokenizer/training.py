@@ -98,7 +98,10 @@ def train_tokenizer(
         ties=ties,
     )
     names = _filled(names, 256 + len(pairs), multiple_of)
-    made = from_merges([(left, right) for left, right in pairs.tolist()], names, pattern)
+    # Columns first: a list for each pair would set off a search of the whole heap for garbage.
+    made = from_merges(
+        list(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)), names, pattern
+    )
     return Tokenizer(with_match(made, match))
 
 

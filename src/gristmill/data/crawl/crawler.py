@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 
 from gristmill.core.errors import GristmillError
@@ -57,7 +57,6 @@ class Crawler:
         self._schedule = Schedule()
         self._requests = 0
         self._reading = asyncio.Semaphore(_SITEMAPS)
-        self._lost: Counter[str] = Counter()
         self._shown = 0
         self._rates: deque[tuple[float, int]] = deque(maxlen=_RATE_SECONDS)
 
@@ -165,7 +164,7 @@ class Crawler:
         except FetchFailed as error:
             return self._failed(host, task, tries, error)
         host.refusals = 0
-        self._lost.pop(host.name, None)
+        host.lost = 0
         if response is None:
             return True
         if response.status in _RETRY_STATUS:
@@ -214,8 +213,8 @@ class Crawler:
         else:
             self._ledger.settle(task, "failed", error.reason)
         if error.retry:
-            self._lost[host.name] += 1
-            if self._lost[host.name] >= self._plan.host_failures:
+            host.lost += 1
+            if host.lost >= self._plan.host_failures:
                 host.down = "host_down"
         return True
 

@@ -10,9 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from gristmill.data.crawl.fetch import Response
+from gristmill.data.row_groups import batches, open_parquet
 from gristmill.data.warc.reader import read_record
 from gristmill.data.warc.record import Record
 
@@ -59,10 +58,10 @@ class Earlier:
         self._db.execute(
             f"CREATE TABLE pages (url TEXT PRIMARY KEY, {', '.join(_COLUMNS[1:])}) WITHOUT ROWID"
         )
-        with pq.ParquetFile(pages / "index.parquet") as table:
+        with open_parquet(pages / "index.parquet") as table:
             # What another program indexed may not say which version it stored.
             if set(_COLUMNS) <= set(table.schema_arrow.names):
-                for batch in table.iter_batches(columns=_COLUMNS):
+                for batch in batches(table, _COLUMNS):
                     self._add(batch.to_pydict())
 
     def of(self, url: str) -> EarlierPage | None:

@@ -53,7 +53,7 @@ UPDATE urls SET state = ?, reason = ?, status = ?, content_type = ?, digest = ?,
 """
 REQUESTED = ("fetched", "redirected", "skipped", "failed", "sitemap")
 """States of URLs for which a request was made: they are what a budget of pages counts."""
-_KNOWN_LIMIT = 400_000
+_KNOWN_LIMIT = 150_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,11 @@ class Frontier:
                 where=path,
                 mend="give another run folder, or remove this one",
             )
-        self._spent: Counter[str] = Counter()
-        for host, state, count in self._db.execute(
-            "SELECT host, state, count(*) FROM urls GROUP BY host, state"
-        ):
-            if state in REQUESTED:
-                self._spent[host] += count
-        self._known: dict[str, tuple[int, int]] = {}
+        self.requested = sum(count for _, count in self._requests_by_host())
+        """URLs for which a request was made and settled."""
+        self._spent: Counter[str] | None = None  # by host, where there is a budget for each
+        self._known: dict[int, tuple[int, int]] = {}
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}
         self.stored_bytes = int(self._meta("bytes") or 0)
 
     def close(self) -> None:
@@ -149,25 +147,24 @@ class Frontier:
         """Whether no URL was ever added."""
         return self._db.execute("SELECT 1 FROM urls LIMIT 1").fetchone() is None
 
-    @property
-    def requested(self) -> int:
-        """URLs for which a request was made and settled."""
-        return sum(self._spent.values())
-
     def new(self, url: str, depth: int, hops: int) -> bool:
         """False where the URL was lately queued at this place or an earlier one: a filter that
         spares the database most repeated links, not an answer."""
-        known = self._known.get(url)
-        if known is not None and known <= (depth, hops):
+        # A third of the memory of the addresses themselves. Two of them with one hash (64 bits, of
+        # a secret key) would cost a URL: among 150,000, one crawl in a billion.
+        key, place = hash(url), (depth, hops)
+        known = self._known.get(key)
+        if known is not None and known <= place:
             return False
         if len(self._known) >= _KNOWN_LIMIT:
             self._known.clear()
-        self._known[url] = (depth, hops)
+            self._places.clear()
+        self._known[key] = self._places.setdefault(place, place)
         return True
 
     def forget(self, url: str) -> None:
         """Makes `new` true again for a URL that another way may bring into reach."""
-        self._known.pop(url, None)
+        self._known.pop(hash(url), None)
 
     def commit(
         self,
@@ -211,7 +208,9 @@ class Frontier:
             raise
         for item in settled:
             if item.state in REQUESTED:
-                self._spent[item.host] += 1
+                self.requested += 1
+                if self._spent is not None:
+                    self._spent[item.host] += 1
 
     def warc_lengths(self) -> dict[str, int]:
         """How long each WARC file was at the last commit."""
@@ -246,6 +245,9 @@ class Frontier:
         pages, pages_per_host: budgets, counted in requests. A round is only left when it is done:
         fetch the batch, commit, ask again.
         """
+        if pages_per_host is not None and self._spent is None:
+            self._spent = Counter(dict(self._requests_by_host()))
+        spent = self._spent or Counter()
         while True:
             room = limit if pages is None else min(limit, pages - self.requested)
             first = self._db.execute(
@@ -266,12 +268,12 @@ class Frontier:
             ):
                 task = Task(*row)
                 if pages_per_host is not None:
-                    if self._spent[task.host] >= pages_per_host:
+                    if spent[task.host] >= pages_per_host:
                         full.add(task.host)
                         continue
-                    if self._spent[task.host] + taken[task.host] >= pages_per_host:
+                    if spent[task.host] + taken[task.host] >= pages_per_host:
                         continue
-                taken[task.host] += 1
+                    taken[task.host] += 1
                 tasks.append(task)
                 if len(tasks) >= room:
                     break
@@ -308,6 +310,12 @@ class Frontier:
             "SELECT reason, count(*) FROM urls WHERE state = 'over_budget' GROUP BY 1 ORDER BY 1"
         )
         return {str(reason): int(count) for reason, count in rows}
+
+    def _requests_by_host(self) -> Iterator[tuple[str, int]]:
+        marks = ", ".join("?" * len(REQUESTED))
+        return self._db.execute(
+            f"SELECT host, count(*) FROM urls WHERE state IN ({marks}) GROUP BY host", REQUESTED
+        )
 
     def _close(self, state: str, reason: str, hosts: Sequence[str] | None = None) -> None:
         update = "UPDATE urls SET state = ?, reason = ? WHERE state = 'queued'"

@@ -20,6 +20,7 @@ from gristmill.data.warc.writer import WarcWriter
 
 _SITEMAP_DEPTH = 3
 _COMMIT_RESULTS = 400
+_COMMIT_FOUND = 20_000
 _COMMIT_SECONDS = 2.0
 _CHECKPOINT = 10
 """Commits between two moves of the journal into the database."""
@@ -131,24 +132,34 @@ class Ledger:
 
     async def commit_if_due(self) -> None:
         """Commits now and then, without waiting for the disk; one commit after the other."""
-        waited = time.monotonic() - self._last_commit
-        if len(self._settled) < _COMMIT_RESULTS and waited < _COMMIT_SECONDS:
+        if not self._due():
             return
-        if self._flight is not None and not self._flight.done():
-            if len(self._settled) < 4 * _COMMIT_RESULTS:
-                return
-            await asyncio.shield(self._flight)
+        if self._flight is not None and not self._flight.done() and not self._holds(4):
+            return
         await self.landed()
-        if self._flight is None:
+        # Of several workers that waited for one commit, the first began the next.
+        if self._due():
             self._last_commit = time.monotonic()
             self._flight = asyncio.create_task(self._commit_off_loop())
+
+    def _due(self) -> bool:
+        return self._holds(1) or time.monotonic() - self._last_commit >= _COMMIT_SECONDS
+
+    def _holds(self, times: int) -> bool:
+        """Whether there is so much to commit: results, or links, of which a page may have many."""
+        return (
+            len(self._settled) >= times * _COMMIT_RESULTS
+            or len(self._found) >= times * _COMMIT_FOUND
+        )
 
     async def landed(self) -> None:
         """Waits for the commit under way. Raises what went wrong with it: then the last one before
         it holds, and there must be no other."""
-        if self._flight is not None:
-            await asyncio.shield(self._flight)
-            self._flight = None
+        while (flight := self._flight) is not None:
+            await asyncio.shield(flight)
+            # Another worker that waited may have begun the next one meanwhile.
+            if self._flight is flight:
+                self._flight = None
 
     async def _commit_off_loop(self) -> None:
         settled, found, self._leaving = self._settled, self._found, self._origins

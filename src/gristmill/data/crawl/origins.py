@@ -14,6 +14,8 @@ from gristmill.data.crawl.urls import BadUrl, normalise
 from gristmill.data.extract.opt_out import TDMREP_PATH, parse_tdmrep
 
 _IN_MEMORY = 500
+# Of robots.txt files; parsed, they are twelve times as large.
+_CHARACTERS_IN_MEMORY = 2 << 20
 
 
 class Origins:
@@ -22,6 +24,7 @@ class Origins:
     def __init__(self, plan: Plan, fetcher: Fetcher, ledger: Ledger):
         self._plan, self._fetcher, self._ledger = plan, fetcher, ledger
         self._known: OrderedDict[str, Robots] = OrderedDict()
+        self._characters = 0
         self._reading: dict[str, asyncio.Future[Robots]] = {}
         self.requests = 0
 
@@ -65,9 +68,14 @@ class Origins:
         self._ledger.reserve(origin, text)
 
     def _keep(self, origin: str, robots: Robots) -> Robots:
+        before = self._known.pop(origin, None)
+        self._characters += len(robots.text) - (len(before.text) if before else 0)
         self._known[origin] = robots
-        if len(self._known) > _IN_MEMORY:
-            self._known.popitem(last=False)
+        while len(self._known) > 1 and (
+            len(self._known) > _IN_MEMORY or self._characters > _CHARACTERS_IN_MEMORY
+        ):
+            _, oldest = self._known.popitem(last=False)
+            self._characters -= len(oldest.text)
         return robots
 
     async def _read(self, origin: str) -> Robots:

@@ -15,6 +15,8 @@ from itertools import count
 
 from gristmill.data.crawl.frontier import Task
 
+_HOSTS = 2000
+"""Hosts that are remembered although nothing of them is queued: a site may have endless names."""
 FIRST_REST = 1.0
 """Seconds of rest after the first refusal or lost connection; doubled with each one after it."""
 
@@ -32,6 +34,8 @@ class Host:
     listed: bool = False
     refusals: int = 0
     """Refusals and lost connections since the last answer."""
+    lost: int = 0
+    """URLs given up for lost connections since the last answer."""
     down: str | None = None
     """Why the host is not asked any more in this attempt."""
     origins: set[str] = field(default_factory=set)
@@ -43,6 +47,7 @@ class Schedule:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self._down: dict[str, str] = {}
         self._ready: list[tuple[float, int, Host]] = []
         self._order = count()
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -50,13 +55,26 @@ class Schedule:
 
     def add(self, tasks: Iterable[Task]) -> None:
         """Adds the tasks of a batch."""
+        self._forget()
         for task in tasks:
             host = self.hosts.get(task.host)
             if host is None:
-                host = self.hosts[task.host] = Host(task.host)
+                host = self.hosts[task.host] = Host(task.host, down=self._down.get(task.host))
             host.queue.append((task, 0))
             self._open += 1
             self._list(host)
+
+    def _forget(self) -> None:
+        """Drops hosts that nobody asks and that may be asked: what they want is read again."""
+        if len(self.hosts) <= _HOSTS:
+            return
+        now = asyncio.get_running_loop().time()
+        for name, host in list(self.hosts.items()):
+            if host.queue or host.active or host.listed or host.ready_at > now:
+                continue
+            del self.hosts[name]
+            if host.down is not None:
+                self._down[name] = host.down
 
     async def take(self) -> tuple[Host, Task, int] | None:
         """The next task whose host may be asked now; None when the batch is done."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes, urljoin
 
 MAX_LENGTH = 2000
+_KEPT_LENGTH = 300
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):")
 _CONTROL = re.compile(r"[\t\n\r]")
@@ -38,7 +39,6 @@ class BadUrl(ValueError):
     """Not an http or https address that can be fetched; the text says why."""
 
 
-@lru_cache(maxsize=1 << 17)
 def normalise(url: str, base: str = "") -> str:
     """The one spelling of `url`, seen on the page `base`: absolute, no fragment, no userinfo.
 
@@ -46,6 +46,11 @@ def normalise(url: str, base: str = "") -> str:
     resolved, escapes of unreserved characters undone and the others in upper case, tracking
     parameters dropped. Raises BadUrl.
     """
+    # A menu stands on every page; long addresses are kept nowhere, so that the cache stays small.
+    return (_kept if len(url) + len(base) < _KEPT_LENGTH else _normalise)(url, base)
+
+
+def _normalise(url: str, base: str) -> str:
     url = _CONTROL.sub("", url.strip("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x1f "))
     url = url.strip()
     url = url.partition("#")[0]
@@ -66,6 +71,9 @@ def normalise(url: str, base: str = "") -> str:
         except ValueError as error:
             raise BadUrl("malformed") from error
     return _normalise_absolute(url)
+
+
+_kept = lru_cache(maxsize=1 << 15)(_normalise)
 
 
 def _normalise_absolute(url: str) -> str:
@@ -206,7 +214,7 @@ def _query(query: str) -> str:
     return "&".join(parts)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def split_origin(url: str) -> tuple[str, str, int, str]:
     """(scheme, host, port, origin) of a normalised URL; an IPv6 host without its brackets."""
     scheme, _, rest = url.partition("://")

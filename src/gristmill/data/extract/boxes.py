@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 
 from gristmill.data.extract import cues
-from gristmill.data.extract.dom import Block, Element, Tree
 from gristmill.data.extract.prune import HEADINGS
 from gristmill.data.extract.rules import Verdict, worth
+from gristmill.data.extract.tree import Block, Element, Tree
 
 # Where most boxes of one make hold text, names of what is inside them are taken at their word.
 _HARD = frozenset(
@@ -49,12 +50,20 @@ class Page:
         self.forum, self.product = forum, product
         raw = [max(0.0, worth(block)) for block in tree.blocks]
         self.hard = _marked(tree.elements, raw)
-        self.byline = _about(tree.elements, tree.blocks)
         self.values = [0.0 if hard else value for value, hard in zip(raw, self.hard, strict=True)]
         self.sums = [0.0, *accumulate(self.values)]
-        self.chars = [0, *accumulate(len(block.text) for block in tree.blocks)]
         self.headlines = tree.headlines
         self.cells = tree.cells[1] if tree.cells else {}
+
+    @cached_property
+    def byline(self) -> list[bool]:
+        """Per block whether it is a short one in a box that is named as author, date and so on."""
+        return _about(self.elements, self.blocks)
+
+    @cached_property
+    def chars(self) -> list[int]:
+        """Characters before each block."""
+        return [0, *accumulate(len(block.text) for block in self.blocks)]
 
     def value(self, element: Element) -> float:
         return self.sums[element.end] - self.sums[element.start]

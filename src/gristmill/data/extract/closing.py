@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from gristmill.data.extract import cues
-from gristmill.data.extract.dom import Tree
 from gristmill.data.extract.prune import HEADINGS, phrases
+from gristmill.data.extract.tree import Block, Tree
 
 _GOES_ON = 70  # characters of a paragraph after links to other pages
 # Headings of what follows a text: all below them, as far as their element reaches, goes.
@@ -58,6 +58,9 @@ def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> N
     on: at a paragraph in the same element as those before.
     """
     blocks, elements = tree.blocks, tree.elements
+    names = {i: name for i, block in enumerate(blocks) if (name := _closes(block))}
+    if not names:
+        return
     above = 0.0
     owners: set[int] = set()  # elements of long paragraphs
     stop = 0
@@ -66,11 +69,9 @@ def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> N
             above += positive[i]
             if positive[i] >= _GOES_ON and block.tag == "p":
                 owners.add(elements[block.element].parent)
-        if reasons[i] or len(block.text) > 60 or block.tag not in HEADINGS:
+        if reasons[i] or i not in names:
             continue
-        name = block.text.split("[")[0].strip(" :.-–—()[]*#0123456789¶").casefold()
-        if name not in _CLOSING and not _COUNTED.match(block.text.casefold()):
-            continue
+        name = names[i]
         stop = elements[elements[block.element].parent].end
         ends = name not in _NOTES
         for j in range(i + 1, stop):
@@ -89,6 +90,17 @@ def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> N
         if sum(positive[j] for j in range(i, stop) if not reasons[j]) <= 4 * above:
             for j in range(i, stop):
                 reasons[j] = reasons[j] or cues.RELATED
+
+
+def _closes(block: Block) -> str:
+    """What a heading is called below which no text goes on, '' for other blocks."""
+    if block.tag not in HEADINGS or len(block.text) > 60:
+        return ""
+    name = block.text.split("[")[0].strip(" :.-–—()[]*#0123456789¶").casefold()
+    if name in _CLOSING:
+        return name
+    counted = _COUNTED.match(block.text.casefold())
+    return counted[0] if counted else ""
 
 
 def _runs(tree: Tree, positive: list[float], first: int, stop: int) -> bool:

@@ -38,6 +38,8 @@ _CONTAINERS = _words(
     ace_text-layer monaco-editor view-lines"""
 )
 _BROKEN = _words("code codeblock code-block sourcecode source-code codebox")
+# All these: what such an element is must be looked into.
+CODE_NAMES = _LINE_NUMBERS | _CONTAINERS | _BROKEN | {"fragment"}
 # What stands beside code and is not it: its language, its file, the prompts of notebooks.
 _LABEL = re.compile(
     r"code[-_]?(?:block|snippet)?[-_]{0,2}(?:header|head|lang|title|name|filename|info|toolbar)"

@@ -8,7 +8,6 @@ a subtree costs one subtraction.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from selectolax.lexbor import LexborHTMLParser
@@ -16,7 +15,6 @@ from selectolax.lexbor import LexborHTMLParser
 from gristmill.data.extract import cues
 from gristmill.data.extract.code import (
     code_container,
-    code_language,
     code_of_breaks,
     code_of_container,
     code_of_script,
@@ -33,11 +31,13 @@ from gristmill.data.extract.formulae import (
     formula_of_rendering,
     formula_of_script,
 )
+from gristmill.data.extract.gathering import Gathering, clean
 from gristmill.data.extract.named import (
     ROLE_TAGS,
     SECTIONS,
     TAG_CUES,
     has_letters,
+    holding_headlines,
     holds_code,
     is_footnote,
     is_mark,
@@ -46,35 +46,27 @@ from gristmill.data.extract.named import (
     may_skip,
     names_of,
     spans_of,
+    trail,
 )
+from gristmill.data.extract.tags import (
+    BLOCK,
+    BREAK,
+    INLINE,
+    KNOWN,
+    SKIP,
+    TEXT,
+    tag_and_kind,
+)
+from gristmill.data.extract.tree import Block, Element, TooDeep, Tree
 
 if TYPE_CHECKING:
     from gristmill.data.extract.record import Record
-    from gristmill.data.extract.tables import Cell
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What an element's tag means to the walk.
-_SKIP, _INLINE, _BREAK, _BLOCK, _SPECIAL = range(5)
-_KINDS: dict[str, int] = {}
-for _kind, _tags in {
-    _SKIP: """style template noscript iframe object embed svg canvas audio video select option
-        button input textarea head link meta title frameset noframes map datalist progress meter
-        applet dialog base source track param area amp-ad amp-analytics -comment -doctype""",
-    _INLINE: """a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark
-        nobr q rp rt ruby s samp small span strike strong sub sup time tt u var rb rtc output
-        slot center-inline math-renderer""",
-    _BREAK: "br wbr",
-    _SPECIAL: """script math m:math mml:math img pre hr mjx-container textarea listing xmp
-        plaintext""",
-}.items():
-    for _tag in _tags.split():
-        _KINDS[_tag] = _kind
-
-_LINE = "\0"  # a forced line break inside a block: no parsed text holds a NUL
 _MARKS = {
     "b": "**",
     "strong": "**",
@@ -87,6 +79,7 @@ _MARKS = {
 }
 
 
+_CELLS = ("td", "th")
 _NAMED_INLINE = _words("span label small sup font")
 _TYPED = _words("code tt samp kbd")  # a block of code where lines end in <br>
 
@@ -99,52 +92,6 @@ _ENDS_BLOCK, _ENDS_LINK, _ENDS_MARK = 1, 2, 3
 _MAX_TRAILS = 4
 
 
-class TooDeep(Exception):
-    """The tree is deeper than the limit."""
-
-
-@dataclass(slots=True)
-class Element:
-    """A block-level element and the blocks [start, end) that lie in it."""
-
-    tag: str
-    parent: int
-    cue: int
-    name: str  # class and id
-    start: int
-    end: int = 0
-
-
-@dataclass(slots=True)
-class Block:
-    """A run of inline content: a paragraph, a heading, a list item's text, a cell, code."""
-
-    text: str
-    element: int
-    tag: str
-    links: int = 0  # characters in links
-    kind: str = "text"  # or 'code', 'rule'
-    marked: str = ""  # the text with inline Markdown marks, where they were asked for
-
-
-@dataclass(slots=True)
-class Tree:
-    """A page, flat. `anchors` are (href, index of the block that they lie in)."""
-
-    elements: list[Element] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    anchors: list[tuple[str, int]] = field(default_factory=list)
-    headlines: list[int] = field(default_factory=list)  # blocks in <h1>
-    subtitles: list[int] = field(default_factory=list)  # elements that are named so
-    trails: list[str] = field(default_factory=list)  # breadcrumbs, parted by \x1f
-    times: list[str] = field(default_factory=list)  # datetime attributes
-    # Rows and columns that a cell spans, of those that span more than one, by element.
-    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
-    tables: list[int] = field(default_factory=list)  # elements
-    cells: tuple[int, dict[int, Cell]] | None = None  # by block, as `tables.find_tables` found them
-    skipped: list[Any] = field(default_factory=list)  # nodes that were not walked
-
-
 def flatten(
     parser: LexborHTMLParser,
     *,
@@ -153,51 +100,46 @@ def flatten(
     enter: Collection[int] = (),
     max_depth: int = 4000,
     record: Record | None = None,
+    titled: set[int] | None = None,
 ) -> Tree:
     """Elements and blocks of a page's body in document order.
 
     marks: keep inline emphasis and code as Markdown in `Block.marked`. skip: do not walk what is
     named as navigation and the like, four fifths of a page of news, but put it into
     `Tree.skipped`; nodes whose `mem_id` is in `enter` are walked all the same. record: is told what
-    is not walked. Raises TooDeep.
+    is not walked. titled: `Tree.titled` of an earlier walk. Raises TooDeep.
     """
     walk = _Walk(marks, skip, max_depth)
     walk.enter = enter
     walk.record = record
+    walk.tree.titled = titled
     # A page of frames has no body.
     walk.run(parser.body.first_child if parser.body is not None else None)
     return walk.tree
 
 
-def flatten_node(node: Any, *, skip: bool = False, max_depth: int = 4000) -> Tree:
+def flatten_node(
+    node: Any, *, skip: bool = False, max_depth: int = 4000, titled: set[int] | None = None
+) -> Tree:
     """The same for what is below one node."""
     walk = _Walk(False, skip, max_depth)
+    walk.tree.titled = titled
     walk.run(node.first_child)
     return walk.tree
 
 
-class _Walk:
+class _Walk(Gathering):
     """The state of one pass: the open elements and the block that is being collected."""
 
-    __slots__ = (
-        "current", "enter", "in_link", "lines", "link_chars", "marked", "marks", "max_depth",
-        "parts", "record", "searches", "skip", "stack", "tree",
-    )  # fmt: skip
+    __slots__ = ("enter", "max_depth", "record", "searches", "skip", "stack")
 
     def __init__(self, marks: bool, skip: bool, max_depth: int):
-        self.tree = Tree()
+        super().__init__(marks)
         self.skip = skip
         self.enter: Collection[int] = ()
         self.record: Record | None = None
-        self.marks = marks
         self.searches = 0
         self.max_depth = max_depth
-        self.current = 0  # index of the innermost open block-level element
-        self.in_link = 0
-        self.link_chars = 0
-        self.lines = 0  # breaks since the last text: two of them end a paragraph
-        self.parts: list[str] = []
-        self.marked: list[str] = []
         # Open elements: (node, what ends with it, the mark that closes it).
         self.stack: list[tuple[Any, int, str]] = []
 
@@ -205,7 +147,7 @@ class _Walk:
         """Visits `node`, its later siblings and all that is in them."""
         elements, blocks = self.tree.elements, self.tree.blocks
         elements.append(Element("body", -1, cues.NONE, "", 0))
-        parts, stack, kinds = self.parts, self.stack, _KINDS
+        parts, stack, known = self.parts, self.stack, KNOWN
         while True:
             if node is None:
                 if not stack:
@@ -223,8 +165,11 @@ class _Walk:
                     self.marked.append(mark)
                 node = node.next
                 continue
-            tag = node.tag
-            if tag == "-text":
+            number = node.tag_id
+            if number == TEXT:
+                if not parts and node.is_empty_text_node:  # between two blocks
+                    node = node.next
+                    continue
                 text = node.text_content
                 if text and (parts or not text.isspace()):
                     parts.append(text)
@@ -236,16 +181,16 @@ class _Walk:
                         self.lines = 0
                 node = node.next
                 continue
-            kind = kinds.get(tag, _BLOCK)
-            if kind == _BLOCK:
+            tag, kind = known.get(number) or tag_and_kind(node)
+            if kind == BLOCK:
                 inner = self.block(node, tag)
-            elif kind == _INLINE:
+            elif kind == INLINE:
                 inner = self.inline(node, tag)
-            elif kind == _SKIP:
+            elif kind == SKIP:
                 inner = None
                 if self.record is not None:
                     self.leave(node, "tag", name=tag)
-            elif kind == _BREAK:
+            elif kind == BREAK:
                 self.line_break(tag)
                 inner = None
             else:
@@ -256,29 +201,12 @@ class _Walk:
             self.flush()
         elements[0].end = len(blocks)
 
-    def flush(self) -> None:
-        """Ends the current block."""
-        text = _clean("".join(self.parts))
-        self.parts.clear()
-        if text:
-            blocks = self.tree.blocks
-            tag = self.tree.elements[self.current].tag
-            block = Block(text, self.current, tag, min(self.link_chars, len(text)))
-            if tag == "h1":
-                self.tree.headlines.append(len(blocks))
-            blocks.append(block)
-            if self.marks:
-                block.marked = _clean("".join(self.marked))
-        self.marked.clear()
-        self.link_chars = 0
-        self.lines = 0
-
     def block(self, node: Any, tag: str) -> Any:
         """Enters a block-level element, known or not; returns its first child."""
         if self.parts:
             self.flush()
         child = node.first_child
-        if child is None and tag != "td" and tag != "th":
+        if child is None and tag not in _CELLS:
             return None
         attributes = node.attributes
         tree = self.tree
@@ -286,7 +214,7 @@ class _Walk:
             tag, name, verdict, odd = names_of(tag, attributes)
             if verdict == cues.SUBTITLE:
                 tree.subtitles.append(len(tree.elements))
-            if odd:
+            if odd or (verdict == cues.NAVIGATION and "tab" in name):
                 verdict = self.odd_name(node, name, verdict)
                 if verdict < 0:
                     return None
@@ -297,24 +225,28 @@ class _Walk:
                 verdict = cues.NONE
             elif verdict == cues.BYLINE and node.css_first("th") is not None:
                 verdict = cues.NONE  # what a program is made for, and since when
-            elif self.skip and verdict in _SKIPPED and may_skip(tag, name, node, self.enter):
+            elif self.skip and verdict in _SKIPPED and self.may_skip(tag, name, node):
                 tree.skipped.append(node)
                 if self.record is not None:
                     self.leave(node, "name", verdict, name)
                 return None
         if tag == "table":
             tree.tables.append(len(tree.elements))
-        elif (tag == "td" or tag == "th") and ("rowspan" in attributes or "colspan" in attributes):
+        elif tag == "blockquote":
+            tree.quotations.append(len(tree.elements))
+        elif tag in _CELLS and ("rowspan" in attributes or "colspan" in attributes):
             tree.spans[len(tree.elements)] = spans_of(attributes)
         at = len(tree.blocks)
         element = Element(tag, self.current, verdict, name, at)
+        if verdict > cues.MAIN:
+            tree.spoken_against.append(len(tree.elements))
         tree.elements.append(element)
         if child is None:
             element.end = at
             return None
-        if child.next is None and child.tag == "-text" and not self.marks and not self.in_link:
+        if child.tag_id == TEXT and child.next is None and not self.marks and not self.in_link:
             # One run of text, as most paragraphs are: no need to go in and out.
-            text = _clean(child.text_content or "")
+            text = clean(child.text_content or "")
             if text:
                 if tag == "h1":
                     tree.headlines.append(at)
@@ -328,10 +260,17 @@ class _Walk:
             raise TooDeep
         return child
 
+    def may_skip(self, tag: str, name: str, node: Any) -> bool:
+        """Whether a node need not be walked that is named as navigation and the like."""
+        tree = self.tree
+        if tree.titled is None:
+            tree.titled = holding_headlines(node.parser)
+        return may_skip(tag, name, node.mem_id, self.enter, tree.titled)
+
     def odd_name(self, node: Any, name: str, verdict: int) -> int:
         """Trails, formulae and code, which names tell; the element's cue, -1 where it is done."""
         if "rumb" in name and len(self.tree.trails) < _MAX_TRAILS:
-            self.tree.trails.append(_trail(node))
+            self.tree.trails.append(trail(node))
         if "MathJax" in name and "MathJax" in name.replace("_", " ").split():
             self.formula(formula_of_rendering(node))
             return -1  # a picture of a formula whose source is beside it
@@ -388,7 +327,7 @@ class _Walk:
                 if "MathJax" in (attributes.get("class") or ""):
                     self.formula(formula_of_rendering(node))
                 if "rumb" in (attributes.get("class") or ""):
-                    self.tree.trails.append(_trail(node))
+                    self.tree.trails.append(trail(node))
                 if self.record is not None:
                     self.leave(node, "inline", name=attributes.get("class") or "")
                 return None
@@ -403,7 +342,7 @@ class _Walk:
         elif self.marks and tag in _MARKS and not self.in_link and not self.in_typed():
             what, mark = _ENDS_MARK, _MARKS[tag]
             self.marked.append(mark)
-        if child.next is None and not self.marks and child.tag == "-text":
+        if child.tag_id == TEXT and child.next is None and not self.marks:
             # One run of text: no need to go in and out.
             self.text(child.text_content or "")
             if what:
@@ -413,15 +352,6 @@ class _Walk:
         if len(self.stack) > self.max_depth:
             raise TooDeep
         return child
-
-    def text(self, text: str) -> None:
-        """Adds to the current block, where no marks are asked for."""
-        if self.parts or not text.isspace():
-            self.parts.append(text)
-            if self.in_link:
-                self.link_chars += len(text)
-            if self.lines and not text.isspace():
-                self.lines = 0
 
     def in_typed(self) -> bool:
         """Whether code in the running text is open: marks in it would be shown as they are."""
@@ -436,17 +366,6 @@ class _Walk:
         assert self.record is not None
         at, inside = len(self.tree.blocks), bool(self.parts)
         self.record.leave(at, node, rule, self.current, cue=cue, name=name, inside=inside)
-
-    def line_break(self, tag: str) -> None:
-        """<br>: a line's end, or with another one a paragraph's."""
-        if tag == "br" and self.parts:
-            self.lines += 1
-            if self.lines > 1:
-                self.flush()
-            else:
-                self.parts.append(_LINE)
-                if self.marks:
-                    self.marked.append(_LINE)
 
     def special(self, node: Any, tag: str) -> None:
         """Formulae and code, which are not walked."""
@@ -477,70 +396,3 @@ class _Walk:
         if self.record is not None and formula is None and tag == "script":
             self.leave(node, "tag", name=tag)
         self.formula(formula)
-
-    def formula(self, formula: str | None) -> None:
-        """Puts a formula into the running text."""
-        if not formula:
-            return
-        # It is often there twice: as MathML, and as an image for old browsers.
-        for part in reversed(self.parts[-3:]):
-            if part == formula:
-                return
-            if not part.isspace():
-                break
-        self.parts.append(formula)
-        if self.marks:
-            self.marked.append(formula)
-        self.lines = 0
-
-    def add_code(self, text: str, node: Any) -> bool:
-        """Adds a block of preformatted text, if there is any."""
-        if not text or text.isspace():
-            return False
-        if self.parts:
-            self.flush()
-        tree = self.tree
-        language = code_language(node, tree.elements[self.current].name)
-        at = len(tree.blocks)
-        tree.elements.append(Element("pre", self.current, cues.NONE, language, at, at + 1))
-        tree.blocks.append(Block(text, len(tree.elements) - 1, "pre", 0, "code"))
-        return True
-
-
-def _clean(text: str) -> str:
-    # Most text is clean: no white space but the space itself is printable, nor is what goes.
-    text = text.strip()
-    if text.isprintable() and "  " not in text:
-        return text
-    if "\xad" in text:
-        text = text.replace("\xad", "")
-    if "\u200b" in text or "\ufeff" in text:
-        text = text.replace("\u200b", "").replace("\ufeff", "")
-    if _LINE not in text:
-        return " ".join(text.split())
-    lines = [" ".join(line.split()) for line in text.split(_LINE)]
-    return "\n".join(line for line in lines if line)
-
-
-def _trail(node: Any) -> str:
-    """The texts of a breadcrumb, parted by \\x1f."""
-    out: list[str] = []
-    stack: list[Any] = []
-    child = node.first_child
-    while (child is not None or stack) and len(out) < 40:
-        if child is None:
-            child = stack.pop().next
-            continue
-        tag = child.tag
-        if tag == "-text":
-            text = (child.text_content or "").strip()
-            if text:
-                out.append(text)
-        elif _KINDS.get(tag, _BLOCK) in (_INLINE, _BLOCK):
-            inner = child.first_child
-            if inner is not None:
-                stack.append(child)
-                child = inner
-                continue
-        child = child.next
-    return "\x1f".join(out)

@@ -12,10 +12,11 @@ from itertools import accumulate
 from typing import Any
 
 from gristmill.data.extract import cues
-from gristmill.data.extract.dom import Element, TooDeep, Tree, flatten_node
+from gristmill.data.extract.dom import flatten_node
 from gristmill.data.extract.page import ExtractedPage, ExtractOptions, Rejected, extract_page
 from gristmill.data.extract.prune import HEADINGS
 from gristmill.data.extract.record import LeftOut, Record
+from gristmill.data.extract.tree import Element, TooDeep, Tree
 
 _LONGEST_NAME = 60
 _MOST_ABOVE = 200  # elements above a block that are looked at

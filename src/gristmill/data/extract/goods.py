@@ -15,8 +15,8 @@ from gristmill.data.extract.boxes import (
     same_lines,
     within,
 )
-from gristmill.data.extract.dom import Element
 from gristmill.data.extract.prune import HEADINGS
+from gristmill.data.extract.tree import Element
 
 _ENDS_IN_DATE = re.compile(r"\b(?:(?:19|20)\d\d|(?:19|20)?\d\d[-./]\d\d?[-./]\d\d?)\W*$")
 _PRICE = re.compile(r"[€$£¥₽₹]\s?\d|\d\s?(?:[€$£¥₽₹円元]|eur\b|usd\b|zł)", re.IGNORECASE)
@@ -98,9 +98,11 @@ def _holds_recipe(name: str) -> bool:
 
 def recipe(page: Page) -> set[int]:
     """A recipe: all lines of the box that holds its ingredients and most of the text."""
-    named = [e for e in page.elements if e.end > e.start and _holds_recipe(e.name)]
+    if page.old.worth > 4 * LONG_ARTICLE:
+        return set()
+    named = [e for e in page.elements if e.name and e.end > e.start and _holds_recipe(e.name)]
     lines = sum(e.end - e.start for e in named)
-    if lines < 3 or page.old.worth > 4 * LONG_ARTICLE:
+    if lines < 3:
         return set()
     kept = page.old.kept()
     first = min([e.start for e in named] + kept[:1])

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 
 from gristmill.data.extract import cues
 from gristmill.data.extract.boxes import LONG_ARTICLE, Page
-from gristmill.data.extract.dom import Block, Tree
 from gristmill.data.extract.goods import product, recipe
 from gristmill.data.extract.many import entries, posts
 from gristmill.data.extract.rules import Verdict
 from gristmill.data.extract.scan import holds
+from gristmill.data.extract.tree import Block, Tree
 
 ARTICLE, POSTS, ENTRIES, PRODUCT, RECIPE = "article", "posts", "entries", "product", "recipe"
 _FORUM_SOFTWARE = re.compile(
     r"phpbb|vbulletin|xenforo|discourse|simple machines|\bsmf\b|mybb|invision|flarum|nodebb|vanilla"
 )
-_FORUM_TYPES = (b"DiscussionForumPosting", b"schema.org/Question", b'"QAPage', b"/QAPage")
+# With the place in each where what other words do not hold begins.
+_FORUM_TYPES = (
+    (b"DiscussionForumPosting", 11),
+    (b"schema.org/Question", 8),
+    (b'"QAPage', 0),
+    (b"/QAPage", 0),
+)
 # The parts of addresses that forums give to threads.
 _THREAD = re.compile(
     r"/(?:viewtopic|showthread|threads?|topics?|questions?|q|t|r/[^/]+/comments|forums?|read\.cgi"
@@ -73,11 +79,11 @@ def read_signs(meta: dict[str, str], source: bytes, url: str, body_name: str) ->
     stated = meta.get("og:type", "").lower() == "article" or "article:published_time" in meta
     if stated and not forum and not _PRODUCT_PATH.search(path):
         return Signs(article=True)  # the page's bytes need not be searched
-    forum = forum or any(holds(source, name) for name in _FORUM_TYPES)
+    forum = forum or any(holds(source, name, rare) for name, rare in _FORUM_TYPES)
     product = meta.get("og:type", "").lower() in _PRODUCT_TYPES or bool(
         _PRODUCT_NAME.search(body_name)
     )
-    product = product or holds(source, b"schema.org/Product") or holds(source, b'"Product"')
+    product = product or holds(source, b"schema.org/Product", 8) or holds(source, b'"Product"')
     return Signs(forum, product or bool(_PRODUCT_PATH.search(path) and _CART.search(source)))
 
 
@@ -116,7 +122,9 @@ def named_wrongly(tree: Tree, verdict: Verdict) -> set[int]:
         names = (node.attributes.get("class") or "").split()
         if names:
             text = len(node.text(strip=True))
-            groups.setdefault(names[0], []).append((int(node.mem_id), text))
+            # `teaser__heading` and `teaser__text` are parts of one make (BEM's names).
+            make = names[0].partition("__")[0]
+            groups.setdefault(make, []).append((int(node.mem_id), text))
     return {
         key
         for group in groups.values()

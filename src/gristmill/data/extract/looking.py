@@ -7,7 +7,7 @@ worker process with the limits that an extraction has.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from typing import Literal
 from gristmill.core.errors import GristmillError
 from gristmill.core.nearest import did_you_mean
 from gristmill.core.progress import progress
+from gristmill.core.records import host_of
 from gristmill.core.seeds import derive_seed
 from gristmill.data.engine import Failure, in_batches, map_batches
 from gristmill.data.extract.explain import Explanation, PageBlock, explain_html, explained
@@ -167,8 +168,36 @@ def from_crawl(stored: Iterable[StoredPage], folder: Path, url: str) -> PageAt:
     raise GristmillError(f"the crawl has no page '{url}'", mend=did_you_mean(url, seen))
 
 
+def pages_like(
+    stored: Iterable[StoredPage], host: str | None = None, pattern: str | None = None
+) -> Iterator[StoredPage]:
+    """The pages of a host, `*.example` for all below it, whose URL the pattern (RE2) fits.
+
+    Raises GristmillError for a pattern that is none.
+    """
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        fits = re2.compile(pattern or "", options)
+    except re2.error as error:
+        raise GristmillError(
+            f"'{pattern}' is no regular expression", where="--match", mend="RE2's syntax counts"
+        ) from error
+    wanted = (host or "").lower()
+    for page in stored:
+        if wanted:
+            name = host_of(page.url)
+            below = wanted.startswith("*.") and f".{name}".endswith(wanted[1:])
+            if name != wanted and not below:
+                continue
+        if pattern is None or fits.search(page.url):
+            yield page
+
+
 def sample(
-    stored: Iterable[StoredPage],
+    stored: Callable[[], Iterable[StoredPage]],
     folder: Path,
     count: int,
     options: ExtractOptions,
@@ -181,11 +210,16 @@ def sample(
     """`count` pages of a crawl, explained: drawn at random, or those of which the least or the
     most is kept (rejected ones are not ranked; of more than 2,000 pages, a sample is).
 
-    Deterministic for a seed, whatever the number of workers.
+    stored: gives the crawl's index, which is read twice and not held. Deterministic for a seed,
+    whatever the number of workers.
     """
-    pages = [_of_stored(page, folder) for page in stored if page.status == 200]
+    total = sum(page.status == 200 for page in stored())
     draw = random.Random(derive_seed(seed, "data.inspect"))
-    chosen = draw.sample(pages, min(len(pages), count if order == "random" else MOST_RANKED))
+    drawn = draw.sample(range(total), min(total, count if order == "random" else MOST_RANKED))
+    wanted = set(drawn)
+    sound = (page for page in stored() if page.status == 200)
+    by_row = {row: _of_stored(page, folder) for row, page in enumerate(sound) if row in wanted}
+    chosen = [by_row[row] for row in drawn]
     if order != "random":
         shares = list(explain_pages(chosen, options, workers=workers, brief=True, tdm=tdm))
         ranked = [i for i, found in enumerate(shares) if not found.rejected]

@@ -19,8 +19,8 @@ from gristmill.data.extract.boxes import (
     runs,
     same_lines,
 )
-from gristmill.data.extract.dom import Element
 from gristmill.data.extract.prune import HEADINGS
+from gristmill.data.extract.tree import Element
 
 _MIN_POST = 30.0  # what a post is worth, at least
 _ENTRY_CHARS = 1500
@@ -28,6 +28,8 @@ _ENTRY_CHARS = 1500
 
 def posts(page: Page) -> set[int]:
     """A thread: the innermost boxes of one make that hold nearly all of the page's text."""
+    if not page.forum and page.old.worth > LONG_ARTICLE:
+        return set()  # an article, with comments or without
     best, groups = 0.0, []
     for members in groups_of(page).values():
         heavy = [e for e in members if page.value(e) >= _MIN_POST]
@@ -44,7 +46,7 @@ def posts(page: Page) -> set[int]:
     if not groups or best < (0.4 if page.forum else 0.7) * whole:
         return set()
     comments = _in_comments(page, groups, best)
-    if not page.forum and (page.old.worth > LONG_ARTICLE or not comments):
+    if not page.forum and not comments:
         return set()
     if comments and page.old.worth > 2 * LONG_ARTICLE:
         return set()  # an article with many comments, whatever its address looks like

@@ -10,9 +10,10 @@ from urllib.parse import urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-from gristmill.data.extract.dom import Tree
 from gristmill.data.extract.rules import MAX_SUBTITLE, Verdict
 from gristmill.data.extract.scan import holds, places
+from gristmill.data.extract.tags import KNOWN
+from gristmill.data.extract.tree import Tree
 from gristmill.data.licences import spdx_id
 
 _MAX_URL = 2000
@@ -77,8 +78,9 @@ def read_head(parser: LexborHTMLParser) -> Head:
         lang = root.attributes.get("lang") or root.attributes.get("xml:lang")
         head.language = lang.strip()[:35] or None if lang else None
     found: Any = parser.head
+    known = KNOWN
     for node in () if found is None else found.iter():
-        tag = node.tag
+        tag = known.get(node.tag_id, ("",))[0]
         if tag == "meta":
             attributes = node.attributes
             name = (
@@ -189,7 +191,7 @@ def page_licence(head: Head, parser: LexborHTMLParser, html: bytes) -> str | Non
     """
     stated = [head.licence or ""]
     named = ""
-    if holds(html, b"creativecommons.org/") or _names_licence(html):
+    if holds(html, b"creativecommons.org/", rare=11) or _names_licence(html):
         found = parser.css("a[rel~=license], [itemprop=license], a[href*='creativecommons.org/']")
         found.sort(key=lambda node: "license" not in (node.attributes.get("rel") or ""))
         for node in found:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from gristmill.data.extract import cues
+from gristmill.data.extract.tags import BLOCK, INLINE, KINDS
 
 
 def _words(text: str) -> frozenset[str]:
@@ -69,13 +70,27 @@ _INLINE_OUT = (cues.HIDDEN, cues.SHARE, cues.CAPTION, cues.FURNITURE, cues.NAVIG
 _HOLD_LAYOUT = frozenset(("div", "section", "article", "main", "center"))
 
 
-def may_skip(tag: str, name: str, node: Any, enter: Collection[int]) -> bool:
+def may_skip(tag: str, name: str, key: int, enter: Collection[int], titled: set[int]) -> bool:
+    """Whether an element that is named as navigation and the like need not be walked.
+
+    key: its node's `mem_id`. enter: of those that are walked all the same. titled: of those that
+    hold a headline.
+    """
     # Headlines and subtitles stand in headers, whole articles behind what is named a paywall.
     if tag == "header" or "header" in name or "wall" in name:
         return False
-    if tag in _HOLD_LAYOUT and node.css_first("h1") is not None:
-        return False  # "content sidebar-right" tells where the sidebar is
-    return node.mem_id not in enter
+    # "content sidebar-right" tells where the sidebar is.
+    return key not in enter and not (tag in _HOLD_LAYOUT and key in titled)
+
+
+def holding_headlines(parser: Any) -> set[int]:
+    """`mem_id` of all nodes of a page that hold an <h1>."""
+    found: set[int] = set()
+    for node in parser.tags("h1"):
+        while node is not None and node.mem_id not in found:
+            found.add(node.mem_id)
+            node = node.parent
+    return found
 
 
 def _is_target(node: Any) -> bool:
@@ -109,6 +124,10 @@ def names_of(tag: str, attributes: dict[str, str | None]) -> tuple[str, str, int
     """(The tag that an element stands for; its class and id; the cue that all its attributes and
     its tag give; whether its names are odd ones, see `cues.ODD`)."""
     name = attributes.get("class") or ""
+    if name and len(attributes) == 1 and tag not in TAG_CUES:  # as most elements are
+        found = cues.told(name)
+        if not found:
+            return tag, name, found, False
     own = attributes.get("id")
     if own:
         name = f"{name} {own}"
@@ -117,10 +136,9 @@ def names_of(tag: str, attributes: dict[str, str | None]) -> tuple[str, str, int
         tag = _role_tag(tag, role)
     verdict = TAG_CUES.get(tag, cues.NONE)
     odd = False
-    if name:
-        told = cues.told(name)
-        odd = told >= cues.ODD
-        found = told % cues.ODD
+    if name and (found := cues.told(name)):
+        odd = found >= cues.ODD
+        found %= cues.ODD
         if found and own and tag in _HEADINGS:
             # The id of a heading is made of its words: "discussion", "recommendations".
             found = cues.told(attributes.get("class") or "") % cues.ODD
@@ -208,3 +226,27 @@ def left_out(attributes: dict[str, str | None]) -> bool:
         if name == "hidden":
             return True
     return "hidden" in attributes or hides(attributes)
+
+
+def trail(node: Any) -> str:
+    """The texts of a breadcrumb, parted by \\x1f."""
+    out: list[str] = []
+    stack: list[Any] = []
+    child = node.first_child
+    while (child is not None or stack) and len(out) < 40:
+        if child is None:
+            child = stack.pop().next
+            continue
+        tag = child.tag
+        if tag == "-text":
+            text = (child.text_content or "").strip()
+            if text:
+                out.append(text)
+        elif KINDS.get(tag, BLOCK) in (INLINE, BLOCK):
+            inner = child.first_child
+            if inner is not None:
+                stack.append(child)
+                child = inner
+                continue
+        child = child.next
+    return "\x1f".join(out)

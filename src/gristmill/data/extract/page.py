@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from gristmill.core.records import host_of
 from gristmill.data.extract import cues
-from gristmill.data.extract.dom import TooDeep, Tree, flatten
-from gristmill.data.extract.encoding import decode_page
+from gristmill.data.extract.dom import flatten
+from gristmill.data.extract.encoding import page_in_utf8
 from gristmill.data.extract.guard import Limits, is_binary, parse, refuse
 from gristmill.data.extract.kinds import ARTICLE, Signs, named_wrongly, read_signs, revise
 from gristmill.data.extract.metadata import (
@@ -29,6 +28,7 @@ from gristmill.data.extract.record import Record
 from gristmill.data.extract.rules import Verdict, choose, heaviest
 from gristmill.data.extract.stated import stated_text, templates
 from gristmill.data.extract.text import render
+from gristmill.data.extract.tree import TooDeep, Tree
 
 _LITTLE, _MUCH_MORE = 250, 10  # what a text is worth
 _MOST_WRONG_NAMES = 6  # nested in one another, as far as they are looked into
@@ -111,22 +111,19 @@ def extract_page(
         kind = content_type.split(";", 1)[0].strip().lower()
         if kind and kind not in _HTML_TYPES:
             return Rejected("not HTML", kind[:80])
-    if not html.strip():
+    if not html or html.isspace():
         return Rejected("empty")
     refused = refuse(html, options.limits)
     if refused:
         return Rejected(refused)
-    source, encoding = decode_page(html, content_type)
+    utf8, encoding = page_in_utf8(html, content_type)
     if encoding.startswith("utf-16"):
         # Its tags were hidden from the checks on bytes.
-        refused = refuse(source.encode("utf-8", "replace"), options.limits)
+        refused = refuse(utf8, options.limits)
         if refused:
             return Rejected(refused)
     elif is_binary(html):
         return Rejected("not HTML", "binary")
-    # Valid UTF-8 is searched and parsed as it came.
-    whole = encoding == "utf-8" and "\ufffd" not in source and not html.startswith(BOM_UTF8)
-    utf8 = html if whole else source.encode("utf-8", "replace")
     parser = parse(utf8)
     head = read_head(parser)
     if options.respect_noindex and head.noindex:
@@ -144,7 +141,7 @@ def extract_page(
     kept = verdict.kept()
     text = render(tree, kept, verdict.main, options.markdown, record)
     if verdict.worth < _LITTLE and not options.comments:
-        text = _stated(source, parser, text, title=head.title, host=host, options=options)
+        text = _stated(utf8, parser, text, title=head.title, host=host, options=options)
     title = page_title(head, tree, host)
     if len(text) < options.min_chars:
         return Rejected("no main text", title or "")
@@ -180,6 +177,7 @@ def _judge(
     """
     enter: set[int] = set()
     known: dict[int, float] = {}
+    titled: set[int] | None = None
     looks, before = 0, enter
     while True:
         if record is not None:
@@ -191,7 +189,9 @@ def _judge(
             enter=enter,
             max_depth=options.limits.depth,
             record=record,
+            titled=titled,
         )
+        titled = tree.titled
         verdict = choose(
             tree,
             title=title,
@@ -233,7 +233,7 @@ def _only_comments(
 
 
 def _stated(
-    source: str,
+    page: bytes,
     parser: LexborHTMLParser,
     text: str,
     *,
@@ -242,7 +242,7 @@ def _stated(
     options: ExtractOptions,
 ) -> str:
     """`text`, or what a page that shows nearly none states for machines and scripts."""
-    stated = stated_text(source, len(text))
+    stated = stated_text(page.decode("utf-8", "replace"), len(text))
     if stated or text or not (held := templates(parser)):
         return stated or text
     try:

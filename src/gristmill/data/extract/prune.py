@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import accumulate
 
 from gristmill.data.extract import cues
-from gristmill.data.extract.dom import Block, Element, Tree
 from gristmill.data.extract.record import unnoted
 from gristmill.data.extract.tables import find_tables
+from gristmill.data.extract.tree import Block, Element, Tree
 
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 ENDS = (".", "!", "?", "…", "。", ".”", '."', "’", "”", ":", "»")
@@ -125,64 +125,72 @@ def _links(tree: Tree, first: int, end: int, reasons: list[int], host: str) -> N
     """
     elements, blocks = tree.elements, tree.blocks
     cells = tree.cells[1] if tree.cells else {}
-    abroad = {i for href, i in tree.anchors if first <= i < end and _leads_away(href, host)}
+    linked: list[int] = []
+    items: list[int] = []  # of lists, with links in them
+    for i in range(first, end):
+        if reasons[i]:
+            continue
+        block = blocks[i]
+        length = len(block.text)
+        if block.tag == "li" and block.links:
+            items.append(i)
+        if block.kind != "text" or (i in cells and not cells[i].linked):
+            continue
+        if block.links * 2 > length and length - block.links < _SHORT:
+            linked.append(i)
+        elif length < 40 and block.text.strip(" :.-–—()[]*").casefold() in _NOTICES:
+            reasons[i] = cues.ADVERT
+    if not linked:
+        return
+    asked = set(linked)
+    abroad = {i for href, i in tree.anchors if i in asked and _leads_away(href, host)}
     # Headings that are links to themselves, as generators of documentation write them.
     own = {
         i
         for href, i in tree.anchors
         if href[0] == "#"
-        and first <= i < end
+        and i in asked
         and blocks[i].tag in HEADINGS
         and href[1:] in elements[blocks[i].element].name.split()
     }
     announced: set[int] = set()  # lists that a sentence before them tells of
     lists: dict[int, tuple[int, int]] = {}
-    for i in range(first, end):
+    for i in items:
         block = blocks[i]
-        if block.tag == "li" and not reasons[i] and block.links:
-            owner = elements[block.element].parent
-            if owner not in lists and i > first and _announces(blocks[i - 1]):
-                announced.add(owner)
-            plain, links = lists.get(owner, (0, 0))
-            lists[owner] = (plain + _plain(block), links + block.links)
-    for i in range(first, end):
+        owner = elements[block.element].parent
+        if owner not in lists and i > first and _announces(blocks[i - 1]):
+            announced.add(owner)
+        plain, links = lists.get(owner, (0, 0))
+        lists[owner] = (plain + _plain(block), links + block.links)
+    for i in linked:
         block = blocks[i]
-        if reasons[i] or block.kind != "text" or (i in cells and not cells[i].linked):
+        if i in own or (i in abroad and block.tag in _TEXT_TAGS):
             continue
-        length = len(block.text)
-        if block.links * 2 > length and _plain(block) < _SHORT:
-            if i in abroad and block.tag in _TEXT_TAGS:
-                continue
-            if i in own:
-                continue
-            if block.tag == "li":
-                plain, links = lists.get(elements[block.element].parent, (0, 1))
-                # "Added the option NAME." is a sentence of a list of changes.
-                drop = (
-                    plain < links
-                    and not (_plain(block) >= 10 and block.text.endswith("."))
-                    and elements[block.element].parent not in announced
-                )
-            else:
-                drop = not (
-                    _is_address(block.text)
-                    or (block.tag == "dt" and _is_defined(elements, blocks, i, end))
-                    or (_plain(block) >= 15 and block.text.endswith(ENDS))
-                )
-            if drop:
-                reasons[i] = cues.RELATED
-        elif length < 40 and block.text.strip(" :.-–—()[]*").casefold() in _NOTICES:
-            reasons[i] = cues.ADVERT
-        if (
-            reasons[i] == cues.RELATED
-            and block.tag == "li"
-            and i > first
-            and not reasons[i - 1]
-            and blocks[i - 1].text.endswith(":")
-            and len(blocks[i - 1].text) < 40
-            and blocks[i - 1].tag in ("p", "div", "td")
-        ):
-            reasons[i - 1] = cues.RELATED  # what a list that is gone was announced with
+        if block.tag == "li":
+            plain, links = lists.get(elements[block.element].parent, (0, 1))
+            # "Added the option NAME." is a sentence of a list of changes.
+            drop = (
+                plain < links
+                and not (_plain(block) >= 10 and block.text.endswith("."))
+                and elements[block.element].parent not in announced
+            )
+        else:
+            drop = not (
+                _is_address(block.text)
+                or (block.tag == "dt" and _is_defined(elements, blocks, i, end))
+                or (_plain(block) >= 15 and block.text.endswith(ENDS))
+            )
+        if drop:
+            reasons[i] = cues.RELATED
+            if (
+                block.tag == "li"
+                and i > first
+                and not reasons[i - 1]
+                and blocks[i - 1].text.endswith(":")
+                and len(blocks[i - 1].text) < 40
+                and blocks[i - 1].tag in ("p", "div", "td")
+            ):
+                reasons[i - 1] = cues.RELATED  # what a list that is gone was announced with
 
 
 def _announces(block: Block) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gristmill.data.extract.dom import Tree
     from gristmill.data.extract.rules import Verdict
+    from gristmill.data.extract.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 from gristmill.data.extract import cues
 from gristmill.data.extract.closing import closing_sections
-from gristmill.data.extract.dom import Block, Element, Tree, flatten_node
+from gristmill.data.extract.dom import flatten_node
 from gristmill.data.extract.prune import HEADINGS, prune
 from gristmill.data.extract.record import Record, unnoted
+from gristmill.data.extract.tree import Block, Element, Tree
 
 MAX_SUBTITLE = 400  # characters
 _PARAGRAPHS = frozenset(("p", "blockquote", "dd", "pre"))
@@ -99,9 +100,9 @@ def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: i
             # Characters outside of links bound the worth from above and need no walk.
             if len(node.text_lexbor()) <= whole or _plain_length(node) <= whole:
                 continue
-            value = _inner_worth(node, max_depth, skip=True)
+            value = _inner_worth(tree, node, max_depth, skip=True)
             if value <= _OUTWEIGHS:
-                value = _inner_worth(node, max_depth, skip=False)
+                value = _inner_worth(tree, node, max_depth, skip=False)
             known[key] = value
         rest += value
         if value > most:
@@ -115,8 +116,8 @@ def _plain_length(node: Any) -> int:
     return len(node.text(strip=True)) - sum(len(a.text(strip=True)) for a in node.css("a"))
 
 
-def _inner_worth(node: Any, max_depth: int, *, skip: bool) -> float:
-    blocks = flatten_node(node, max_depth=max_depth, skip=skip).blocks
+def _inner_worth(tree: Tree, node: Any, max_depth: int, *, skip: bool) -> float:
+    blocks = flatten_node(node, max_depth=max_depth, skip=skip, titled=tree.titled).blocks
     return sum(value for value in map(worth, blocks) if value > 0)
 
 
@@ -154,10 +155,10 @@ def choose(
         allowed.add(cues.COMMENTS)
     if captions:
         allowed.add(cues.CAPTION)
-    reasons = _cue_reasons(elements, positive, n, allowed)
+    reasons = _cue_reasons(tree, positive, allowed)
     _drop_taglines(tree, reasons)
     note("name", reasons)
-    _keep_quotations(elements, reasons)
+    _keep_quotations(tree, reasons)
     note("quotation", reasons)
     subtitle = _subtitle(tree, reasons)
     note("subtitle", reasons)
@@ -174,19 +175,17 @@ def choose(
     return Verdict(main, first, end, reasons, subtitle, sum(positive), rest)
 
 
-def _cue_reasons(
-    elements: list[Element], positive: list[float], n: int, allowed: set[int]
-) -> list[int]:
+def _cue_reasons(tree: Tree, positive: list[float], allowed: set[int]) -> list[int]:
     """Per block the category of the outermost element whose names speak against it, or 0."""
-    reasons = [0] * n
+    reasons = [0] * len(positive)
+    if not tree.spoken_against:
+        return reasons
     sums = [0.0, *accumulate(positive)]
-    whole = sums[n]
+    whole = sums[-1]
     until = 0  # blocks before this one are already judged
-    for element in elements:
+    for element in map(tree.elements.__getitem__, tree.spoken_against):
         kind = element.cue
-        if kind < cues.NAVIGATION or element.start < until or element.end <= element.start:
-            continue
-        if kind in allowed:
+        if kind in allowed or element.start < until or element.end <= element.start:
             continue
         share = sums[element.end] - sums[element.start]
         if share > max(0.5 * whole, _OUTWEIGHS) and kind != cues.COMMENTS:
@@ -199,13 +198,12 @@ def _cue_reasons(
     return reasons
 
 
-def _keep_quotations(elements: list[Element], reasons: list[int]) -> None:
+def _keep_quotations(tree: Tree, reasons: list[int]) -> None:
     """Posts of social networks are quoted in boxes that are named after the network."""
-    for element in elements:
-        if element.tag == "blockquote":
-            for i in range(element.start, element.end):
-                if reasons[i] in (cues.SHARE, cues.MEDIA):
-                    reasons[i] = 0
+    for element in map(tree.elements.__getitem__, tree.quotations):
+        for i in range(element.start, element.end):
+            if reasons[i] in (cues.SHARE, cues.MEDIA):
+                reasons[i] = 0
 
 
 def _subtitle(tree: Tree, reasons: list[int]) -> int:
@@ -253,12 +251,13 @@ def _main_element(tree: Tree, kept: list[float]) -> int:
     best_value = [0.0] * len(elements)
     start = 0
     start_value = 0.0
+    main_cue = cues.MAIN
     for index, element in enumerate(elements):
         value = total[element.end] - total[element.start]
-        if index and value > best_value[element.parent]:
+        if value > 0.0 and index and value > best_value[element.parent]:
             best_value[element.parent] = value
             best_child[element.parent] = index
-        if element.cue == cues.MAIN and value >= start_value:
+        if element.cue == main_cue and value >= start_value:
             titled = any(element.start <= h1 < element.end for h1 in tree.headlines)
             if value >= (0.15 if titled else 0.4) * whole:
                 start, start_value = index, value

@@ -13,17 +13,22 @@ from functools import lru_cache
 import numpy as np
 
 
-def holds(html: bytes, word: bytes) -> bool:
-    """`word in html`, for a word of at least 7 bytes."""
-    return next(places(html, word), -1) >= 0
+def holds(html: bytes, word: bytes, rare: int = 0) -> bool:
+    """`word in html`, for a word of at least 7 bytes. rare: as for `places`."""
+    return next(places(html, word, rare), -1) >= 0
 
 
-def places(html: bytes, word: bytes) -> Iterator[int]:
-    """Where `word`, at least 7 bytes long, stands in `html`; in no order."""
+def places(html: bytes, word: bytes, rare: int = 0) -> Iterator[int]:
+    """Where `word`, at least 7 bytes long, stands in `html`; in no order.
+
+    rare: where in the word seven bytes begin that pages seldom hold in other words.
+    """
     fours = np.frombuffer(html, "<u4", len(html) // 4)
-    for offset, piece in enumerate(_pieces(word)):
+    if not fours.size:
+        return
+    for offset, piece in enumerate(_pieces(word, rare), rare):
         same = fours == piece
-        if fours.size and same[same.argmax()]:
+        if same[same.argmax()]:
             for place in same.nonzero()[0].tolist():
                 at = 4 * place - offset
                 if at >= 0 and html.startswith(word, at):
@@ -31,5 +36,7 @@ def places(html: bytes, word: bytes) -> Iterator[int]:
 
 
 @lru_cache(maxsize=64)
-def _pieces(word: bytes) -> list[np.uint32]:
-    return [np.uint32(int.from_bytes(word[i : i + 4], "little")) for i in range(4)]
+def _pieces(word: bytes, start: int) -> list[np.uint32]:
+    assert len(word) - start >= 7
+    starts = range(start, start + 4)
+    return [np.uint32(int.from_bytes(word[i : i + 4], "little")) for i in starts]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gristmill.data.extract.dom import Tree
+    from gristmill.data.extract.tree import Tree
 
 _LONG_CELL = 200  # characters; data cells are shorter on average
 _MOST_COLUMNS = 1000

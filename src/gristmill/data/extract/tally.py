@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from gristmill.core.figure import Figure, Samples, Table
@@ -33,7 +33,6 @@ class Tally:
         self._encodings: Counter[str] = Counter()
         self._kept: list[dict[str, str]] = []
         self._rejected: list[dict[str, str]] = []
-        self._start = time.monotonic()
 
     def document(self, found: ExtractedPage) -> None:
         """A page gave a document."""
@@ -46,19 +45,31 @@ class Tally:
         """A page gave none; what stands behind a colon in the reason is a detail."""
         kind = reason.split(":")[0]
         self.reasons[kind] += 1
-        if sum(row["reason"] == kind for row in self._rejected) < _REJECTS_SHOWN:
-            self._rejected.append({"reason": kind, "url": url, "text": sample[:_CUT] or reason})
+        self._show({"reason": kind, "url": url, "text": sample[:_CUT] or reason})
+
+    def to_json(self) -> dict[str, Any]:
+        """For a journal; `take_up` is the inverse."""
+        return {
+            "reasons": dict(self.reasons),
+            "lengths": self._lengths.tolist(),
+            "encodings": dict(self._encodings),
+            "kept": self._kept,
+            "rejected": self._rejected,
+        }
+
+    def take_up(self, counted: Mapping[str, Any]) -> None:
+        """Adds what another tally counted in the pages that follow."""
+        self.reasons.update(counted["reasons"])
+        self._lengths.extend(counted["lengths"])
+        self._encodings.update(counted["encodings"])
+        self._kept = [*self._kept, *counted["kept"]][:_SAMPLES]
+        for row in counted["rejected"]:
+            self._show(row)
 
     @property
     def rejected(self) -> int:
         """Pages without a document."""
         return sum(self.reasons.values())
-
-    def note(self) -> str:
-        """For a progress bar: pages a second since the start, and rejects."""
-        pages = len(self._lengths) + self.rejected
-        spent = max(time.monotonic() - self._start, 1e-3)
-        return f"{pages / spent:,.0f} pages/s, {self.rejected:,} rejected"
 
     def figures(self) -> dict[str, Figure]:
         """Documents, rejects, and the length of the document in the middle (characters)."""
@@ -98,3 +109,7 @@ class Tally:
             rows = sorted(self._rejected, key=lambda row: row["reason"])
             shown.append(Samples("Rejected pages", rows))
         return shown
+
+    def _show(self, row: dict[str, str]) -> None:
+        if sum(shown["reason"] == row["reason"] for shown in self._rejected) < _REJECTS_SHOWN:
+            self._rejected.append(row)

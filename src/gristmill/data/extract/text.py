@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gristmill.data.extract.dom import Block, Element, Tree
 from gristmill.data.extract.record import Record
 from gristmill.data.extract.tables import Cell, find_tables, row_line, widths
+from gristmill.data.extract.tree import Block, Element, Tree
 
 _HEADING_LEVEL = {f"h{level}": level for level in range(1, 7)}
 

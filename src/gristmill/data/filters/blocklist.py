@@ -1,40 +1,79 @@
-"""Host blocklists in the UT1 format: one folder per category with a file `domains`, one host a
-line. A listed host also blocks what lies below it.
+"""What is decided from a URL alone: hosts and addresses on lists, and words.
+
+Lists come in the UT1 format, one folder per category with a file `domains` (one host a line) and
+perhaps `urls` (addresses without their scheme) and `expressions` (regular expressions), or as a
+user's own files of hosts (`lists.py`). A listed host also blocks what lies below it: `bad.example`
+blocks `www.bad.example` and not `notbad.example`. A listed address blocks what follows it after
+a `/`, `?` or `#`. Words are judged as in FineWeb's URL filter: one hard word, or several soft ones.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
 
 from gristmill.core.errors import GristmillError
+from gristmill.data.filters.hosts import (
+    ADDRESS,
+    ALLOWED,
+    NOTHING,
+    ODD,
+    HashTable,
+    hash_bytes,
+    host_hash,
+    look_up,
+)
+from gristmill.data.filters.list_reader import ListReader, domains_file
+from gristmill.data.filters.lists import ListFile, ascii_url, bare_address, plain_host
+from gristmill.data.ngrams import Texts, text_buffer
 
 _NOT_LETTERS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
 class Blocklist:
-    """`categories` by host; `urls` by address without its scheme (UT1's file `urls`)."""
+    """`names[number]` is the list that an entry of the tables is of; number 0 allows."""
 
-    hosts: dict[str, str]
-    urls: dict[str, str]
+    names: tuple[str, ...] = ("allowed",)
+    hosts: HashTable = field(default_factory=HashTable.empty)
+    addresses: HashTable = field(default_factory=HashTable.empty)
+    has_addresses: bool = False
+    expressions: tuple[tuple[str, Any], ...] = ()
+    files: tuple[ListFile, ...] = ()
 
     @classmethod
-    def read(cls, folders: Iterable[Path], categories: Sequence[str] | None = None) -> Blocklist:
-        """From folders of categories; where a host stands in two, the first in order counts.
+    def read(
+        cls,
+        folders: Iterable[Path],
+        categories: Sequence[str] | None = None,
+        *,
+        own: Iterable[Path] = (),
+        allowed: Iterable[str] = (),
+        expressions: bool = False,
+    ) -> Blocklist:
+        """From folders of categories and a user's own files of hosts, named after their files.
 
-        Raises GristmillError where a folder holds no list or a category is missing.
+        Where a host stands in two lists, the first in order counts. allowed: hosts that no list
+        blocks, unless it names one below them. Raises GristmillError where a folder holds no list,
+        a category is missing, or an allowed host is none.
         """
-        hosts: dict[str, str] = {}
-        urls: dict[str, str] = {}
+        reader = ListReader()
+        for text in allowed:
+            host = plain_host(text)
+            if host is None:
+                raise GristmillError(f"'{text}' is no host", where="data.filter.urls.allowed")
+            reader.hosts.append(np.array([host_hash(host)], np.uint64), ALLOWED)
         missing = set(categories or ())
+        seen: set[Path] = set()
         for folder in folders:
-            found = sorted(
-                path for path in folder.glob("*") if path.is_dir() and (path / "domains").is_file()
-            )
+            found = sorted(path for path in folder.glob("*") if domains_file(path))
             if not found:
                 raise GristmillError(
                     "this is no folder of blocklists",
@@ -45,49 +84,127 @@ class Blocklist:
                 if categories is not None and path.name not in categories:
                     continue
                 missing.discard(path.name)
-                for line in _lines(path / "domains"):
-                    hosts.setdefault(line.lower().strip("."), path.name)
-                if (path / "urls").is_file():
-                    for line in _lines(path / "urls"):
-                        urls.setdefault(_bare(line), path.name)
+                # UT1 has second names for some categories, as links.
+                if path.resolve() in seen:
+                    continue
+                seen.add(path.resolve())
+                reader.category(path, expressions)
         if missing:
             raise GristmillError(
                 f"no blocklist has the category '{min(missing)}'",
                 where="data.filter.urls.categories",
             )
-        return cls(hosts, urls)
+        for path in own:
+            reader.host_file(path, path.name.partition(".")[0])
+        return cls(
+            tuple(reader.names),
+            reader.hosts.table(),
+            reader.addresses.table(),
+            bool(reader.addresses.keys),
+            tuple(reader.expressions),
+            tuple(reader.files),
+        )
 
     def category(self, url: str) -> tuple[str, str] | None:
-        """(category, the listed host or address) that blocks a URL, or None."""
-        try:
-            host = (urlsplit(url).hostname or "").strip(".")
-        except ValueError:
-            return None
-        if self.urls:
-            bare = _bare(url)
-            if bare in self.urls:
-                return self.urls[bare], bare
-        while host:
-            if host in self.hosts:
-                return self.hosts[host], host
-            _, _, host = host.partition(".")
+        """(list, the listed host or address) that blocks a URL, or None."""
+        return self.listed([url], None)[0].get(0)
+
+    def listed(
+        self, urls: Texts, words: HashTable | None
+    ) -> tuple[dict[int, tuple[str, str]], dict[int, str]]:
+        """By position: (list, entry) of the URLs that are blocked, and the URLs that may hold some
+        of `words`."""
+        if not (len(urls) and (self.names[1:] or words)):
+            return {}, {}
+        data, offsets = text_buffer(urls)
+        found = self._look_up(data, offsets, words or HashTable.empty(), words is not None)
+
+        def url(row: int) -> str:
+            return bytes(data[offsets[row] : offsets[row + 1]]).decode(errors="replace")
+
+        blocked: dict[int, tuple[str, str]] = {}
+        for row in np.flatnonzero(found[:, 0] != NOTHING).tolist():
+            what, number, begin, end = found[row, :4].tolist()
+            text = bytes(data[begin:end])
+            if what == ODD:
+                spelled = ascii_url(url(row))
+                hit = None if spelled is None else self.category(spelled)
+                if hit is not None:
+                    blocked[row] = hit
+            else:
+                entry = _address_entry(text) if what == ADDRESS else text.decode().lower()
+                blocked[row] = self.names[number], entry
+        if self.expressions:
+            for row in range(len(urls)):
+                hit = None if row in blocked else self._expressed(url(row))
+                if hit is not None:
+                    blocked[row] = hit
+        return blocked, {row: url(row) for row in np.flatnonzero(found[:, 4]).tolist()}
+
+    def _look_up(self, data: Any, offsets: Any, words: HashTable, has_words: bool) -> Any:
+        found = np.zeros((len(offsets) - 1, 5), np.int64)
+        look_up(
+            data,
+            offsets,
+            self.hosts.keys,
+            self.hosts.numbers,
+            self.addresses.keys,
+            self.addresses.numbers,
+            self.has_addresses,
+            words.keys,
+            words.numbers,
+            has_words,
+            found,
+        )
+        return found
+
+    def _expressed(self, url: str) -> tuple[str, str] | None:
+        bare = (url.partition("://")[2] or url).lower()
+        for name, pattern in self.expressions:
+            match = pattern.search(bare)
+            if match:
+                return name, f"{match.group()} (an expression)"
         return None
 
 
 @dataclass(frozen=True)
 class AddressRules:
-    """What is decided from a URL alone."""
+    """What is decided from a URL alone. Words are in lower case."""
 
     blocklist: Blocklist
     soft_words: frozenset[str] = frozenset()
     soft_words_at_least: int = 2
+    hard_words: frozenset[str] = frozenset()
 
     def verdict(self, url: str) -> tuple[str, str] | None:
         """(reason, detail) of an address that is dropped, or None."""
-        found = self.blocklist.category(url)
-        if found is not None:
-            return f"blocklist.{found[0]}", f"listed as {found[1]}"
-        soft = sorted(url_words(url) & self.soft_words) if self.soft_words else []
+        return self.verdicts([url]).get(0)
+
+    def verdicts(self, urls: Texts) -> dict[int, tuple[str, str]]:
+        """(reason, detail) by position of the addresses that are dropped."""
+        blocked, worded = self.blocklist.listed(urls, self._words)
+        out = {row: (f"blocklist.{n}", f"listed as {entry}") for row, (n, entry) in blocked.items()}
+        for row, url in worded.items():
+            reason = None if row in out else self._by_words(url)
+            if reason is not None:
+                out[row] = reason
+        return out
+
+    @cached_property
+    def _words(self) -> HashTable | None:
+        words = sorted(self.hard_words | self.soft_words)
+        if not words:
+            return None
+        return HashTable.build(
+            np.array([hash_bytes(word.encode()) for word in words], np.uint64),
+            np.ones(len(words), np.uint16),
+        )
+
+    def _by_words(self, url: str) -> tuple[str, str] | None:
+        words = url_words(url)
+        hard, soft = sorted(words & self.hard_words), sorted(words & self.soft_words)
+        if hard:
+            return "url.hard_words", f"{', '.join(hard)} in the address"
         if soft and len(soft) >= self.soft_words_at_least:
             return "url.soft_words", f"{', '.join(soft)} in the address"
         return None
@@ -99,12 +216,6 @@ def url_words(url: str) -> set[str]:
     return set(_NOT_LETTERS.split(unquote(parts, errors="replace").lower())) - {""}
 
 
-def _bare(url: str) -> str:
-    return (url.partition("://")[2] or url).rstrip("/").lower()
-
-
-def _lines(path: Path) -> list[str]:
-    # Public lists hold a few bytes that are no UTF-8; such a line matches nothing.
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+def _address_entry(text: bytes) -> str:
+    """The part of a URL that is listed, with what `look_up` skipped left out."""
+    return bare_address(text.decode(errors="replace"))

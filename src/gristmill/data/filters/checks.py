@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ class Check:
     """How value and limit stand to each other where the rule fails, such as '<'."""
     limit: float
     failed: Flags
+    applies: Flags | None = None
+    """Which documents the rule judges; None for all."""
 
     def detail(self, row: int) -> str:
         """`words 37 < 50`, without the group's name."""
@@ -79,7 +81,14 @@ def ratio(part: npt.NDArray[np.integer], whole: npt.NDArray[np.integer]) -> Floa
 
 def only_where(condition: Flags, checks: Sequence[Check]) -> list[Check]:
     """The checks, failing only where the condition holds as well."""
-    return [Check(c.reason, c.value, c.sign, c.limit, c.failed & condition) for c in checks]
+    return [
+        replace(
+            check,
+            failed=check.failed & condition,
+            applies=condition if check.applies is None else check.applies & condition,
+        )
+        for check in checks
+    ]
 
 
 def verdicts(checks: Sequence[Check], count: int) -> Verdicts:
@@ -87,8 +96,10 @@ def verdicts(checks: Sequence[Check], count: int) -> Verdicts:
     reason: list[str | None] = [None] * count
     detail: list[str | None] = [None] * count
     every: list[list[str]] = [[] for _ in range(count)]
-    for check in checks:
-        for row in np.flatnonzero(check.failed).tolist():
+    if checks:
+        rows, numbers = np.nonzero(np.stack([check.failed for check in checks], axis=1))
+        for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
+            check = checks[number]
             if reason[row] is None:
                 reason[row], detail[row] = check.reason, check.detail(row)
             every[row].append(check.reason)

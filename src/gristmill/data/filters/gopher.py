@@ -13,25 +13,31 @@ from gristmill.data.filters.rules import GopherQualityRules, GopherRepetitionRul
 from gristmill.data.filters.statistics import Statistics
 
 
-def gopher_quality(s: Statistics, rules: GopherQualityRules) -> list[Check]:
-    """The checks of 'quality filtering', in the paper's order."""
+def gopher_quality(
+    s: Statistics, rules: GopherQualityRules, *, of_all_words: bool = False
+) -> list[Check]:
+    """The checks of 'quality filtering', in the paper's order.
+
+    of_all_words: number signs and ellipses are divided by all words, symbols too.
+    """
     words = s["words"] - s["symbol_words"]
+    counted = s["words"] if of_all_words else words
     mean_length = ratio(s["word_characters"], words)
     return [
         *below("gopher_quality.words", words, rules.min_words),
         *above("gopher_quality.words", words, rules.max_words),
         *below("gopher_quality.mean_word_length", mean_length, rules.min_mean_word_length),
         *above("gopher_quality.mean_word_length", mean_length, rules.max_mean_word_length),
-        *above("gopher_quality.hashes", ratio(s["hashes"], words), rules.max_symbol_ratio),
-        *above("gopher_quality.ellipses", ratio(s["ellipses"], words), rules.max_symbol_ratio),
+        *above("gopher_quality.hashes", ratio(s["hashes"], counted), rules.max_symbol_ratio),
+        *above("gopher_quality.ellipses", ratio(s["ellipses"], counted), rules.max_symbol_ratio),
         *above(
             "gopher_quality.bullet_lines",
-            ratio(s["bullet_lines"], s["lines"]),
+            ratio(s["bullet_lines"], s["split_lines"]),
             rules.max_bullet_lines,
         ),
         *above(
             "gopher_quality.ellipsis_lines",
-            ratio(s["ellipsis_lines"], s["lines"]),
+            ratio(s["ellipsis_lines"], s["split_lines"]),
             rules.max_ellipsis_lines,
         ),
         *below(

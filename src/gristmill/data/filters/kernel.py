@@ -1,101 +1,84 @@
-"""The compiled pass over a batch of texts: characters to words and lines, words to n-grams.
+"""The compiled pass over the bytes of a batch of texts: words, lines, paragraphs and their counts.
 
-One file, because numba's cache notices a change only in the file of the function that is called: a
-part that stood elsewhere would go on running as it was compiled first.
+It is one of three that are called for themselves, with `word_counts` and `repetition`. What it
+calls stands in `word_bytes`, `word_numbers`, `phrases`, `scanning` and `ngrams`; numba's cache does
+not notice an edit there, so that after one the files *.nbi in `__pycache__` have to go.
 
-Counting uses one open-addressed table of 64-bit hashes, emptied by counting up its epoch: a place
-whose stamp is not the epoch is empty.
+Most words are lower-case ASCII letters: they are only scanned, and hashed eight bytes at a time.
+The others are tallied or decoded. Lines and paragraphs are compared by 64-bit hashes; a table of
+hashes is emptied by counting up its epoch: a place whose stamp is not the epoch is empty.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numba import njit
 
-from gristmill.data.filters.characters import (
-    ALNUM,
-    ALPHA,
-    CLOSING,
-    DIGIT,
-    LINE_END,
-    SENTENCE_END,
-    SPACE,
-    UPPER,
+from gristmill.data.filters.characters import BULLET, FINEWEB_END, LINE_END
+from gristmill.data.filters.phrases import (
+    L_IPSUM,
+    L_JAVASCRIPT,
+    L_LOREM,
+    L_OF,
+    L_TERMS,
+    L_USE,
+    citation_end,
+    is_policy,
+    stands,
 )
-from gristmill.data.filters.lexicon import PREFIX_BIT, STOP_SHIFT
-from gristmill.data.filters.statistic_names import INDEX, NAMES
-from gristmill.data.ngrams import BASE, FNV_OFFSET, FNV_PRIME, mix
-from gristmill.data.personal_data.hints import (
-    HINT_AT,
-    HINT_COLONS,
-    HINT_DIGITS,
-    HINT_DOTTED,
-    HINT_IBAN,
+from gristmill.data.filters.scanning import small16
+from gristmill.data.filters.statistic_names import INDEX
+from gristmill.data.filters.word_bytes import (
+    HIGH,
+    HINT,
+    LOOK,
+    SPACE_BYTE,
+    SPACE_LEAD,
+    STEP,
+    decode,
+    hash_bytes,
+    hash_core,
+    space_width,
 )
+from gristmill.data.filters.word_numbers import (
+    W_ALPHAS,
+    W_CORE_START,
+    W_CORE_STOP,
+    W_CURLY,
+    W_DIGITS,
+    W_ELLIPSES,
+    W_ENDS,
+    W_HASHES,
+    W_LENGTH,
+    W_UPPERS,
+    W_WORDLIKE,
+    WORD_NUMBERS,
+    decode_word,
+    look_for_hints,
+    take_tally,
+)
+from gristmill.data.ngrams import MIX_1, mix
+from gristmill.tokenizer.eight_bytes import kernel, load8
 
-_SPACE, _ALPHA, _ALNUM, _DIGIT, _UPPER = (
-    np.uint8(SPACE),
-    np.uint8(ALPHA),
-    np.uint8(ALNUM),
-    np.uint8(DIGIT),
-    np.uint8(UPPER),
-)
-_LINE_END, _SENTENCE_END, _CLOSING = np.uint8(LINE_END), np.uint8(SENTENCE_END), np.uint8(CLOSING)
+LOOK_CITATION: Final = 1
+_LINES = INDEX["lines"]  # and the five repetitions after it
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_CASE = np.uint64(0x20)
+_OF_CHUNK, _IP_CHUNK = np.uint64(0x666F), np.uint64(0x7069)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_PROSE, _HINTS = INDEX["prose_words"], INDEX["personal_hints"]
-BULLETS: Final = "•‣⁃▪●◦-*"
-_BULLETS = np.array([ord(c) for c in BULLETS], dtype=np.int64)
-_GRAM_START = INDEX["top_2_gram"]
-_COUNT_START = INDEX["top_2_gram_count"]
-_STOP_WORDS, _DISTINCT = INDEX["stop_words"], INDEX["distinct_words"]
-_TOP = INDEX["top_word"]
-_CATEGORY_START = len(NAMES)
+# So that equal hashes of a line, a kept line and a paragraph are not taken for each other.
+_KEPT_SALT, _PARAGRAPH_SALT = np.uint64(0xC4), np.uint64(0xA1)
 
 
-@njit(cache=True, nogil=True)
-def all_statistics(data, offsets, classes, lowers, keys, values, categories, line_rules, out):  # type: ignore[no-untyped-def]
-    """Writes the numbers of each text data[offsets[i]:offsets[i + 1]] (UTF-8) into out[i].
-
-    classes, lowers: the tables of `characters`. keys, values: a lexicon's table, `categories` how
-    many categories it has; the first is that of function words. line_rules: short_line,
-    c4_min_words, c4_max_word, c4_terminal.
-    """
-    longest = 0
-    for document in range(len(offsets) - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    # A word takes at least one byte and the white space after it, a line likewise.
-    room = longest // 2 + 2
-    word_hash = np.empty(room, np.uint64)
-    core_hash = np.empty(room, np.uint64)
-    word_length = np.empty(room, np.int32)
-    grams = np.empty(room, np.uint64)
-    repeated = np.empty(room, np.bool_)
-    slot_of = np.empty(room, np.int32)
-    size = _mask(room) + 1
-    # One open-addressed table for every count; a place whose stamp is old is empty.
-    key = np.empty(size, np.uint64)
-    stamp = np.zeros(size, np.int32)
-    tally = np.empty(size, np.int32)
-    first = np.empty(size, np.int32)
-    epoch = 0
-    for document in range(len(offsets) - 1):
-        row = out[document]
-        words, epoch = _read_text(
-            data, offsets[document], offsets[document + 1], classes, lowers, line_rules,
-            word_hash, core_hash, word_length, key, stamp, epoch, row,
-        )  # fmt: skip
-        epoch = _words(
-            core_hash, words, keys, values, categories, key, stamp, tally, slot_of, epoch, row
-        )
-        epoch = _n_grams(
-            word_hash, word_length, words, grams, repeated, slot_of, key, stamp, tally, first,
-            epoch, row,
-        )  # fmt: skip
+@kernel
+def _before_line_feed(data, i, stop):  # type: ignore[no-untyped-def]
+    """Whether a carriage return and line feed stand at i, which end one line."""
+    return data[i] == 13 and i + 1 < stop and data[i + 1] == 10
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seen(key, stamp, epoch, mask, wanted):  # type: ignore[no-untyped-def]
     """Whether `wanted` is in the table of this epoch; it is afterwards."""
     place = np.int64(wanted & np.uint64(mask))
@@ -108,265 +91,414 @@ def _seen(key, stamp, epoch, mask, wanted):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mask(count):  # type: ignore[no-untyped-def]
     """One less than a power of two of at least twice `count`: a small document uses only the
-    beginning of the table, which then stays in the processor's cache."""
-    size = 16
+    beginning of a table, which then stays in the processor's cache."""
+    size = 64
     while size < 2 * count:
         size *= 2
     return size - 1
 
 
-@njit(cache=True, nogil=True)
-def _place(key, stamp, tally, epoch, mask, wanted):  # type: ignore[no-untyped-def]
-    """The place of `wanted` in the table of this epoch, made with a tally of 0 where it is new."""
-    place = np.int64(wanted & np.uint64(mask))
-    while stamp[place] == epoch:
-        if key[place] == wanted:
-            return place
-        place = (place + 1) & mask
-    stamp[place] = epoch
-    key[place] = wanted
-    tally[place] = 0
-    return place
+@kernel
+def _most_lines(data, start, stop, as_written):  # type: ignore[no-untyped-def]
+    """At least so many lines; as they are written, several characters end one."""
+    count = 2
+    if as_written:
+        for i in range(start, stop):
+            byte = data[i]
+            count += (byte < 31) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)
+    else:
+        for i in range(start, stop):
+            count += data[i] == 10
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _read_text(  # type: ignore[no-untyped-def]
-    data, start, stop, classes, lowers, line_rules,
-    word_hash, core_hash, word_length, key, stamp, epoch, row,
+def read_texts(  # type: ignore[no-untyped-def]
+    data, offsets, kinds, tallies, classes, lowers, rules, word_hash, core_hash, word_length,
+    starts, kept, kept_starts, out,
 ):  # fmt: skip
-    """Characters, words, lines and paragraphs. Returns (words, epoch)."""
-    characters = words = symbol_words = word_characters = alpha_words = longest_word = 0
-    hashes = ellipses = digits = uppers = curly = newlines = 0
-    lines = bullet_lines = ellipsis_lines = ended_lines = short_lines = 0
+    """Reads each text data[offsets[d]:offsets[d + 1]] (UTF-8) once.
+
+    Writes its words at [starts[d], starts[d + 1]) of word_hash, core_hash (0 for a word without
+    letters and digits) and word_length (code points); the lines that C4 keeps at
+    [kept_starts[d], kept_starts[d + 1]) of `kept`, int64 [:, 3]: first byte, end, whether a blank
+    line stands before it; and its counts into out[d].
+    rules: `LineRules.numbers`.
+    """
+    # For each line: itself, the line as kept, and its paragraph.
+    masks = np.empty(len(offsets), np.int64)
+    for document in range(len(offsets) - 1):
+        most = _most_lines(data, offsets[document], offsets[document + 1], rules[6])
+        masks[document] = _mask(3 * most)
+    size = masks[: len(offsets) - 1].max() + 1
+    key = np.empty(size, np.uint64)
+    stamp = np.zeros(size, np.int32)
+    hints = np.zeros(4, np.int64)
+    word = np.zeros(WORD_NUMBERS, np.int64)
+    words = lines = 0
+    for document in range(len(offsets) - 1):
+        start, stop = offsets[document], offsets[document + 1]
+        starts[document] = words
+        kept_starts[document] = lines
+        words, lines = _read_text(
+            data, start, stop, kinds, tallies, classes, lowers, rules, word_hash, core_hash,
+            word_length, words, kept, lines, key, stamp, document + 1, masks[document],
+            hints, word, out[document],
+        )  # fmt: skip
+    starts[len(offsets) - 1] = words
+    kept_starts[len(offsets) - 1] = lines
+
+
+@kernel
+def _count_paragraphs(data, first, stop, key, stamp, epoch, mask, row):  # type: ignore[no-untyped-def]
+    """Paragraphs as they are written: between runs of at least two line feeds of [first, stop),
+    which begins and ends with a word."""
+    paragraphs = repeated = characters = 0
+    start = i = first
+    while i <= stop:
+        if i == stop or (data[i] == 10 and data[i + 1] == 10):
+            paragraphs += 1
+            wanted = mix(hash_bytes(data, start, i) ^ _PARAGRAPH_SALT)
+            if _seen(key, stamp, epoch, mask, wanted):
+                repeated += 1
+                characters += _characters(data, start, i)
+            while i < stop and data[i] == 10:
+                i += 1
+            start = i
+        i += 1
+    row[_LINES + 3] = paragraphs
+    row[_LINES + 4] = repeated
+    row[_LINES + 5] = characters
+
+
+@kernel
+def _characters(data, start, stop):  # type: ignore[no-untyped-def]
+    count = 0
+    for i in range(start, stop):
+        if data[i] & 0xC0 != 0x80:
+            count += 1
+    return count
+
+
+@kernel
+def _read_text(  # type: ignore[no-untyped-def]
+    data, start, stop, kinds, tallies, classes, lowers, rules, word_hash, core_hash, word_length,
+    words, kept, kept_lines, key, stamp, epoch, mask, hints, word, row,
+):  # fmt: skip
+    room = len(data)
+    short_line, least_words, longest_allowed = rules[0], rules[1], rules[2]
+    terminal, no_javascript, no_policy = rules[3], rules[4], rules[5]
+    as_written = rules[6] != 0
+    first_word, first_kept = words, kept_lines
+    symbol_words = word_characters = alpha_words = longest_word = 0
+    hashes = ellipses = digits = uppers = curly = newlines = breaks = lorem = looks = 0
+    lines = bullet_lines = ellipsis_lines = ended_lines = short_lines = prose_words = 0
     duplicate_lines = duplicate_line_characters = 0
     paragraphs = duplicate_paragraphs = duplicate_paragraph_characters = 0
-    c4_lines = c4_sentences = prose_words = 0
-    dots = 0
-    # The word that is being read.
-    length = 0
-    state = FNV_OFFSET
-    core_state = FNV_OFFSET
-    core_done = _ZERO
-    letters = alnums = False
-    ends_sentence = False  # its last character that is no closing mark ends a sentence
-    inner_dot = False  # a dot before its last character: an abbreviation
-    word_alnums = 0
-    # The line that is being read: from its first character that is no white space.
-    in_line = False
-    line_length = line_kept_length = 0
-    line_state = line_kept_state = FNV_OFFSET
-    line_words = line_longest = line_sentences = 0
-    line_last = 0
-    line_dots = 0
-    line_open = False  # words after the last end of a sentence
-    # The paragraph.
-    paragraph_state = FNV_OFFSET
+    paragraph_state = _ZERO
     paragraph_length = paragraph_lines = 0
-    line_epoch = epoch + 1
-    # Lines and paragraphs together are fewer than the bytes.
-    mask = _mask((stop - start) // 2 + 2)
+    sentences = c4_words = c4_characters = c4_newlines = c4_ended = c4_short = c4_repeated = 0
+    c4_curly = c4_lorem = 0
+    # Bytes so far that begin no character: positions less these are characters.
+    extra = 0
+    word_end, word_end_extra = start, 0
+    # The line that is being read.
+    line_start, line_start_extra = start, 0
+    first, first_extra = start, 0
+    line_words = line_longest = line_sentences = line_curly = line_lorem = 0
+    line_open = line_javascript = line_policy = False
+    blank_before = False
+    text_first = -1
+    # The line as it is written.
+    feed = start
+    written_lines = 0
+    empty_lines = False
+    # What personal data may be here.
+    hints[:] = 0  # see `word_numbers.look_for_hints`
     i = start
-    ended = False
-    code: Any = 0
-    # What personal data may be here: digits with little between them, dots between digits, ...
-    hints = 0
-    run_digits = run_gap = dotted = 0
-    colons = 0
-    before = before_2 = before_3 = 0
-    while not ended:
+    while True:
+        event = 0  # 1: a line ends, 2: by a line feed, 3: with the text
+        width = 1
         if i >= stop:
-            # A text ends its last word, line and paragraph.
-            code = 10
-            ended = True
+            event = 3
         else:
-            byte = np.int64(data[i])
-            if byte < 0x80:
-                code = byte
-                i += 1
-            elif byte < 0xE0 and i + 1 < stop:
-                code = ((byte & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F)
-                i += 2
-            elif byte < 0xF0 and i + 2 < stop:
-                code = (
-                    ((byte & 0x0F) << 12)
-                    | ((np.int64(data[i + 1]) & 0x3F) << 6)
-                    | (np.int64(data[i + 2]) & 0x3F)
-                )
-                i += 3
-            elif i + 3 < stop:
-                code = (
-                    ((byte & 0x07) << 18)
-                    | ((np.int64(data[i + 1]) & 0x3F) << 12)
-                    | ((np.int64(data[i + 2]) & 0x3F) << 6)
-                    | (np.int64(data[i + 3]) & 0x3F)
-                )
-                i += 4
-            else:
-                code = 0xFFFD
-                i = stop
-            characters += 1
-        kind = classes[code] if code < len(classes) else np.uint8(0)
-        if kind & _DIGIT:
-            run_digits += 1
-            run_gap = 0
-            if run_digits == 6:
-                hints |= HINT_DIGITS
-            if before == 46 and 48 <= before_2 <= 57:
-                dotted += 1
-                if dotted == 3:
-                    hints |= HINT_DOTTED
-            if 48 <= before <= 57 and 65 <= before_2 <= 90 and 65 <= before_3 <= 90:
-                hints |= HINT_IBAN
-        else:
-            if code != 46 or not 48 <= before <= 57:
-                dotted = 0
-            if run_digits:
-                run_gap += 1
-                if run_gap > 2 or not (
-                    code == 32 or 40 <= code <= 41 or 45 <= code <= 47
-                    or code == 0xA0 or code == 0x202F
-                ):  # fmt: skip
-                    run_digits = 0
-            if code == 64:
-                hints |= HINT_AT
-            elif code == 58:
-                colons += 1
-                if before == 58 or colons == 7:
-                    hints |= HINT_COLONS
-        before_3 = before_2
-        before_2 = before
-        before = code
-        # Three dots in a row, as str.count finds them.
-        if code == 46:
-            dots += 1
-            if dots == 3:
-                ellipses += 1
-                dots = 0
-        else:
-            dots = 0
-        if kind & _SPACE:
-            if length:
-                word_hash[words] = mix(state) | _ONE
-                core_hash[words] = core_done
-                word_length[words] = length
-                words += 1
-                line_words += 1
-                longest_word = max(longest_word, length)
-                line_longest = max(line_longest, length)
-                if alnums:
-                    word_characters += length
+            byte = data[i]
+            kind = kinds[byte]
+            if kind & SPACE_BYTE:
+                if byte == 10:
+                    event = 2
+                    newlines += 1
+                elif as_written and (9 < byte < 31) and not _before_line_feed(data, i, stop):
+                    event = 1
                 else:
-                    symbol_words += 1
-                if letters:
-                    alpha_words += 1
-                # 'U.S.' and a single letter with a dot end a sentence only at a line's end.
-                if ends_sentence and not inner_dot and word_alnums != 1:
+                    i += 1
+                    continue
+            else:
+                if kind & SPACE_LEAD:
+                    width = space_width(data, i, stop)
+                if width and kind & SPACE_LEAD:
+                    extra += width - 1
+                    third = data[i + 2] if width == 3 else np.uint8(0)
+                    line_separator = byte == 0xE2 and data[i + 1] == 0x80 and 0xA8 <= third <= 0xA9
+                    if as_written and ((byte == 0xC2 and data[i + 1] == 0x85) or line_separator):
+                        event = 1
+                    else:
+                        i += width
+                        continue
+        if event == 0:
+            if text_first < 0:
+                text_first = i
+            if line_words == 0:
+                first, first_extra = i, extra
+            # Most words are small letters, perhaps after a capital and before a comma or stop.
+            plain = False
+            capital = 65 <= byte <= 90
+            size = small = 0
+            if i + 18 <= room:
+                at = i + 1 if capital else i
+                small = small16(data, at)
+                size = small & 31
+                mark = data[at + size]
+                j = at + size
+                if mark == 44 or mark == 46 or mark == 59:
+                    j += 1
+                if size + capital > 0 and size < 16 and j < stop:
+                    plain = kinds[data[j]] & SPACE_BYTE != 0
+            if plain:
+                small >>= 5
+                length = j - i
+                size += capital
+                chunk = load8(data, i)
+                ip = (chunk | _CASE) & np.uint64(0xFFFF) == _IP_CHUNK
+                rare = small & ((1 << size) - 1) != 0 or byte == 74 or byte == 75 or byte == 86
+                if length <= 8:
+                    chunk &= _ALL >> np.uint64(64 - 8 * length)
+                    state = chunk * STEP
+                    state ^= state >> np.uint64(29)
+                    state = mix(state ^ np.uint64(length)) | _ONE
+                else:
+                    state = hash_bytes(data, i, j)
+                word_hash[words] = state
+                if capital or length > size:
+                    if size <= 8:
+                        chunk = (chunk | _CASE) & (_ALL >> np.uint64(64 - 8 * size))
+                        state = chunk * STEP
+                        state ^= state >> np.uint64(29)
+                        state = mix(state ^ np.uint64(size)) | _ONE
+                    else:
+                        state = hash_core(data, i, i + size, lowers)
+                core_hash[words] = state
+                if length == 2 and chunk == _OF_CHUNK:
+                    line_policy |= stands(data, j, start, stop, L_USE) and stands(
+                        data, i - 6, start, stop, L_TERMS
+                    )
+                uppers += capital
+                word_characters += length
+                alpha_words += 1
+                hints[1] = 0
+                if length > size and mark == 46 and size > 1:
                     line_sentences += 1
                     line_open = False
                 else:
                     line_open = True
-                length = 0
-                state = core_state = FNV_OFFSET
-                core_done = _ZERO
-                letters = alnums = ends_sentence = inner_dot = False
-                word_alnums = 0
-            if code == 10:
-                if not ended:
-                    newlines += 1
-                if in_line:
-                    lines += 1
-                    line_hash = mix(line_kept_state) | _ONE
-                    if line_kept_length <= line_rules[0]:
-                        short_lines += 1
-                    ellipsis = line_last == 0x2026 or line_dots >= 3
-                    if ellipsis:
-                        ellipsis_lines += 1
-                    closes = line_last < len(classes) and (classes[line_last] & _LINE_END) != 0
-                    if closes:
-                        ended_lines += 1
-                    if line_words >= 12 or (closes and line_words >= 5):
-                        prose_words += line_words
-                    if (
-                        line_words >= line_rules[1]
-                        and line_longest <= line_rules[2]
-                        and (line_rules[3] == 0 or (closes and not ellipsis))
-                    ):
-                        c4_lines += 1
-                        c4_sentences += line_sentences + (1 if line_open else 0)
-                    if _seen(key, stamp, line_epoch, mask, line_hash):
-                        duplicate_lines += 1
-                        duplicate_line_characters += line_kept_length
-                    paragraph_state = (paragraph_state ^ line_hash) * FNV_PRIME
-                    paragraph_length += line_kept_length + (1 if paragraph_lines else 0)
-                    paragraph_lines += 1
-                if (not in_line or ended) and paragraph_lines:
-                    paragraphs += 1
-                    # Hashed once more, a paragraph of one line is not taken for that line.
-                    if _seen(key, stamp, line_epoch, mask, mix(paragraph_state) | _ONE):
-                        duplicate_paragraphs += 1
-                        duplicate_paragraph_characters += paragraph_length
-                    paragraph_state = FNV_OFFSET
-                    paragraph_length = paragraph_lines = 0
-                in_line = False
-                line_length = line_kept_length = 0
-                line_state = line_kept_state = FNV_OFFSET
-                line_words = line_longest = line_sentences = line_dots = 0
-                line_open = False
-            elif in_line:
-                line_length += 1
-                line_state = (line_state ^ np.uint64(code)) * FNV_PRIME
+            else:
+                flags = np.uint8(0)
+                tally = _ZERO
+                j = i
+                while j < stop:
+                    kind = kinds[data[j]]
+                    if kind & SPACE_BYTE or (kind & SPACE_LEAD and space_width(data, j, stop)):
+                        break
+                    flags |= kind
+                    tally += tallies[data[j]]
+                    j += 1
+                word_hash[words] = hash_bytes(data, i, j)
+                rare = flags & LOOK != 0
+                ip = j - i >= 5 and data[i] | 32 == 105 and data[i + 1] | 32 == 112
+                if flags & HIGH or j - i > 255:
+                    decode_word(data, i, j, classes, word)
+                else:
+                    take_tally(data, i, j, classes, tally, flags, word)
+                length = word[W_LENGTH]
+                extra += j - i - length
+                hashes += word[W_HASHES]
+                ellipses += word[W_ELLIPSES]
+                digits += word[W_DIGITS]
+                uppers += word[W_UPPERS]
+                curly += word[W_CURLY]
+                line_curly += word[W_CURLY]
+                core_start, core_stop = word[W_CORE_START], word[W_CORE_STOP]
+                if core_start < 0:
+                    core_hash[words] = _ZERO
+                elif word[W_UPPERS] or flags & HIGH or core_stop - core_start < j - i:
+                    core_hash[words] = hash_core(data, core_start, core_stop, lowers)
+                else:
+                    core_hash[words] = word_hash[words]
+                if word[W_WORDLIKE]:
+                    word_characters += length
+                else:
+                    symbol_words += 1
+                if word[W_ALPHAS]:
+                    alpha_words += 1
+                if word[W_ENDS]:
+                    line_sentences += 1
+                    line_open = False
+                else:
+                    line_open = True
+                if flags & HINT:
+                    look_for_hints(data, word_end, i, j, hints)
+                else:
+                    hints[1] = 0
+                if j - i == 2 and stands(data, i, i, j, L_OF):
+                    line_policy |= stands(data, j, start, stop, L_USE) and stands(
+                        data, i - 6, start, stop, L_TERMS
+                    )
+            if rare:
+                line_policy |= is_policy(data, i, j, start, stop)
+                for at in range(i, j):
+                    if data[at] == 106 or data[at] == 74:
+                        line_javascript |= stands(data, at, i, j, L_JAVASCRIPT)
+                    elif data[at] == 91 and citation_end(data, at, stop):
+                        looks |= LOOK_CITATION
+            if ip and stands(data, i, i, j, L_IPSUM) and stands(data, i - 6, start, stop, L_LOREM):
+                lorem += 1
+                line_lorem += 1
+            word_length[words] = length
+            longest_word = max(longest_word, length)
+            line_longest = max(line_longest, length)
+            words += 1
+            line_words += 1
+            word_end, word_end_extra = j, extra
+            i = j
             continue
-        if not in_line:
-            in_line = True
-            for bullet in _BULLETS:
-                if code == bullet:
-                    bullet_lines += 1
-        if length and ends_sentence and not (kind & (_CLOSING | _SENTENCE_END)):
-            # A dot with a letter after it, as in 'e.g.' or '3.14'.
-            inner_dot = True
-        length += 1
-        state = (state ^ np.uint64(code)) * FNV_PRIME
-        line_length += 1
-        line_state = (line_state ^ np.uint64(code)) * FNV_PRIME
-        line_kept_length = line_length
-        line_kept_state = line_state
-        if code != 46:
-            line_dots = 0
-        elif length > 1 and line_last == 46:
-            line_dots += 1
-        else:
-            line_dots = 1
-        line_last = code
-        if kind & _ALNUM:
-            alnums = True
-            word_alnums += 1
-            if kind & _ALPHA:
-                letters = True
-                if kind & _UPPER:
-                    uppers += 1
-            if kind & _DIGIT:
-                digits += 1
-        elif code == 35:
-            hashes += 1
-        elif code == 0x2026:
-            ellipses += 1
-        elif code == 123:
-            curly += 1
-        if alnums:
-            lower = np.int64(lowers[code]) if code < len(lowers) else code
-            core_state = (core_state ^ np.uint64(lower)) * FNV_PRIME
-            if kind & _ALNUM:
-                core_done = mix(core_state)
-        if kind & _SENTENCE_END:
-            ends_sentence = True
-        elif not (kind & _CLOSING):
-            ends_sentence = False
+        # A line ends at i; as it is written, at a line feed, and the first of several ends it.
+        written_hash = _ZERO
+        if as_written and event > 1:
+            if i > feed or feed == start or event == 3:
+                written_lines += 1
+                written_hash = hash_bytes(data, feed, i)
+                if _seen(key, stamp, epoch, mask, written_hash):
+                    duplicate_lines += 1
+                    duplicate_line_characters += _characters(data, feed, i)
+                if feed != first or i != word_end:
+                    written_hash = _ZERO
+            else:
+                empty_lines = True
+            feed = i + 1
+        if event < 3 or i > line_start:
+            breaks += 1
+        if line_words:
+            lines += 1
+            code = np.int64(data[word_end - 1])
+            if code >= 0x80:
+                at = word_end - 1
+                while at > first and data[at] & 0xC0 == 0x80:
+                    at -= 1
+                code = decode(data, at, word_end) >> 3
+            last = classes[code] if code < len(classes) else classes[0xFFFD]
+            ellipsis = code == 0x2026 or (
+                code == 46
+                and word_end - first >= 3
+                and data[word_end - 2] == 46
+                and data[word_end - 3] == 46
+            )
+            if ellipsis:
+                ellipsis_lines += 1
+            closes = last & LINE_END != 0
+            if last & FINEWEB_END:
+                ended_lines += 1
+            code = np.int64(data[first])
+            if code >= 0x80:
+                code = decode(data, first, word_end) >> 3
+            if code < len(classes) and classes[code] & BULLET:
+                bullet_lines += 1
+            length = (word_end - first) - (word_end_extra - first_extra)
+            if length <= short_line:
+                short_lines += 1
+            if line_words >= 12 or (closes and line_words >= 5):
+                prose_words += line_words
+            line_hash = _ZERO
+            keeps = (
+                line_words >= least_words
+                and line_longest <= longest_allowed
+                and (terminal == 0 or (closes and not ellipsis))
+            )
+            if as_written:
+                c4_lorem += line_lorem if keeps else 0
+                keeps = keeps and not (no_javascript and line_javascript)
+                c4_curly += line_curly if keeps else 0
+            elif no_javascript and line_javascript:
+                keeps = False
+            if no_policy and line_policy:
+                keeps = False
+            if written_hash:
+                line_hash = written_hash
+            elif keeps or not as_written:
+                line_hash = hash_bytes(data, first, word_end)
+            if keeps:
+                sentences += line_sentences + (1 if line_open else 0)
+                c4_words += line_words
+                if kept_lines > first_kept:
+                    c4_newlines += 2 if blank_before else 1
+                if as_written:
+                    kept[kept_lines, 0] = first
+                    kept[kept_lines, 1] = word_end
+                    c4_characters += length
+                else:
+                    kept[kept_lines, 0] = line_start
+                    kept[kept_lines, 1] = i
+                    c4_characters += (i - line_start) - (extra - line_start_extra)
+                kept[kept_lines, 2] = blank_before and kept_lines > first_kept
+                kept_lines += 1
+                blank_before = False
+                if last & FINEWEB_END:
+                    c4_ended += 1
+                if length <= short_line:
+                    c4_short += 1
+                if _seen(key, stamp, epoch, mask, mix(line_hash ^ _KEPT_SALT)):
+                    c4_repeated += length
+            if not as_written:
+                if _seen(key, stamp, epoch, mask, line_hash):
+                    duplicate_lines += 1
+                    duplicate_line_characters += length
+                paragraph_state = mix(paragraph_state ^ line_hash) * MIX_1
+                paragraph_length += length + (1 if paragraph_lines else 0)
+                paragraph_lines += 1
+        elif not as_written:
+            blank_before = True
+        if (line_words == 0 or event == 3) and paragraph_lines:
+            paragraphs += 1
+            if _seen(key, stamp, epoch, mask, mix(paragraph_state ^ _PARAGRAPH_SALT)):
+                duplicate_paragraphs += 1
+                duplicate_paragraph_characters += paragraph_length
+            paragraph_state = _ZERO
+            paragraph_length = paragraph_lines = 0
+        if event == 3:
+            break
+        i += width
+        line_start, line_start_extra = i, extra
+        line_words = line_longest = line_sentences = line_curly = line_lorem = 0
+        line_open = line_javascript = line_policy = False
+    split_lines = lines
+    if as_written:
+        lines, split_lines = written_lines, breaks
+        paragraphs = 1 if text_first >= 0 else 0
+    else:
+        c4_curly, c4_lorem = curly, lorem
+    row[_LINES] = lines
+    row[_LINES + 1] = duplicate_lines
+    row[_LINES + 2] = duplicate_line_characters
+    row[_LINES + 3] = paragraphs
+    row[_LINES + 4] = duplicate_paragraphs
+    row[_LINES + 5] = duplicate_paragraph_characters
+    if as_written and empty_lines and text_first >= 0:
+        _count_paragraphs(data, text_first, word_end, key, stamp, epoch, mask, row)
     # In the order of NAMES.
-    row[0] = characters
-    row[1] = words
+    row[0] = stop - start - extra
+    row[1] = words - first_word
     row[2] = symbol_words
     row[3] = word_characters
     row[4] = alpha_words
@@ -377,140 +509,22 @@ def _read_text(  # type: ignore[no-untyped-def]
     row[9] = uppers
     row[10] = curly
     row[11] = newlines
-    row[12] = lines
+    row[12] = split_lines
     row[13] = bullet_lines
     row[14] = ellipsis_lines
     row[15] = ended_lines
     row[16] = short_lines
-    row[17] = duplicate_lines
-    row[18] = duplicate_line_characters
-    row[19] = paragraphs
-    row[20] = duplicate_paragraphs
-    row[21] = duplicate_paragraph_characters
-    row[22] = c4_lines
-    row[23] = c4_sentences
-    row[_PROSE] = prose_words
-    row[_HINTS] = hints
-    return words, line_epoch
-
-
-@njit(cache=True, nogil=True)
-def _words(  # type: ignore[no-untyped-def]
-    core_hash, words, keys, values, categories, key, stamp, tally, slot_of, epoch, row
-):
-    """Word lists, stop words, distinct words and the top word. Returns the epoch."""
-    epoch += 1
-    lexicon_mask = np.int64(len(keys) - 1)
-    mask = _mask(words)
-    stops = _ZERO
-    distinct = 0
-    top = 0
-    until = np.zeros(categories, np.int64)
-    for i in range(words):
-        if core_hash[i] == _ZERO:
-            continue
-        # Follow the phrases that begin here for as long as one goes on.
-        state = _ZERO
-        function_word = False
-        for j in range(i, words):
-            if core_hash[j] == _ZERO:
-                break
-            state = mix((state * BASE) ^ core_hash[j])
-            value = np.uint32(0)
-            at = np.int64(state & np.uint64(lexicon_mask))
-            while keys[at] != _ZERO:
-                if keys[at] == state:
-                    value = values[at]
-                    break
-                at = (at + 1) & lexicon_mask
-            if value == 0:
-                break
-            stop = value >> STOP_SHIFT
-            if stop:
-                stops |= _ONE << np.uint64(stop)
-            if j == i and value & 1:
-                function_word = True
-            for category in range(categories):
-                if (value >> category) & 1:
-                    row[_CATEGORY_START + categories + category] += 1
-                    row[_CATEGORY_START + category] += max(0, j + 1 - max(i, until[category]))
-                    until[category] = max(until[category], j + 1)
-            if not value & PREFIX_BIT:
-                break
-        place = _place(key, stamp, tally, epoch, mask, core_hash[i])
-        if tally[place] == 0:
-            distinct += 1
-        tally[place] += 1
-        if not function_word and tally[place] > top:
-            top = tally[place]
-    found = 0
-    while stops:
-        stops &= stops - _ONE
-        found += 1
-    row[_STOP_WORDS] = found
-    row[_DISTINCT] = distinct
-    row[_TOP] = top
-    return epoch
-
-
-@njit(cache=True, nogil=True)
-def _n_grams(  # type: ignore[no-untyped-def]
-    word_hash, word_length, words, grams, repeated, slot_of, key, stamp, tally, first, epoch, row
-):
-    """Top 2- to 4-grams and duplicate 5- to 10-grams. Returns the epoch."""
-    for i in range(words):
-        grams[i] = word_hash[i]
-        repeated[i] = True
-    any_repeated = True
-    mask = _mask(words)
-    for n in range(2, 11):
-        count = words - n + 1
-        if count < 1:
-            break
-        epoch += 1
-        best = 1
-        best_at = 0
-        if any_repeated:
-            any_repeated = False
-            for i in range(count):
-                if not repeated[i]:
-                    continue
-                # The hash of the n-gram at i from that of the (n-1)-gram at i.
-                grams[i] = grams[i] * BASE + word_hash[i + n - 1]
-                place = _place(key, stamp, tally, epoch, mask, mix(grams[i]))
-                if tally[place] == 0:
-                    first[place] = i
-                tally[place] += 1
-                slot_of[i] = place
-                if tally[place] > 1:
-                    any_repeated = True
-                    if tally[place] > best or (tally[place] == best and first[place] < best_at):
-                        best = tally[place]
-                        best_at = first[place]
-            for i in range(count):
-                if repeated[i]:
-                    repeated[i] = tally[slot_of[i]] > 1
-            for i in range(count, words):
-                repeated[i] = False
-        if n <= 4:
-            length = n - 1
-            for i in range(best_at, best_at + n):
-                length += word_length[i]
-            row[_GRAM_START + n - 2] = length * best
-            row[_COUNT_START + n - 2] = best
-        elif any_repeated:
-            # `first` is free now: -1 marks an n-gram that this walk has met.
-            characters = 0
-            i = 0
-            while i < count:
-                if repeated[i]:
-                    place = slot_of[i]
-                    if first[place] < 0:
-                        for j in range(i, i + n):
-                            characters += word_length[j]
-                        i += n
-                        continue
-                    first[place] = -1
-                i += 1
-            row[_GRAM_START + n - 2] = characters
-    return epoch
+    row[17] = kept_lines - first_kept
+    row[18] = sentences
+    row[19] = c4_words
+    row[20] = c4_characters
+    row[21] = c4_newlines
+    row[22] = c4_ended
+    row[23] = c4_short
+    row[24] = c4_repeated
+    row[25] = c4_curly
+    row[26] = c4_lorem
+    row[27] = looks
+    row[28] = prose_words
+    row[29] = hints[0]
+    return words, kept_lines

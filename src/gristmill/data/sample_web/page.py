@@ -55,6 +55,10 @@ class Page:
     personal: list[Span] = field(default_factory=list)
     lookalike: bool = False
     forbidden: bool = False
+    opt_out: str | None = None
+    """What the page or its host says against use, as the documents' column does."""
+    robots_meta: str | None = None
+    robots_header: str | None = None
     linked: bool = False
     quality: str | None = None
 

@@ -50,7 +50,11 @@ class Pages:
         for batch in pq.ParquetFile(pages_file).iter_batches(batch_size=2048):
             for row in batch.to_pylist():
                 self._answers[canonical(row["host"], row["path"])] = answer(
-                    row["status"], row["content_type"], row["body"], row["location"]
+                    row["status"],
+                    row["content_type"],
+                    row["body"],
+                    row["location"],
+                    row.get("robots"),
                 )
 
     def find(self, host: str, path: str) -> tuple[bytes, bytes]:
@@ -63,7 +67,11 @@ class Pages:
 
 
 def answer(
-    status: int, content_type: str, body: bytes, location: str | None = None
+    status: int,
+    content_type: str,
+    body: bytes,
+    location: str | None = None,
+    robots: str | None = None,
 ) -> tuple[bytes, bytes]:
     """Head and body of an HTTP/1.1 answer."""
     head = (
@@ -72,6 +80,8 @@ def answer(
     )
     if location is not None:
         head += f"Location: {location}\r\n"
+    if robots is not None:
+        head += f"X-Robots-Tag: {robots}\r\n"
     return head.encode("ascii") + b"\r\n", body
 
 

@@ -42,6 +42,8 @@ SITES: tuple[Site, ...] = (
     Site("winbig-gambling.example", "Win Big", "cheap", "/play/{slug}"),
     Site("promo.winbig-gambling.example", "Win Big Promotions", "cheap", "/p/{slug}"),
     Site("freeware-vault.example", "Freeware Vault", "answers", "/dl/{slug}"),
+    Site("studio-notes.example", "Studio Notes", "blog", "/note/{slug}"),
+    Site("reserved-press.example", "The Reserved Press", "semantic", "/article/{slug}"),
     Site(DIRECTORY, "Web Directory", "plain", "/d/{slug}"),
 )  # fmt: skip
 
@@ -66,6 +68,9 @@ MIRRORS = ("textarchive.example", "wikimirror.example")
 COPYISTS = ("freeanswers.example", "quickfacts.example", "studyhelp.example")
 SPAMMERS = ("best-price-online.example", "keyword-heaven.example", "toprankings.example")
 ADULT = ("velvet-lounge.example", "gutter-talk.example")
+# Its pages say themselves that they are not to be trained on; its host says it for all but a few.
+OPTED_OUT, RESERVED = "studio-notes.example", "reserved-press.example"
+RESERVED_OPEN = "/open/"
 BLOCKED = (
     "winbig-gambling.example", "promo.winbig-gambling.example", "freeware-vault.example",
 )  # fmt: skip

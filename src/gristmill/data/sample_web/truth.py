@@ -49,13 +49,16 @@ class TruePage:
     lookalike: bool
     blocklisted: bool
     forbidden: bool
+    opt_out: str | None = None
 
 
 def read_truth(path: Path) -> dict[str, TruePage]:
     """Every page's truth by `same_address` of its URL."""
-    names = [name for name in TruePage.__dataclass_fields__ if name != "personal_data"]
+    file = pq.ParquetFile(path)
+    # A web of an earlier release has no column `opt_out`, and no page that opts out.
+    names = [name for name in TruePage.__dataclass_fields__ if name in file.schema_arrow.names]
     pages = {}
-    for batch in pq.ParquetFile(path).iter_batches(columns=[*names, "personal_data"]):
+    for batch in file.iter_batches(columns=names):
         for row in batch.to_pylist():
             spans = tuple((span["kind"], span["value"]) for span in row.pop("personal_data"))
             pages[same_address(row["url"])] = TruePage(personal_data=spans, **row)

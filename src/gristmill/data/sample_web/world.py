@@ -20,6 +20,9 @@ from gristmill.data.sample_web.sites import (
     ENCYCLOPAEDIA,
     GOOD,
     MIRRORS,
+    OPTED_OUT,
+    RESERVED,
+    RESERVED_OPEN,
     SITES,
 )
 from gristmill.data.sample_web.texts import Article, Mentions, load_articles, sentences
@@ -46,6 +49,7 @@ class Counts:
     goods: int = 250
     lists: int = 200
     blocklisted: int = 130
+    opted_out: int = 120
     redirects: int = 150
     dead: int = 100
 
@@ -80,11 +84,16 @@ def build(wheel_file: Path, scale: float, seed: int) -> World:
     invented_pages = _invented(english, counts, writer)
     pages = [*originals, *foreign, *exact, *near, *forbidden, *invented_pages]
     pages += _blocklisted(plain, english, counts, writer)
+    pages += _opted_out(plain, counts, writer)
     mentions = Mentions(english)
     for site in sites:
         mine = [p for p in pages if p.host == site.host and p.article and not p.forbidden]
         site.places = Places(mentions, {page.title: page.path for page in mine})
     pages = links.connect(writer, pages, counts.redirects, counts.dead)
+    for page in pages:
+        # The host's file speaks of its lists as well.
+        if page.host == RESERVED and not page.path.startswith(RESERVED_OPEN):
+            page.opt_out = "tdm-reservation"
     _render(writer, pages)
     pages.sort(key=lambda page: (page.host, page.path))
     return World(sites, pages, links.SEEDS)
@@ -215,6 +224,30 @@ def _blocklisted(
     return pages
 
 
+def _opted_out(sources: Sequence[Page], counts: Counts, writer: Writer) -> list[Page]:
+    """Near copies that are not to be trained on: the page says so, its answer's header, or its
+    host; a few that the host leaves open."""
+    # Copies of what the encyclopaedia has, of which it is the original that is learnt from.
+    r = writer.rng("opted out")
+    known = [page for page in sources if page.host == ENCYCLOPAEDIA]
+    pages = []
+    for i, source in enumerate(_sample(known, counts.opted_out, r)):
+        way = i % 4
+        if way < 2:
+            page = writer.near_copy(source, OPTED_OUT)
+            page.opt_out = "noai, noimageai" if i % 8 < 4 else "noai"
+            if way:
+                page.robots_header = page.opt_out
+            else:
+                page.robots_meta = page.opt_out
+        elif way == 2 or i % 12 > 3:
+            page = writer.near_copy(source, RESERVED)
+        else:
+            page = writer.near_copy(source, RESERVED, RESERVED_OPEN + "{slug}")
+        pages.append(page)
+    return pages
+
+
 def _render(writer: Writer, pages: Sequence[Page]) -> None:
     bar = progress("writing pages", len(pages), "pages")
     designs: dict[str, Callable[[Site, Page, random.Random], str]] = DESIGNS
@@ -224,6 +257,9 @@ def _render(writer: Writer, pages: Sequence[Page]) -> None:
         site = writer.sites[page.host]
         r = random.Random(derive_seed(writer.seed, "html", page.url))
         html = designs[site.design](site, page, r)
+        if page.robots_meta:
+            meta = f'<meta name="robots" content="{page.robots_meta}">'
+            html = html.replace("<head>", f"<head>{meta}", 1)
         if site.broken or (site.host == "kiosk.example" and r.random() < 0.03):
             html = broken(html, r)
         page.body = html.encode(site.charset, "xmlcharrefreplace")

@@ -1,7 +1,7 @@
 """The web on disk: pages that a server can serve, and truth that the pipeline never reads.
 
-`pages.parquet`: host, path, status, content_type, location, body. `truth.parquet`: one row for each
-page that answers 200 with HTML. `blocklist/CATEGORY/domains`, `words.txt`, `web.json`.
+`pages.parquet`: host, path, status, content_type, location, robots, body. `truth.parquet`: one row
+for each page that answers 200 with HTML. `blocklist/CATEGORY/domains`, `words.txt`, `web.json`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ PAGE_SCHEMA = pa.schema(
         pa.field("status", pa.int32(), nullable=False),
         pa.field("content_type", pa.string(), nullable=False),
         pa.field("location", pa.string()),
+        # The X-Robots-Tag header.
+        pa.field("robots", pa.string()),
         pa.field("body", pa.binary(), nullable=False),
     ]
 )
@@ -67,6 +69,8 @@ TRUTH_SCHEMA = pa.schema(
         pa.field("lookalike", pa.bool_(), nullable=False),
         pa.field("blocklisted", pa.bool_(), nullable=False),
         pa.field("forbidden", pa.bool_(), nullable=False),
+        # What the page or its host says against use for training, null for nothing.
+        pa.field("opt_out", pa.string()),
     ]
 )
 
@@ -116,6 +120,7 @@ def _pages(pages: Sequence[Page]) -> pa.Table:
         "status": [page.status for page in pages],
         "content_type": [page.content_type for page in pages],
         "location": [page.location for page in pages],
+        "robots": [page.robots_header for page in pages],
         "body": [page.body for page in pages],
     }
     return pa.table(columns, schema=PAGE_SCHEMA)
@@ -152,6 +157,7 @@ def _truth(pages: Sequence[Page]) -> pa.Table:
                 "lookalike": page.lookalike,
                 "blocklisted": page.host in BLOCKED,
                 "forbidden": page.forbidden,
+                "opt_out": page.opt_out,
             }
         )
     return pa.Table.from_pylist(rows, schema=TRUTH_SCHEMA)

@@ -1,22 +1,21 @@
 """Records into documents, with counts and rejects, so that a killed import goes on.
 
-What is written lies in the run's folder until the end. Each part that is whole is noted in a
-journal with the number of records behind it and all counts; a later attempt reads the sources
-again from the beginning, but converts and writes only what comes after the last part.
+Each part that is whole is noted in the journal of parts with the number of records behind it and
+all counts; a later attempt reads the source that it was in again from the beginning, but converts
+and writes only what comes after the last part.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
-from gristmill.core.run import Run
+from gristmill.data.journal import PartJournal, rejects_file
 from gristmill.data.licence_rules import licence_fits
 from gristmill.data.licences import licence_name
 from gristmill.data.sources.parts import PartWriter
@@ -24,8 +23,7 @@ from gristmill.data.sources.readers import ReadOptions, read_records
 from gristmill.data.sources.record import Raw, Record, SourceFile
 from gristmill.data.sources.shares import Shares
 
-_JOURNAL = "import.jsonl"
-_REJECTS = "rejects/import.jsonl"
+_REJECTS = "import"
 _BATCH_ITEMS = 64
 _BATCH_BYTES = 2 << 20
 _SAMPLES = 5
@@ -45,11 +43,15 @@ class Policy:
 
 
 class Intake:
-    """Takes records in order. `taken` is how many an earlier attempt took already."""
+    """Takes records in order. `taken` is how many an earlier attempt took already.
 
-    def __init__(self, run: Run, policy: Policy):
-        self._run, self._policy = run, policy
-        self._folder = run.path / "import"
+    run: the folder that outlives a kill.
+    """
+
+    def __init__(self, run: Path, policy: Policy):
+        self._policy = policy
+        self._rejects: IO[bytes] | None = None
+        self._journal = PartJournal(run, "import")
         self.problems: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.shares = Shares()
@@ -57,16 +59,15 @@ class Intake:
         self.pages_without_text = 0
         self.taken = self.file = self.before = 0
         """Records taken; the file that is read now, and the records of all before it."""
-        journal = run.read(_JOURNAL)
-        last = journal[-1] if journal else {}
+        # A note holds the counts of all before it too.
+        last = next(iter(deque(self._journal.notes(), maxlen=1)), {})
         self.fresh = not last
-        self._writer = PartWriter(self._folder, **last.get("written", {}))
+        self._writer = PartWriter(self._journal.folder, **last.get("written", {}))
         if last:
             self._restore(last)
-        else:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._open_rejects(last.get("rejects_bytes", 0))
+        self.taken_over = self.documents
+        """Documents of earlier attempts."""
+        self._begin_part()
 
     @property
     def documents(self) -> int:
@@ -96,18 +97,18 @@ class Intake:
         self.problems[reason.partition(":")[0]] += 1
         line = {"where": where, "reason": reason, **({"sample": sample} if sample else {})}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True)
+        if self._rejects is None:
+            # Written as they come: a source may be bad from end to end.
+            path = self._journal.folder / self._rejects_file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._rejects = open(path, "wb")  # noqa: SIM115  (closed with the part)
         self._rejects.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def finish(self, folder: Path) -> None:
-        """Writes the last part and moves everything to `folder`."""
-        if self._writer.pending or not self._writer.parts:
-            self._writer.end_part()
-        self._rejects.close()
-        for inner in ("documents", "provenance"):
-            shutil.move(self._folder / inner, folder / inner)
-        if self.problems:
-            (folder / "rejects").mkdir(exist_ok=True)
-            shutil.move(self._folder / "rejects.jsonl", folder / _REJECTS)
+        """Writes the last part, and all of them below `folder`."""
+        if self._writer.pending or not self._writer.parts or self._rejects is not None:
+            self._end_part()
+        self._journal.hand_over(folder)
 
     def _document(self, where: str, record: Record) -> None:
         policy = self._policy
@@ -119,6 +120,7 @@ class Intake:
             return
         if policy.drop_opt_outs and fields.get("opt_out"):
             self.skipped["opt_out"] += 1
+            self.shares.leave_out(fields["opt_out"])
             return
         fields.update(links=list(record.links), attributes=record.attributes)
         url, source = record.url or where, record.source or policy.source
@@ -131,12 +133,22 @@ class Intake:
         if full or self._writer.pending == policy.part_documents:
             self._end_part()
 
+    def _begin_part(self) -> None:
+        self._name = f"part-{len(self._journal.parts):05d}"
+        self._rejects_file = rejects_file(self._name, _REJECTS)
+        self._rejects = None
+        # What a killed attempt left.
+        (self._journal.folder / self._rejects_file).unlink(missing_ok=True)
+
     def _end_part(self) -> None:
-        self._writer.end_part()
-        self._rejects.flush()
         writer = self._writer
-        self._run.append(
-            _JOURNAL,
+        # After the last document there may be bad records still: they are a part without a table.
+        files = writer.end_part() if writer.pending or not writer.parts else []
+        if self._rejects is not None:
+            self._rejects.close()
+        self._journal.end(
+            self._name,
+            [*files, self._rejects_file],
             {
                 "taken": self.taken,
                 "file": self.file,
@@ -146,7 +158,6 @@ class Intake:
                     "documents": writer.documents,
                     "characters": writer.characters,
                 },
-                "rejects_bytes": self._rejects.tell(),
                 "problems": self.problems,
                 "skipped": self.skipped,
                 "shares": self.shares.to_json(),
@@ -154,22 +165,16 @@ class Intake:
                 "pages_without_text": self.pages_without_text,
             },
         )
+        self._begin_part()
 
     def _restore(self, last: dict[str, Any]) -> None:
         self.taken = last["taken"]
         self.file, self.before = last.get("file", 0), last.get("before", 0)
         self.problems = Counter(last["problems"])
         self.skipped = Counter(last["skipped"])
-        self.shares.restore(last["shares"])
+        self.shares.take_up(last["shares"])
         self.samples = last["samples"]
         self.pages_without_text = last["pages_without_text"]
-
-    def _open_rejects(self, size: int) -> None:
-        path = self._folder / "rejects.jsonl"
-        path.touch()
-        self._rejects = open(path, "r+b")  # noqa: SIM115  (closed in finish)
-        self._rejects.truncate(size)
-        self._rejects.seek(size)
 
 
 def placed_records(

@@ -48,21 +48,29 @@ class PartWriter:
         return identity
 
     @property
+    def part(self) -> str:
+        """The name of the current part."""
+        return f"part-{self.parts:05d}"
+
+    @property
     def pending(self) -> int:
         """Documents in the current part."""
         return len(self._documents)
 
-    def end_part(self) -> None:
-        """Writes the current part; an empty one is written too, so that numbers stay aligned."""
-        name = f"part-{self.parts:05d}.parquet"
+    def end_part(self) -> list[str]:
+        """Writes the current part; an empty one is written too, so that numbers stay aligned.
+        Returns the paths of its files below the folder."""
+        files = []
         for folder, rows, schema in (
             ("documents", self._documents, document_schema()),
             ("provenance", self._provenance, provenance_schema()),
         ):
-            path = self._folder / folder / name
+            files.append(f"{folder}/{self.part}.parquet")
+            path = self._folder / files[-1]
             path.parent.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_pylist(rows, schema=schema)
             pq.write_table(table, path, compression="zstd", compression_level=3)
             rows.clear()
         self.parts += 1
         self.pending_characters = 0
+        return files

@@ -98,19 +98,20 @@ def read_jsonl(file: SourceFile, options: ReadOptions) -> Records:
 def read_parquet(file: SourceFile, options: ReadOptions) -> Records:
     """One document a row; a file that has no column of that name is one problem."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from gristmill.data.row_groups import batches, open_parquet
 
     text_key, fetched = options.text_key, file.modified()
     source = file.path if file.data is None else pa.BufferReader(file.data)
     try:
-        with pq.ParquetFile(source) as table:
+        with open_parquet(source) as table:
             names = table.schema_arrow.names
             if text_key not in names:
-                columns = f"it has {', '.join(names[:20])}"
-                yield Record(None, problem=f"no column '{text_key}'", sample=columns)
+                told = f"it has {', '.join(names[:20])}"
+                yield Record(None, problem=f"no column '{text_key}'", sample=told)
                 return
             row = 0
-            for batch in table.iter_batches(_ROWS, columns=wanted_columns(names, text_key)):
+            for batch in batches(table, wanted_columns(names, text_key), _ROWS):
                 for values in batch.to_pylist():
                     record = record_from(row, values, text_key)
                     yield record if record.fetched_at else replace(record, fetched_at=fetched)

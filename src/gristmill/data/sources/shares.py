@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gristmill.core.figure import Chart, Figure, Series, Table, proportion
 
 _SHOWN = 12
 _BARS = 6
+_LEFT_OUT = ", left out"
 _NONE = {"licence": "not stated", "opt-out": "none stated"}
 
 
@@ -36,13 +37,21 @@ class Shares:
             entry[0] += 1
             entry[1] += characters
 
+    def leave_out(self, opt_out: str) -> None:
+        """Counts what became no document because it opts out."""
+        self._counts["opt-out"].setdefault(f"{opt_out}{_LEFT_OUT}", [0, 0])[0] += 1
+
     def to_json(self) -> dict[str, Any]:
-        """For a journal; `restore` is the inverse."""
+        """For a journal; `take_up` is the inverse."""
         return dict(self._counts)
 
-    def restore(self, counts: Mapping[str, Any]) -> None:
-        """Takes up counts of `to_json`."""
-        self._counts = {kind: dict(entries) for kind, entries in counts.items()}
+    def take_up(self, counts: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
+        """Adds counts of `to_json`."""
+        for kind, entries in counts.items():
+            for name, (documents, characters) in entries.items():
+                entry = self._counts[kind].setdefault(name, [0, 0])
+                entry[0] += documents
+                entry[1] += characters
 
     @property
     def documents(self) -> int:
@@ -50,13 +59,15 @@ class Shares:
         return sum(count for count, _ in self._counts["source"].values())
 
     def figures(self, prefix: str) -> dict[str, Figure]:
-        """Shares of documents that state a licence, and that state an opt-out."""
+        """Shares of documents that state a licence, and of those that state an opt-out among them
+        and what was left out for one."""
         n = self.documents
         with_licence = n - self._counts["licence"].get("", [0])[0]
-        opted_out = n - self._counts["opt-out"].get("", [0])[0]
+        judged = sum(count for count, _ in self._counts["opt-out"].values())
+        opted_out = judged - self._counts["opt-out"].get("", [0])[0]
         return {
             f"{prefix}.licence_stated": proportion(with_licence, n),
-            f"{prefix}.opted_out": proportion(opted_out, n),
+            f"{prefix}.opted_out": proportion(opted_out, judged),
         }
 
     def table(self, title: str = "Licences, sources and opt-outs") -> Table:
@@ -85,6 +96,8 @@ class Shares:
         for kind in ("licence", "source", "opt-out"):
             total = sum(characters for _, characters in self._counts[kind].values())
             for name, (_, characters) in self._ordered(kind)[:_BARS] if total else ():
+                if not characters:
+                    continue
                 names.append(f"{kind}: {name or _NONE.get(kind, 'not stated')}"[:40])
                 shares.append(characters / total)
         if not names:

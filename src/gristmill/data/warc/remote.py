@@ -105,10 +105,17 @@ class RemoteFile:
                         mend="name the host in `allow`, with the ip:port that it is reached at",
                     ) from error
                 # fsspec says "not found" of whatever went wrong at the first look.
-                status = next((c.status for c in causes if hasattr(c, "status")), None)
+                status = next(filter(None, map(_status, causes)), None)
+                if any(type(cause).__name__ == "NoCredentialsError" for cause in causes):
+                    raise GristmillError(
+                        "the service wants to know who asks, and there are no credentials",
+                        where=self.name,
+                        mend="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or "
+                        "name the files by https://",
+                    ) from error
                 if status in (404, 410) or isinstance(causes[-1], FileNotFoundError):
                     raise NoSuchFile("no such file", where=self.name) from error
-                if isinstance(status, int) and 400 <= status < 500 and status not in (408, 429):
+                if status is not None and 400 <= status < 500 and status not in (408, 429):
                     raise GristmillError(
                         f"the server refuses it (status {status})", where=self.name
                     ) from error
@@ -165,6 +172,15 @@ class _GuardedClient:
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error tells of: aiohttp's errors and botocore's."""
+    status = getattr(error, "status", None)
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", status)
+    return status if isinstance(status, int) else None
 
 
 def _told(causes: list[BaseException]) -> str:

@@ -1,18 +1,21 @@
-"""What a worker process of the engine does: wait for a batch, run the function, send the result.
+"""What a worker process of the engine does: wait for a task, run it, send the result.
 
 Imports nothing but the standard library: what a worker loads is decided by the function it runs.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 # One thread in each worker: there are as many workers as cores to use. Arrow's own allocator
 # reserves a gigabyte of addresses at once, which a limit on the address space would refuse.
@@ -22,24 +25,75 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
 }
 
+LOADING = -1
+"""Where a worker is that has not come to an item yet."""
 
-def serve(pipe: Connection, payload: bytes, memory_bytes: int | None, at: Any) -> None:
-    """Runs batches from `pipe` until it closes.
 
-    payload: the pickled (function, setup, by_item). at: where the parent sees which item of a
-    batch is being worked on. Messages to the parent are tuples that begin with 'ready', 'broken',
-    'done', 'raised' or 'memory'.
+class Runner(Protocol):
+    """What a worker does with a task; picklable."""
+
+    def __call__(self, batch: Any, at: Any, whole: bool, /) -> Any:
+        """A result for each item of `batch`, or Finished where it is a whole part.
+
+        at: its `value` tells the parent which item is worked on, so that it knows who is guilty
+        when the process dies.
+        """
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A part is done and written; `told` is what its step tells of it."""
+
+    told: Any
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """Gives a batch to the function."""
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, batch: Any, at: Any, whole: bool) -> Any:
+        return self.function(batch)
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Gives the items of a list to the function, one after the other."""
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, batch: Any, at: Any, whole: bool) -> list[Any]:
+        results: list[Any] = []
+        for index in range(len(batch)):
+            at.value = index
+            results += self.function(batch[index : index + 1])
+        return results
+
+
+def job_of(runner: Runner, setup: Callable[[], None] | None) -> bytes:
+    """What a worker is told when it starts. setup: run before its memory is measured."""
+    return pickle.dumps((runner, setup))
+
+
+def serve(pipe: Connection, job: bytes, memory_bytes: int | None, at: Any) -> None:
+    """Runs tasks (a batch, and whether it is a whole part) from `pipe` until it closes.
+
+    job: of `job_of`. Messages to the parent are tuples that begin with 'ready', 'broken', 'done',
+    'raised' or 'memory'.
     """
     # Ctrl-C goes to the whole group of processes; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         # Bytes of our own parent process; the modules that they name are imported here, after
         # the environment is set.
-        function, setup, by_item = pickle.loads(payload)  # noqa: S301
+        runner, setup = pickle.loads(job)  # noqa: S301
         if setup is not None:
             setup()
         if memory_bytes is not None:
@@ -50,12 +104,11 @@ def serve(pipe: Connection, payload: bytes, memory_bytes: int | None, at: Any) -
     _send(pipe, ("ready", _resident_bytes()))
     while True:
         try:
-            batch = pipe.recv()
+            batch, whole = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            result = _one_by_one(function, batch, at) if by_item else function(batch)
-            message: tuple[Any, ...] = ("done", result)
+            message: tuple[Any, ...] = ("done", runner(batch, at, whole))
         except MemoryError:
             # What failed may have left the heap in pieces: the parent starts a fresh worker.
             _send(pipe, ("memory",))
@@ -66,12 +119,12 @@ def serve(pipe: Connection, payload: bytes, memory_bytes: int | None, at: Any) -
             return
 
 
-def _one_by_one(function: Callable[[Any], Any], batch: Any, at: Any) -> list[Any]:
-    results: list[Any] = []
-    for index in range(len(batch)):
-        at.value = index
-        results += function(batch[index : index + 1])
-    return results
+def _end_with_the_parent() -> None:
+    """A worker whose parent was killed would go on with its task, which may hang for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def error_of(error: BaseException) -> BaseException | str:

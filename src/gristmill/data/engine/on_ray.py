@@ -1,0 +1,221 @@
+"""Steps over parts as tasks of a Ray cluster, one part each.
+
+A task is told the name of its part. It runs it as this machine would, in a worker process of its
+own that may be killed, which the Ray worker keeps for its next task; so time, memory, retries and
+quarantine are the same. What the part tells comes back through Ray; the part itself is read from
+and written to storage that all nodes see under the same path. A task whose node is lost runs again
+on another, and writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+from gristmill.core.errors import GristmillError
+from gristmill.data.engine.limits import Limits
+from gristmill.data.engine.local import told
+from gristmill.data.engine.pool import Pool
+from gristmill.data.engine.steps import P, Part, Step, job_for
+
+# Nodes come and go (spot machines); a part that costs its worker is dealt with in the task.
+_NODE_LOSSES = 20
+# For each processor of the cluster: tasks that run or wait to; with them the parts that are done
+# while an earlier one is not.
+_AHEAD, _WINDOW = 3, 30
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """The cluster at `address` (`HOST:PORT`, `ray://HOST:PORT`); none: the one that RAY_ADDRESS
+    names or this machine belongs to, or a new one of this machine alone."""
+
+    address: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        return True
+
+    def run(
+        self,
+        step: Step[P],
+        parts: Iterable[P],
+        *,
+        limits: Limits,
+        isolate: bool = True,
+        most_workers: int | None = None,
+    ) -> Iterator[Mapping[str, Any]]:
+        """What became of each part, in order; see `Engine`. Always isolated."""
+        with _connected(self.address) as ray:
+            work = ray.put(Work(job_for(step), pickle.dumps(step), step.at_once, limits))
+            task = ray.remote(run_part).options(
+                num_cpus=1, max_retries=_NODE_LOSSES, scheduling_strategy="SPREAD"
+            )
+            source = iter(parts)
+            waiting: deque[Any] = deque()
+            running: list[Any] = []
+            ended: set[Any] = set()
+            try:
+                while True:
+                    room = max(1, int(ray.cluster_resources().get("CPU", 1)))
+                    while len(running) < _AHEAD * room and len(waiting) < _WINDOW * room:
+                        part = next(source, None)
+                        if part is None:
+                            break
+                        running.append(task.remote(work, pickle.dumps(part)))
+                        waiting.append(running[-1])
+                    if not waiting:
+                        return
+                    if running:
+                        done, running = ray.wait(running)
+                        ended.update(done)
+                    while waiting and waiting[0] in ended:
+                        found = _result(ray, waiting[0])
+                        ended.discard(waiting.popleft())
+                        yield found
+            finally:
+                for one in waiting:
+                    ray.cancel(one, force=True)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for all tasks. The Ray worker itself need not load what the step imports,
+    so `step` stays pickled unless a part is to be finished there."""
+
+    job: bytes
+    step: bytes
+    at_once: int
+    limits: Limits
+
+
+def run_part(work: Work, part: bytes) -> Mapping[str, Any] | GristmillError:
+    """A task: what the part tells, or the error that ends the run."""
+    try:
+        return _kept_worker(work).run(pickle.loads(part))  # noqa: S301
+    except GristmillError as error:
+        _end_kept_worker()
+        return error
+    except BaseException:
+        _end_kept_worker()
+        raise
+
+
+class _Worker:
+    """A pool of one process, which outlives a task: starting it costs a second."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self._pool = Pool(work.job, work.limits, 1, stride=work.at_once, parts=True)
+
+    def run(self, part: Part) -> Mapping[str, Any]:
+        with _without_main():
+            (result,) = self._pool.run([part])
+        if result.finished is not None:
+            found: Mapping[str, Any] = result.finished
+            return found
+        return told(pickle.loads(self.work.step), part, result)  # noqa: S301
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+_kept: _Worker | None = None
+
+
+def _kept_worker(work: Work) -> _Worker:
+    global _kept
+    if _kept is None or _kept.work != work:
+        _end_kept_worker()
+        _kept = _Worker(work)
+    return _kept
+
+
+def _end_kept_worker() -> None:
+    global _kept
+    if _kept is not None:
+        _kept.close()
+        _kept = None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process that starts now does not import the program that started it: that is Ray's."""
+    main = vars(sys.modules["__main__"])
+    names: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(names)
+
+
+def _result(ray: Any, reference: Any) -> Mapping[str, Any]:
+    try:
+        found = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise RuntimeError(f"a task of the cluster failed:\n{error}") from None
+    except ray.exceptions.RayError as error:
+        raise GristmillError(
+            f"the Ray cluster lost a part of the work: {type(error).__name__}",
+            where="--engine ray",
+            mend="look at its nodes and memory (ray status) and run again; it goes on from here",
+        ) from error
+    if isinstance(found, GristmillError):
+        raise found
+    result: Mapping[str, Any] = found
+    return result
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[Any]:
+    # Ray reports what it is used for to its makers unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise GristmillError(
+            "Ray is not installed", where="--engine ray", mend="pip install 'gristmill[ray]'"
+        ) from None
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level="WARNING",
+                include_dashboard=False if address is None else None,
+            )
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise GristmillError(
+                f"no Ray cluster can be used: {str(error).splitlines()[0]}",
+                where=f"--address {address}" if address else "--engine ray",
+                mend="start one with ray start --head, of this Ray and this Python",
+            ) from error
+    # What Ray held back it prints when it is shut down.
+    with redirect_stdout(_NodesTold()):
+        try:
+            yield ray
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+class _NodesTold(io.TextIOBase):
+    """Ray prints what happens to its nodes among the program's output: that goes to standard
+    error, without the dumps of their state."""
+
+    def write(self, text: str) -> int:
+        lines = [line for line in text.splitlines(keepends=True) if "[state-dump]" not in line]
+        return sys.stderr.write("".join(lines))
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -1,0 +1,170 @@
+"""Steps over the parts of a document set, and the engines that run them.
+
+A step is a function from an Arrow table of documents to an Arrow table of as many rows, with a way
+to read a part and to write what became of it. Parts lie on storage that every worker sees, so
+what is sent to a worker is the name of a part, and what comes back is what the part adds to the
+counts of the stage: no engine moves documents between machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from gristmill.core.errors import GristmillError
+from gristmill.data.engine.limits import Failure, Limits
+from gristmill.data.engine.worker import LOADING, Finished, job_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Part(Protocol):
+    """Documents by name: a part, or by a slice some of its documents. Small and picklable."""
+
+    @property
+    def name(self) -> str: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice) -> Part: ...
+
+
+P = TypeVar("P", bound=Part)
+P_contra = TypeVar("P_contra", bound=Part, contravariant=True)
+
+
+class Step(Protocol[P_contra]):
+    """What is done to each part. Picklable; every document is judged by itself alone."""
+
+    @property
+    def at_once(self) -> int:
+        """How many documents `__call__` is given at a time."""
+
+    def setup(self) -> None:
+        """Once in each process, before its memory is measured: compiles and loads."""
+
+    def read(self, part: P_contra, /) -> pa.Table:
+        """The documents of the part, a row each."""
+
+    def __call__(self, documents: pa.Table, /) -> pa.Table:
+        """A row for each of the documents."""
+
+    def quarantined(self, count: int, reason: str) -> pa.Table:
+        """The rows of documents that could not be processed."""
+
+    def finish(
+        self, part: P_contra, results: pa.Table, failures: Sequence[Failure], /
+    ) -> Mapping[str, Any]:
+        """Writes the whole part and returns what it tells, which JSON can say."""
+
+
+class Engine(Protocol):
+    """Runs a step over parts."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether steps run on other machines, which share folders with this one but neither its
+        working directory nor its home."""
+
+    def run(
+        self,
+        step: Step[P],
+        parts: Iterable[P],
+        *,
+        limits: Limits,
+        isolate: bool = True,
+        most_workers: int | None = None,
+    ) -> Iterator[Mapping[str, Any]]:
+        """What `finish` told of each part, in the order of the parts.
+
+        isolate: False where the step is cheap and trusted: one worker may be this process, and
+        nothing is limited then. most_workers: more are not worth their start.
+
+        Raises GristmillError that the step raises, Retryable where workers die at their start.
+        """
+
+
+@dataclass
+class PartRunner(Generic[P]):
+    """What a worker process does with a part: reads it, judges it in batches, finishes it."""
+
+    step: Step[P]
+
+    def __call__(self, part: P, at: Any, whole: bool) -> Any:
+        import pyarrow as pa
+
+        at.value = LOADING
+        documents = read_part(self.step, part)
+        pieces = []
+        for start in range(0, len(part), self.step.at_once):
+            at.value = start
+            batch = documents.slice(start, self.step.at_once)
+            result = self.step(batch)
+            if len(result) != len(batch):
+                return result  # The parent tells what is wrong.
+            pieces.append(result)
+        results = pa.concat_tables(pieces) if pieces else self.step.quarantined(0, "")
+        if not whole:
+            return results
+        at.value = len(part)
+        try:
+            return Finished(self.step.finish(part, results, []))
+        except Exception:
+            # The disk is full, say: the parent tries itself, and tells.
+            return results
+
+
+def job_for(step: Step[Any]) -> bytes:
+    """What worker processes of a step are told when they start."""
+    return job_of(PartRunner(step), step.setup)
+
+
+def read_part(step: Step[P], part: P) -> pa.Table:
+    """The part's documents. What fails here is no document's fault. Raises GristmillError."""
+    try:
+        documents = step.read(part)
+    except GristmillError:
+        raise
+    except MemoryError:
+        raise GristmillError(
+            "a part needs more memory than a worker may use",
+            where=part.name,
+            mend="give workers more (memory_mb), or make the parts smaller",
+        ) from None
+    except Exception as error:
+        raise GristmillError(
+            f"a part cannot be read here: {error}",
+            where=part.name,
+            mend="parts lie on storage that every worker sees under the same path",
+        ) from error
+    assert len(documents) == len(part)
+    return documents
+
+
+def assembled(
+    step: Step[Any], size: int, pieces: Iterable[tuple[int, pa.Table]], failures: Sequence[Failure]
+) -> pa.Table:
+    """One table of all results of a part, with rows for what failed."""
+    import pyarrow as pa
+
+    found = list(pieces) + [(f.position, step.quarantined(1, f.reason)) for f in failures]
+    found.sort(key=lambda piece: piece[0])
+    table = pa.concat_tables([step.quarantined(0, ""), *(piece for _, piece in found)])
+    assert len(table) == size
+    return table
+
+
+def engine_of(workers: int, engine: str = "local", address: str | None = None) -> Engine:
+    """The engine that runs on this machine, or on a Ray cluster.
+
+    Raises GristmillError for an unknown one.
+    """
+    if engine == "ray":
+        from gristmill.data.engine.on_ray import RayEngine
+
+        return RayEngine(address)
+    if engine != "local":
+        raise GristmillError(f"unknown engine '{engine}'", mend="give local or ray")
+    from gristmill.data.engine.local import LocalEngine
+
+    return LocalEngine(workers)

@@ -1,0 +1,145 @@
+"""The bytes of a word: what each is to a scan, code points, hashes.
+
+Compiled into `kernel.read_texts`, whose cache does not notice an edit here: after one, the files
+*.nbi in `__pycache__` have to go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from gristmill.data.ngrams import mix
+from gristmill.tokenizer.eight_bytes import kernel, load8
+
+# What a byte is to the scan of a word: `byte_kinds`.
+SPACE_BYTE: Final = 1
+SPACE_LEAD: Final = 2  # may begin white space beyond ASCII
+SLOW: Final = 4  # the word has to be decoded
+HIGH: Final = 8
+LOOK: Final = 16  # may stand in a word that C4 looks for
+HINT: Final = 32  # may stand in personal data
+END: Final = 64  # may end a sentence
+
+STEP: Final = np.uint64(0x9E3779B97F4A7C15)  # as in `lexicon`
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+
+
+def byte_kinds() -> Any:
+    """uint8 [256]: what each byte of UTF-8 is to the scan of a word."""
+    kinds = np.zeros(256, np.uint8)
+    kinds[:] = SLOW
+    kinds[ord("a") : ord("z") + 1] = 0
+    kinds[128:] = SLOW | HIGH
+    kinds[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = SPACE_BYTE
+    kinds[[0xC2, 0xE1, 0xE2, 0xE3]] |= SPACE_LEAD
+    for letter in b"jJkKvV[":
+        kinds[letter] |= LOOK
+    for letter in b".?!":
+        kinds[letter] |= END
+    for letter in b"0123456789@:":
+        kinds[letter] |= HINT
+    return kinds
+
+
+@kernel
+def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
+    """`lexicon.hash_text` of data[start:stop]."""
+    state = _ZERO
+    at = start
+    while stop - at >= 8:
+        state = (state ^ load8(data, at)) * STEP
+        state ^= state >> np.uint64(29)
+        at += 8
+    left = stop - at
+    if left:
+        if at + 8 <= len(data):
+            chunk = load8(data, at) & ((_ONE << np.uint64(8 * left)) - _ONE)
+        else:
+            chunk = _ZERO
+            for k in range(left):
+                chunk |= np.uint64(data[at + k]) << np.uint64(8 * k)
+        state = (state ^ chunk) * STEP
+        state ^= state >> np.uint64(29)
+    return mix(state ^ np.uint64(stop - start)) | _ONE
+
+
+@kernel
+def hash_core(data, start, stop, lowers):  # type: ignore[no-untyped-def]
+    """`hash_bytes` of data[start:stop] in lower case."""
+    state, chunk = _ZERO, _ZERO
+    shift = size = 0
+    i = start
+    while i < stop:
+        byte = np.int64(data[i])
+        if byte < 0x80:
+            i += 1
+            bytes_ = byte + 32 if 65 <= byte <= 90 else byte
+            count = 1
+        else:
+            found = decode(data, i, stop)
+            i += found & 7
+            code = found >> 3
+            if code < len(lowers):
+                code = np.int64(lowers[code])
+            if code < 0x80:
+                bytes_, count = code, 1
+            elif code < 0x800:
+                bytes_, count = 0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 2
+            elif code < 0x10000:
+                bytes_ = 0xE0 | code >> 12 | (0x80 | code >> 6 & 0x3F) << 8
+                bytes_, count = bytes_ | (0x80 | code & 0x3F) << 16, 3
+            else:
+                bytes_ = 0xF0 | code >> 18 | (0x80 | code >> 12 & 0x3F) << 8
+                bytes_ |= (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24
+                count = 4
+        for _ in range(count):
+            chunk |= np.uint64(bytes_ & 0xFF) << np.uint64(shift)
+            bytes_ >>= 8
+            shift += 8
+            size += 1
+            if shift == 64:
+                state = (state ^ chunk) * STEP
+                state ^= state >> np.uint64(29)
+                chunk = _ZERO
+                shift = 0
+    if shift:
+        state = (state ^ chunk) * STEP
+        state ^= state >> np.uint64(29)
+    return mix(state ^ np.uint64(size)) | _ONE
+
+
+@kernel
+def decode(data, i, stop):  # type: ignore[no-untyped-def]
+    """The code point at i, which is not ASCII, times 8, and its length in bytes."""
+    byte = np.int64(data[i])
+    if byte < 0xE0 and i + 1 < stop:
+        return (((byte & 0x1F) << 6) | (np.int64(data[i + 1]) & 0x3F)) << 3 | 2
+    second = np.int64(data[i + 1]) & 0x3F if i + 1 < stop else 0
+    if byte < 0xF0 and i + 2 < stop:
+        return (((byte & 0x0F) << 12) | second << 6 | (np.int64(data[i + 2]) & 0x3F)) << 3 | 3
+    if i + 3 < stop:
+        third = np.int64(data[i + 2]) & 0x3F
+        code = ((byte & 0x07) << 18) | second << 12 | third << 6 | (np.int64(data[i + 3]) & 0x3F)
+        return code << 3 | 4
+    return 0xFFFD << 3 | 1
+
+
+@kernel
+def space_width(data, i, stop):  # type: ignore[no-untyped-def]
+    """The bytes of the white space beyond ASCII that begins at i; 0 where it is none."""
+    second = data[i + 1] if i + 1 < stop else np.uint8(0)
+    third = data[i + 2] if i + 2 < stop else np.uint8(0)
+    byte = data[i]
+    if byte == 0xC2:
+        return 2 if second == 0x85 or second == 0xA0 else 0
+    if byte == 0xE1:
+        return 3 if second == 0x9A and third == 0x80 else 0
+    if byte == 0xE3:
+        return 3 if second == 0x80 and third == 0x80 else 0
+    if second == 0x81:
+        return 3 if third == 0x9F else 0
+    if second == 0x80 and (0x80 <= third <= 0x8A or 0xA8 <= third <= 0xA9 or third == 0xAF):
+        return 3
+    return 0
