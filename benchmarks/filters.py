@@ -52,7 +52,9 @@ from gristmill.data.filters.rules import (
 )
 
 PACKAGES = ("python3.11-doc", "postgresql-doc-15", "git-doc", "sqlite3-doc", "debian-handbook")
-BATCH = 256
+BATCH = 1024
+# Of any stretch of the documents, each kind has its share.
+QUICK_DOCUMENTS = 10_000
 SCRIPT = ROOT / "benchmarks" / "peers" / "filters_peer.py"
 FILTERS = ("gopher_repetition", "gopher_quality", "c4", "fineweb")
 # The peer's names of reasons, by filter, as ours.
@@ -205,6 +207,8 @@ def main() -> None:
         return
     peer = Peer("filters")
     texts, kinds = documents()
+    if given.quick:
+        texts = texts[:QUICK_DOCUMENTS]
     if len(texts) < 10_000:
         missing(f"only {len(texts)} documents are to be had", "see what is missing above")
     with tempfile.TemporaryDirectory() as name:
@@ -217,15 +221,15 @@ def measure(
     size = sum(map(len, texts))
     print(f"{len(texts):,} documents, {size / len(texts):,.0f} characters each: {kinds}")
     chain = fineweb_chain(peer.run(SCRIPT, "characters"))
-    sample = texts[:: len(texts) // (250 if quick else 1_500)]
-    every, some = write_arrow(folder / "all", texts), write_arrow(folder / "some", sample)
+    sample = texts[:: len(texts) // (120 if quick else 1_500)]
+    # Ours is over in no time: it judges a sample several times in one turn, in whole batches.
+    again = len(texts) // len(sample)
+    every, some = write_arrow(folder / "all", texts), write_arrow(folder / "some", sample * again)
     for file, held in (("all.jsonl", texts), ("some.jsonl", sample)):
         lines = "".join(json.dumps(text) + "\n" for text in held)
         (folder / file).write_text(lines, encoding="utf-8")
     judged = folder / "verdicts.parquet"
     judge(chain, some, judged)
-    # Ours is over in no time: it judges a sample several times in one turn.
-    again = len(texts) // len(sample)
 
     def theirs(how: str, file: str, count: int) -> float:
         answer = folder / f"{how}-{file}"
@@ -234,7 +238,7 @@ def measure(
     rounds = 2 if quick else 3
     seconds = in_turn(
         rounds,
-        lambda: judge(chain, some, judged, again) / again,
+        lambda: judge(chain, some, judged) / again,
         lambda: theirs("spacy", "some.jsonl", len(sample)),
     )
     split = in_turn(
@@ -249,13 +253,14 @@ def measure(
         print(f"  {len(rows):4} {kind}: " + "; ".join(rows[:3]))
     spacy = json.loads((folder / "spacy-some.jsonl").read_text())
     judge(chain, some, judged)
-    keeps = pq.read_table(judged, columns=["keep"])["keep"].to_pylist()
+    keeps = pq.read_table(judged, columns=["keep"])["keep"].to_pylist()[: len(sample)]
     same = sum(keep == (other is None) for keep, other in zip(keeps, spacy, strict=True))
     print(
         f"ours {len(texts) / min(split[0]):,.0f} documents per CPU second; datatrove "
         f"{len(sample) / min(seconds[1]):,.1f}, with str.split {len(texts) / min(split[1]):,.0f}"
     )
-    grown = growth(chain, some if quick else every, folder, len(sample if quick else texts))
+    grown_from = texts[:BATCH] if quick else texts
+    grown = growth(chain, write_arrow(folder / "from", grown_from), folder, len(grown_from))
     for count, used, peak in grown:
         print(f"{count:>10,.0f} documents {used:8.2f} CPU s {peak / 1e6:8,.0f} MB at most")
     kept = Counter(

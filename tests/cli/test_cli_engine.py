@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from gristmill.cli.flags import Flags
@@ -20,6 +22,22 @@ def test_flags_go_before_the_recipe() -> None:
     # An address of the recipe says nothing where the flag wants no cluster.
     here = execution_of(Flags(options={"engine": "local"}), recipe.settings)
     assert (here.engine, here.address) == ("local", None)
+
+
+@pytest.mark.parametrize("form", ["{}", "ray://{}", "nohost"])
+def test_a_cluster_that_does_not_answer_is_told_at_once(form: str) -> None:
+    pytest.importorskip("ray")
+    from gristmill.data.engine.on_ray import _connected
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        # Bound and not listening: nobody else can take the port meanwhile.
+        address = form.format(f"127.0.0.1:{taken.getsockname()[1]}")
+        with (
+            pytest.raises(GristmillError, match=f"--address {address}: no Ray cluster answers"),
+            _connected(address),
+        ):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,13 @@ def test_funnel_samples_and_figures(tmp_path: Path) -> None:
     web = web_stage.run(StageConfig(), {}, workspace)
     # A row that the filter dropped is no drop of the next step.
     above = dedup_stage.run(StageConfig(), {"documents": layer}, workspace)
-    last = funnel(DocumentSet.open(above))[2]
+    last = funnel(DocumentSet.open(above)).steps[2]
     assert last.dropped == {"near_duplicate": 1}
     assert (last.documents, last.words) == (2, 5 + 2)
     judged = judged_documents(DocumentSet.open(above))
     assert set(judged["http://a.example/z"].verdicts) == {"data.filter"}
     assert set(judged["http://a.example/w"].verdicts) == {"data.filter", "data.dedup"}
-    steps = funnel(DocumentSet.open(layer))
+    steps = funnel(DocumentSet.open(layer)).steps
     assert [(s.documents, s.words, s.changed) for s in steps] == [(4, 10, 0), (3, 11, 1)]
     assert steps[1].dropped == {"boilerplate.short": 1}
     assert steps[1].samples == [("boilerplate.short", "http://a.example/z", "six")]

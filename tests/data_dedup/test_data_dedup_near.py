@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from gristmill.data.dedup.band_index import BandIndex
 from gristmill.data.dedup.lsh import (
+    NO_KEY,
     band_keys,
+    bucket_components,
     candidate_pairs,
     candidate_probability,
     connected_components,
-    has_shingles,
 )
 from gristmill.data.dedup.minhash import jaccard, permutations, shingle_sets, signatures
-from gristmill.data.dedup.near import NearSettings, near_groups, sample_estimate
+from gristmill.data.dedup.near import (
+    EarlierPart,
+    NearSettings,
+    near_groups,
+    sample_estimate,
+    sign_part,
+)
 from gristmill.data.ngrams import ngram_hashes, word_hashes
 
 VOCABULARY = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "st", "l")]
@@ -77,7 +88,15 @@ def test_signatures_equal_the_plain_twin() -> None:
                 ((int(a[p]) * s + int(b[p])) % 2**32 for s in shingles), default=2**32 - 1
             )
             assert found[row, p] == minimum
-    assert has_shingles(found).tolist() == [bool(text) for text in texts]
+    keys = band_keys(found, 4, 4)
+    assert (keys != NO_KEY).tolist() == [[bool(text) for text in texts]] * 4
+    for band, row in ((0, 0), (3, len(texts) - 1)):
+        key = 0
+        for value in found[row, 4 * band : 4 * band + 4].tolist():
+            key = (key * 0x9E3779B97F4A7C15 + value) % 2**64
+        for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            key = (key ^ (key >> 33)) * multiplier % 2**64
+        assert keys[band, row] == (key ^ (key >> 33)) >> 32
 
 
 def test_workers_do_not_change_signatures() -> None:
@@ -109,22 +128,71 @@ def test_exact_jaccard_equals_sets() -> None:
     assert found == pytest.approx([plain_jaccard(sets[i], sets[j]) for i, j in pairs])
 
 
+def test_shingle_sets_are_the_distinct_ngrams() -> None:
+    texts = ["", *labelled(11, 5), "a 中文 b", "a b " * 40, "中文字文字文字", ".", "a"]
+    for n in (1, 3, 5):
+        hashes, starts = shingle_sets(texts, n)
+        grams, gram_starts = ngram_hashes(*word_hashes(texts), n)
+        for row in range(len(texts)):
+            wanted = np.unique(grams[gram_starts[row] : gram_starts[row + 1]])
+            assert np.array_equal(hashes[starts[row] : starts[row + 1]], wanted)
+
+
+def test_a_text_cut_in_a_character_stays_in_its_buffer() -> None:
+    # Words as dense as they can be, each text ending in the first byte of a longer character.
+    data = b"".join(b"a b c \xe4" for _ in range(50))
+    offsets = np.arange(0, 7 * 51, 7, dtype=np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    texts = pa.Array.from_buffers(pa.large_string(), 50, buffers)
+    _, starts = shingle_sets(texts, 1)
+    assert np.diff(starts).tolist() == [4] * 50
+
+
 def test_candidates_are_the_pairs_that_share_a_band() -> None:
     r = np.random.default_rng(0)
     signed = r.integers(0, 3, (60, 12)).astype(np.uint32)
     eligible = r.random(60) < 0.9
-    pairs = candidate_pairs(band_keys(signed, 4, 3), eligible)
+    keys = band_keys(signed, 4, 3)
+    keys[:, ~eligible] = NO_KEY
+    pairs = candidate_pairs(keys)
     wanted = [
         [i, j]
         for i, j in combinations(np.flatnonzero(eligible).tolist(), 2)
         if any(np.array_equal(signed[i, k : k + 3], signed[j, k : k + 3]) for k in (0, 3, 6, 9))
     ]
     assert pairs.tolist() == wanted
+    assert np.array_equal(bucket_components(60, keys), connected_components(60, pairs))
+
+
+def test_the_index_on_disk_is_the_one_in_memory(tmp_path: Path) -> None:
+    keys = np.random.default_rng(1).integers(0, 40, (5, 300), dtype=np.uint32)
+    index = BandIndex(tmp_path / "index", 5)
+    for low, high in ((0, 1), (1, 1), (1, 250), (250, 300)):
+        index.append(keys[:, low:high])
+    assert (index.documents, index.bytes) == (300, 300 * 5 * 4)
+    assert np.array_equal(np.stack(list(index)), keys)
+    assert np.array_equal(index.part(240, 20), keys[:, 240:260])
+    assert np.array_equal(candidate_pairs(index), candidate_pairs(keys))
+    # A folder is one run's: what an earlier one left there is not read.
+    assert BandIndex(tmp_path / "index", 5).documents == 0
+
+
+def test_components_do_not_depend_on_the_order_of_documents() -> None:
+    random_ = np.random.default_rng(2)
+    keys = random_.integers(0, 300, (3, 400), dtype=np.uint32)
+    order = random_.permutation(400)
+    found, shuffled = bucket_components(400, keys), bucket_components(400, keys[:, order])
+
+    def groups(roots: np.ndarray, names: np.ndarray) -> set[frozenset[int]]:
+        return {frozenset(names[roots == root].tolist()) for root in set(roots.tolist())}
+
+    assert groups(found, np.arange(400)) == groups(shuffled, order)
+    assert 1 < len(set(found.tolist())) < 400
 
 
 def test_a_large_bucket_costs_linear_work_and_stays_together() -> None:
-    keys = np.zeros((500, 1), np.uint32)
-    pairs = candidate_pairs(keys, np.ones(500, np.bool_), all_pairs=32)
+    keys = np.ones((1, 500), np.uint32)
+    pairs = candidate_pairs(keys, all_pairs=32)
     assert len(pairs) == 499 + 498
     assert connected_components(500, pairs).tolist() == [0] * 500
 
@@ -136,7 +204,7 @@ def test_the_documented_curve() -> None:
     left = r.integers(0, 2**32, (4000, 100), dtype=np.uint32)
     agree = r.random((4000, 100)) < 0.6
     right = np.where(agree, left, r.integers(0, 2**32, (4000, 100), dtype=np.uint32))
-    hit = np.any(band_keys(left, 25, 4) == band_keys(right, 25, 4), axis=1)
+    hit = np.any(band_keys(left, 25, 4) == band_keys(right, 25, 4), axis=0)
     assert np.mean(hit) == pytest.approx(candidate_probability(0.6, 25, 4), abs=0.01)
 
 
@@ -185,6 +253,32 @@ def test_groups_do_not_depend_on_parts() -> None:
     assert np.array_equal(whole.pairs, cut.pairs)
     assert whole.groups[-2:].tolist() == [len(texts) - 2, len(texts) - 1]
     assert near_groups(lambda: [], NearSettings()).groups.tolist() == []
+
+
+def test_earlier_documents_are_not_compared_with_each_other() -> None:
+    texts = labelled(12, 40)
+    settings = NearSettings()
+    old, new = texts[:90], [*texts[90:], texts[0], texts[3] + " more"]
+    read: list[int] = []
+
+    def part(low: int, high: int, kept: bool) -> EarlierPart:
+        def texts_of() -> list[str]:
+            read.append(low)
+            return old[low:high]
+
+        keys = partial(sign_part, old[low:high], settings) if kept else None
+        return EarlierPart(high - low, texts_of, keys)
+
+    found = near_groups(lambda: [new], settings, earlier=[part(0, 30, True), part(30, 90, False)])
+    # Copies of each other, but of no new one; two families are tied by a new document.
+    assert found.groups[6:90].tolist() == list(range(6, 90))
+    assert len(set(near_groups(lambda: [old[6:]], settings).groups.tolist())) < 60
+    assert found.pairs[:, 1].min() >= 90 and found.groups[-2:].tolist() == [0, 3]
+    # Among the new ones nothing is lost by it.
+    alone = near_groups(lambda: [new[:-2]], settings)
+    assert np.array_equal(found.groups[90:-2] - 90, alone.groups)
+    # Kept keys: read once, for the candidates. Others: to be signed; none of them is a candidate.
+    assert read == [30, 0]
 
 
 def test_the_sample_finds_what_comparing_all_finds() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import numpy as np
 
 from gristmill.data.dedup.exact import first_with, keep_order, kept_of_group, text_digest
-from gristmill.data.dedup.lines import SiteLines, remove_lines
+from gristmill.data.dedup.lines import RepeatedLines, SiteLines, line_keys, remove_lines
 from gristmill.data.links import LinkingSites, linked_pages, same_page
 
 
@@ -55,36 +58,78 @@ def test_pages_meet_their_links() -> None:
     assert found == {"good.example/1", "good.example/2"}
 
 
-def site_lines(pages: list[tuple[str, str]], share: float = 0.5, min_pages: int = 3):  # type: ignore[no-untyped-def]
-    counts = SiteLines()
-    for host, text in pages:
-        counts.add(host, text_digest(text), text)
+def site_lines(
+    folder: Path, pages: list[tuple[str, str]], share: float = 0.5, min_pages: int = 3
+) -> RepeatedLines:
+    counts = SiteLines(folder)
+    # In two parts: what a part holds is added up.
+    for half in (pages[: len(pages) // 3], [], pages[len(pages) // 3 :]):
+        hosts, texts = [host for host, _ in half], [text for _, text in half]
+        counts.add(hosts, [text_digest(text) for text in texts], texts)
     return counts.repeated(share=share, min_pages=min_pages)
 
 
-def test_lines_on_many_pages_of_one_site_are_found() -> None:
+def without(
+    found: RepeatedLines, host: str, text: str, removed: list[str] | None = None
+) -> str | None:
+    marks, starts = found.marks(["other.example", host], ["", text])
+    told = None if removed is None else removed.append
+    return remove_lines(text, marks[starts[1] :].tolist(), told)
+
+
+def test_lines_on_many_pages_of_one_site_are_found(tmp_path: Path) -> None:
     footer = "All rights reserved by nobody"
     pages = [("a.example", f"Story {'abcdefgh'[i]} in full\n}}\n{footer}") for i in range(6)]
     pages += [("b.example", f"{footer}\nOther {'stuvwxyz'[i]} story") for i in range(2)]
     pages += [("", f"{footer}\nImported text {'ijklmnop'[i]}") for i in range(8)]
-    found = site_lines(pages)
+    found = site_lines(tmp_path, pages)
     # b has too few pages, imported files have no site, a brace has no letters.
-    assert set(found) == {"a.example"} and len(found["a.example"]) == 1
     gone: list[str] = []
-    text = remove_lines(pages[0][1] + "  \n\nend", found["a.example"], gone.append)
-    assert gone == [footer]
-    assert text == "Story a in full\n}\n\nend"
-    assert remove_lines("nothing of the kind", found["a.example"]) is None
-    assert remove_lines(footer, found["a.example"]) == ""
+    text = pages[0][1] + "  \n\nend"
+    assert without(found, "a.example", text, gone) == "Story a in full\n}\n\nend"
+    assert gone == [footer] and len(found.keys) == 1
+    for host in ("b.example", "", "unknown.example"):
+        assert without(found, host, text) is None
+    assert without(found, "a.example", "nothing of the kind") is None
+    assert without(found, "a.example", footer) == ""
 
 
-def test_one_page_under_many_addresses_keeps_its_lines() -> None:
+def test_a_share_of_the_pages_is_needed_too(tmp_path: Path) -> None:
+    pages = [("a.example", f"Unlike page {k * 'x'}\nA line on some pages") for k in range(4)]
+    pages += [("a.example", f"Unlike page {k * 'x'}") for k in range(4, 10)]
+    text = "A line on some pages"
+    assert without(site_lines(tmp_path / "1", pages, share=0.4), "a.example", text) == ""
+    assert without(site_lines(tmp_path / "2", pages, share=0.41), "a.example", text) is None
+
+
+def test_one_page_under_many_addresses_keeps_its_lines(tmp_path: Path) -> None:
     same = [("a.example", "The very same page\nwith two long lines")] * 20
     other = [("a.example", f"Another page, number {'klmnopqr'[i]}") for i in range(8)]
-    assert site_lines([*same, *other]) == {}
+    assert not site_lines(tmp_path, [*same, *other])
 
 
-def test_blank_lines_do_not_pile_up() -> None:
-    found = site_lines([("a.example", f"x {i}\nShare this article") for i in "abcdef"])
+def test_blank_lines_do_not_pile_up(tmp_path: Path) -> None:
+    found = site_lines(tmp_path, [("a.example", f"x {i}\nShare this article") for i in "abcdef"])
     text = "first\n\nShare this article\n\nsecond\n\n\nthird"
-    assert remove_lines(text, found["a.example"]) == "first\n\nsecond\n\n\nthird"
+    assert without(found, "a.example", text) == "first\n\nsecond\n\n\nthird"
+
+
+ODD = "ab \u00a0\u3000\u0085\u001f\u2009é字１\U0001d400\U0001f600\n\n\t-"
+
+
+def test_keys_of_lines_equal_the_plain_twin() -> None:
+    r = random.Random(4)
+    texts = ["", "\n", "ab", *("".join(r.choices(ODD, k=r.randrange(60))) for _ in range(400))]
+    sites = [r.randrange(1, 4) for _ in texts]
+    keys, starts = line_keys(texts, np.array(sites, np.uint64), 3)
+    seen: dict[tuple[int, str], int] = {}
+    for row, (text, site) in enumerate(zip(texts, sites, strict=True)):
+        lines = [line.strip() for line in text.split("\n")]
+        found = keys[starts[row] : starts[row + 1]].tolist()
+        assert len(found) == len(lines)
+        for line, key in zip(lines, found, strict=True):
+            assert (key == 0) == (sum(map(str.isalpha, line)) < 3)
+            if key:
+                assert seen.setdefault((site, line), key) == key
+    assert len(set(seen.values())) == len(seen) > 300
+    assert len({line for _, line in seen}) < len(seen)

@@ -69,7 +69,7 @@ def test_word_list_files(tmp_path: Path) -> None:
     path.write_text("\ufeffone\n\n# no\n two words \n", encoding="utf-8")
     assert read_word_list(path) == ["one", "two words"]
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(GristmillError, match="cannot read"):
+    with pytest.raises(GristmillError, match="no UTF-8 text, from line 1"):
         read_word_list(path)
     with pytest.raises(GristmillError, match="no such word list"):
         read_word_list(tmp_path / "none.txt")

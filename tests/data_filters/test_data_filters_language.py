@@ -14,7 +14,12 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_schema
 from gristmill.data.documents import write_parquet
 from gristmill.data.filters.checks import verdicts
-from gristmill.data.filters.language import identify, language, language_model_path
+from gristmill.data.filters.language import (
+    check_languages,
+    identify,
+    language,
+    language_model_path,
+)
 from gristmill.data.filters.rules import LanguageRules
 from gristmill.stages.data_filter import FilterConfig, data_filter
 from gristmill.stages.workspace import Workspace
@@ -45,6 +50,12 @@ def test_what_has_no_letters_is_undetermined(model: Path) -> None:
     labels, scores = identify(["", " \n ", "12 + 30 = 42"], model)
     assert labels == ["und"] * 3 and scores.tolist() == [0.0] * 3
     assert identify([], model)[0] == []
+
+
+def test_a_language_that_is_none_is_told(model: Path) -> None:
+    check_languages(["en", "zh", "arz", "und"], model)
+    with pytest.raises(GristmillError, match=r"knows no 'english'.*ISO 639"):
+        check_languages(["en", "english"], model)
 
 
 def test_a_damaged_model_is_told(tmp_path: Path) -> None:

@@ -123,6 +123,14 @@ def test_bad_lines_are_counted_and_the_others_hold(tmp_path: Path) -> None:
         assert lists.category(f"http://{host}.example/") == ("mine", f"{host}.example")
 
 
+def test_a_file_of_bad_lines_alone_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_bytes(b"# hosts\n\xff\xfe\x00no\nalso not a host\n")
+    with pytest.raises(GristmillError, match=r"mine.txt: no line names a host; line 2: "):
+        Blocklist.read([], own=[tmp_path / "mine.txt"])
+    with pytest.raises(GristmillError, match=r"lists.allowed: 'not a host' is no host"):
+        Blocklist.read([], allowed=["not a host"])
+
+
 def test_pieces_do_not_cut_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gristmill.data.filters.lists._PIECE", 37)
     hosts = [f"host{number}.example" for number in range(50)]
@@ -139,7 +147,7 @@ def test_pieces_do_not_cut_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_list_that_is_no_gzip_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mine.gz").write_bytes(b"plain")
-    with pytest.raises(GristmillError, match="cannot read"):
+    with pytest.raises(GristmillError, match="cannot be read"):
         Blocklist.read([], own=[tmp_path / "mine.gz"])
 
 

@@ -286,3 +286,24 @@ def test_hash_in_python_and_compiled_agree() -> None:
     assert (found["hits:places"], found["covered:places"]) == (2, 2)
     state = extend(extend(0, hash_text("new")), hash_text("york"))
     assert LEXICON.find(state) & 2
+
+
+def test_what_lies_across_blocks_and_windows() -> None:
+    # Bytes are classified 64 at a time, and a word's bits are seen 56 at a time.
+    documents = [
+        f"{'w' * size}{ending} {' ' * size}Cookie policy (U.S. [edit] of\u00a0use{{. 12 é"
+        for size in range(135)
+        for ending in ("", ".", "...,", "é", "7", "\n")
+    ]
+    found = text_statistics(documents, LEXICON, RULES)
+    for row, text in enumerate(documents):
+        numbers = found.of(row)
+        assert numbers.pop("looks") & LOOK_CITATION
+        assert numbers == twin(text), text
+
+
+def test_letters_may_be_symbols_in_every_place() -> None:
+    rules = LineRules(symbols="ab.")
+    found = text_statistics(["ab bab. bc ab", "ab."], LEXICON, rules)
+    assert found["symbol_words"].tolist() == [3, 1]
+    assert found["word_characters"].tolist() == [2, 0]

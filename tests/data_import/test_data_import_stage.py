@@ -124,6 +124,16 @@ def test_licences_and_opt_outs(
     assert any("licence: MIT" in chart["categories"] for chart in shown["charts"])
 
 
+def test_nothing_to_import_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    with pytest.raises(GristmillError, match="there is no record in this"):
+        make(tmp_path, path=tmp_path / "empty.jsonl")
+    lines = line(text="one", licence="MIT") + line(text="two", licence="MIT") + line(text="")
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    with pytest.raises(GristmillError, match=r"2 for this reason: licence not allowed.*--licences"):
+        make(tmp_path, path=tmp_path / "a.jsonl", licences=["CC0-1.0"])
+
+
 def test_the_filter_drops_by_what_is_stated(tmp_path: Path) -> None:
     from gristmill.stages.data_filter import FilterConfig, data_filter
 

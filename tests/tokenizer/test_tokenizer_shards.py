@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from gristmill.core.canonical import hash_file, read_json
@@ -117,6 +118,26 @@ def test_the_bytes_do_not_depend_on_the_workers(
     assert len(files) > 10
     for file in files:
         assert hash_file(tokens / file) == hash_file(tmp_path / "again" / file), file
+
+
+def test_the_bytes_do_not_depend_on_row_groups_and_batches(
+    encoded: tuple[Path, Path],
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixture, tokens = encoded
+    for part in sorted(mixture.rglob("part-*.parquet")):
+        pq.write_table(pq.read_table(part), part, row_group_size=7)
+    monkeypatch.setattr("gristmill.tokenizer.corpus._BATCH_BYTES", 700)
+    monkeypatch.setattr("gristmill.tokenizer.encoding._BATCH_BYTES", 300)
+    encode_mixture(mixture, tokenizer, tmp_path / "again", workers=2)
+    for file in sorted(path for path in tokens.rglob("*") if path.suffix in (".bin", ".json")):
+        again = tmp_path / "again" / file.relative_to(tokens)
+        assert hash_file(file) == hash_file(again), file
+    for split in ("train", "anneal", "heldout"):
+        before, after = (TokenShards.open(f, split) for f in (tokens, tmp_path / "again"))
+        assert after.documents.equals(before.documents)
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path: Path) -> None:

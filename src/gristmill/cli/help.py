@@ -33,7 +33,7 @@ def stage_help(stage: Stage[Any]) -> str:
     lines = [f"gristmill {stage.verb} [flags]", "", *textwrap.wrap(stage.summary, WIDTH), ""]
     if stage.inputs:
         lines.append("inputs: folders of artifacts, or names in the workspace such as train.sft;")
-        lines.append("without them the newest in the workspace")
+        lines.append("without them the newest in the workspace that the verb did not make")
         for name, slot in stage.inputs.items():
             optional = ", optional" if slot.optional else ""
             kinds = " or ".join(slot.kinds) or "any artifact"

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 _HELP = """gristmill data inspect PAGE [flags]
 gristmill data inspect --sample N [flags]
 gristmill data inspect --list N [flags]
+gristmill data inspect --near RULE[=LIMIT] [flags]
 gristmill data inspect [flags]
 
 With a PAGE: the page beside its extracted text, block by block, with what was
 kept, what was dropped, and why. With --sample: some pages of a crawl; with
---list: which pages it has. Without these: the stage that counts what every
-step kept, dropped and got right in all documents (its flags are further
-below). What each step said of one page, from the crawl to the training text,
-is told by `gristmill data why URL`.
+--list: which pages it has; with --near: documents on both sides of a limit of
+data filter. Without these: the stage that counts what every step kept, dropped
+and got right in all documents (its flags are further below). What each step
+said of one page, from the crawl to the training text, is told by
+`gristmill data why URL`.
 
 one page
   PAGE            a URL of the workspace's crawl, an HTML file (also .gz), a
@@ -49,6 +51,14 @@ which pages
   --host HOST     only those of a host, *.site.example with all below it
   --match PATTERN only those whose address fits a regular expression (RE2);
                   both flags go with --sample too
+a limit of data filter
+  --near RULE     documents on both sides of it, nearest first, and what other
+                  limits would drop; RULE is a name in the config, such as
+                  gopher_quality.min_words. RULE=LIMIT: another limit than the
+                  filter had
+  --count N       documents on each side (5)
+  --node NAME     the documents, by a node's name or folder (the newest filter)
+  --seed N        another draw of equally near documents (0)
 all of these
   --workspace DIR where the crawl lies (runs/demo); the settings are those of
                   its data extract
@@ -63,15 +73,17 @@ example
   gristmill data inspect http://news.example/ --workspace runs/demo
   gristmill data inspect saved.html --html saved-explained.html
   gristmill data inspect --sample 20 --by least --html least.html
+  gristmill data inspect --near gopher_quality.min_words=25 --html near.html
   gristmill data inspect --list 30 --host news.example --match '/2024/'
 """
 _OPTIONS = (
     "workspace", "url", "offset", "sample", "by", "seed", "workers", "format", "html", "list",
-    "host", "match",
+    "host", "match", "near", "count", "node",
 )  # fmt: skip
 _SWITCHES = ("comments", "captions", "all", "json", "help")
 _ONE_PAGE = (
     "url", "offset", "by", "format", "html", "comments", "captions", "all", "host", "match",
+    "count", "node",
 )  # fmt: skip
 _ORDERS = ("random", "least", "most")
 
@@ -87,6 +99,10 @@ def inspect(arguments: list[str]) -> int:
         print(f"{_HELP}\nthe stage, without PAGE and --sample\n  {flags}")
         return 0
     flags_found = parse_flags(arguments, options=_OPTIONS, switches=(*_SWITCHES, "dry-run"))
+    if "near" in flags_found.options:
+        from gristmill.cli.near import near
+
+        return near(flags_found)
     several = [name for name in ("sample", "list") if name in flags_found.options]
     if not flags_found.words and not several:
         misplaced = [name for name in _ONE_PAGE if name in flags_found.options]
@@ -143,13 +159,20 @@ def _sample(flags: Flags) -> int:
     if count < 1:
         raise GristmillError("must be at least 1", where="--sample")
     if order not in _ORDERS:
-        raise GristmillError(f"no such order '{order}'", where="--by", mend=f"one of {_ORDERS}")
+        raise GristmillError(
+            f"no such order '{order}'", where="--by", mend=f"one of {', '.join(_ORDERS)}"
+        )
     from gristmill.cli.stage import execution_of
     from gristmill.data.extract.looking import sample
 
     workspace = Workspace.existing(flags.text("workspace", "runs/demo"))
     pages, tdm = _crawl(workspace)
     folder = pages.path / "warc"
+    fitting = sum(1 for _ in _chosen(pages, flags))
+    if not fitting:
+        raise GristmillError(
+            "no page of this crawl fits", where=pages.path, mend="see gristmill data inspect --list"
+        )
     found = sample(
         lambda: _chosen(pages, flags),
         folder,
@@ -160,7 +183,7 @@ def _sample(flags: Flags) -> int:
         workers=execution_of(flags).workers,
         tdm=tdm,
     )
-    about = _how_chosen(order, sum(1 for _ in _chosen(pages, flags)), pages.path.name)
+    about = _how_chosen(order, fitting, pages.path.name)
     if "html" in flags.options:
         from gristmill.report.explained import pages_beside_text
 
@@ -200,6 +223,8 @@ def _page(word: str, flags: Flags) -> tuple[PageAt, ExtractOptions, TdmRules | N
     if Path(word).is_file():
         return from_file(Path(word), url, offset), _options(flags, None), None
     if "://" not in word:
+        if Path(word).is_dir():
+            raise GristmillError("is a folder", where=word, mend="name one page in it")
         raise GristmillError(
             f"no such file '{word}'", mend="a page is a URL with http://, a file, or -"
         )

@@ -25,10 +25,12 @@ _HELP = {
     "hashes every file.\n\nexample\n  gristmill show data.filter --workspace runs/demo",
     "lineage": "gristmill lineage ARTIFACT [--workspace DIR] [--json]\n\nWhat an artifact was made "
     "from, down to the first input.\n\nexample\n  gristmill lineage train.lm --workspace runs/demo",
-    "why": "gristmill data why URL [--workspace DIR] [--json]\n\nWhat each step said of one page, "
-    "with the number that decided.\nThe page beside its text, block by block: "
-    "gristmill data inspect URL.\n\nexample\n  gristmill data why http://news.example/"
-    " --workspace runs/demo",
+    "why": "gristmill data why URL [--workspace DIR] [--all] [--json]\n\nWhat each step said of "
+    "one page, from the crawl to the training text, with the\nnumbers that decided: limits and how "
+    "far the page was from them, scores, the\ncopy that was kept. --all shows every limit. The "
+    "page beside its text, block by\nblock: gristmill data inspect URL. Documents on both sides of "
+    "a limit:\ngristmill data inspect --near RULE.\n\nexample\n  gristmill data why "
+    "http://news.example/ --workspace runs/demo",
 }
 
 
@@ -127,11 +129,9 @@ def why(arguments: list[str]) -> int:
     if flags.on("json"):
         print(json.dumps(told, ensure_ascii=False))
         return 0
-    out = console()
-    for step in told:
-        out.print(f"[bold]{escape(step['stage'])}[/bold]  {escape(step['said'])}")
-        for name, value in step["numbers"].items():
-            out.print(f"    {name:<24} {str(value)[:400]}", markup=False)
+    from gristmill.cli.why_print import print_steps
+
+    print_steps(told, console(), whole=flags.on("all"))
     return 0
 
 
@@ -153,7 +153,7 @@ def _flags(command: str, arguments: list[str]) -> Flags | None:
     flags = parse_flags(
         arguments,
         options=("workspace",),
-        switches=("help", "json", "verify"),
+        switches=("help", "json", "verify", "all"),
         settings=False,
     )
     if flags.on("help") or "-h" in flags.words:

@@ -44,6 +44,11 @@ def print_presentation(shown: Mapping[str, Any]) -> None:
         print_figures(figures, out)
     else:
         out.print(f"  {len(figures)} figures: --json has them, and the report", markup=False)
+    for chart in shown.get("charts", []):
+        if chart["style"] == "funnel":
+            from gristmill.cli.funnel_print import print_funnel
+
+            print_funnel(chart, out)
     for table in shown.get("tables", []):
         print_table(table["title"], table["columns"], table["rows"], out, table.get("note", ""))
     for samples in shown.get("samples", []):
@@ -105,13 +110,7 @@ def print_table(
     Columns that do not fit beside the first are left out and counted: the report has them all.
     """
     shown = _columns_that_fit(columns, rows, out.width)
-    table = Table(
-        title=escape(title),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=any(columns),
-    )
+    table = Table(box=None, show_header=any(columns))
     for index in shown:
         numbers = any(isinstance(row[index], (int, float, Mapping)) for row in rows)
         table.add_column(
@@ -122,7 +121,8 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(escape(cell_text(row[index])) for index in shown))
-    out.print()
+    # A title of the table would be folded to the width of its columns.
+    out.print(f"\n[bold]{escape(title)}[/bold]")
     out.print(table)
     if len(shown) < len(columns):
         out.print(f"[dim]({len(columns) - len(shown)} more columns in the report)[/dim]")

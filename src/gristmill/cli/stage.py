@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def run_stage(verb: str, arguments: list[str]) -> int:
     if flags.on("json"):
         print(json.dumps(artifact_json(artifact), ensure_ascii=False))
     else:
-        print_artifact(artifact, cached=found is not None)
+        print_artifact(artifact, cached=found is not None, of=_found_for(flags, inputs))
         if node != stage.name:
             print(f"  called {node} in {workspace.path}")
     return 0
@@ -120,7 +120,12 @@ def derived_settings(config: StageConfig) -> list[str]:
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """What `--json` prints of an artifact."""
     manifest = artifact.manifest
+    funnel = {}
+    if manifest.kind == "inspection":
+        found = artifact.read_json("inspection.json")
+        funnel = {name: found[name] for name in ("crawl", "funnel", "by") if name in found}
     return {
+        **funnel,
         "path": str(artifact.path),
         "kind": manifest.kind,
         "stage": manifest.stage,
@@ -132,8 +137,19 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def print_artifact(artifact: Artifact, cached: bool) -> None:
-    """The result of a stage: where, how many, and its figures and tables."""
+def _found_for(flags: Flags, inputs: Mapping[str, list[Artifact]]) -> list[str]:
+    """The inputs that nobody named, each with its slot."""
+    return [
+        f"--{name.replace('_', '-')} {artifact.name}"
+        for name, found in inputs.items()
+        if name.replace("_", "-") not in flags.options
+        for artifact in found
+    ]
+
+
+def print_artifact(artifact: Artifact, cached: bool, of: Sequence[str] = ()) -> None:
+    """The result of a stage: where, of which inputs found by themselves, how many, and its
+    figures and tables."""
     from gristmill.cli.present import console
 
     out = console(soft_wrap=True)
@@ -142,6 +158,8 @@ def print_artifact(artifact: Artifact, cached: bool) -> None:
     if artifact.manifest.counts:
         counts = ", ".join(f"{n:,} {name}" for name, n in artifact.manifest.counts.items())
         out.print(f"  {counts}", markup=False)
+    for found in of:
+        out.print(f"  took {found}", markup=False)
     tell_what_it_shows(artifact)
 
 
@@ -211,6 +229,11 @@ def _inputs(
             ]
         else:
             fitting = {n: a for n, a in workspace.nodes().items() if a.kind in slot.kinds}
+            if stage.kind in slot.kinds and slot.kinds != ("model",):
+                # Run again with other settings, a step judges what it judged before, not what it
+                # left then; that is had by naming it.
+                before = {n: a for n, a in fitting.items() if not _comes_of(a, stage.name)}
+                fitting = before or fitting
             if len(fitting) > 1 and slot.kinds == ("model",):
                 # The newest of several is rarely the one that is meant.
                 raise GristmillError(
@@ -220,6 +243,20 @@ def _inputs(
                 )
             inputs[name] = list(fitting.values())[-1:]
     return inputs
+
+
+def _comes_of(artifact: Artifact, stage: str) -> bool:
+    """Whether the stage made it, or something that it was made from, as far as that is there."""
+    if artifact.stage == stage:
+        return True
+    for refs in artifact.manifest.inputs.values():
+        for ref in refs:
+            try:
+                if ref.stage == stage or _comes_of(artifact.resolve(ref), stage):
+                    return True
+            except GristmillError:
+                continue
+    return False
 
 
 def _named(given: str, workspace: Workspace) -> Artifact:

@@ -178,6 +178,8 @@ def _texts_at(path: Path, split: str, most: int) -> Iterator[Labelled]:
         with open(path, encoding="utf-8", errors="replace") as file:
             yield labelled(file.read(most), file_domain(path))
         return
+    if not path.exists():
+        raise GristmillError("no such file or folder", where=path, mend="check the path")
     from gristmill.core.artifact import Artifact
 
     artifact = Artifact.open(path)

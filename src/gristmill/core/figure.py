@@ -66,7 +66,9 @@ class Series:
 class Chart:
     """Curves or bars that share their axes.
 
-    `style` is 'line', 'bar', 'scatter', or 'points': marks with bars for their intervals, joined.
+    `style` is 'line', 'bar', 'scatter', or 'points': marks with bars for their intervals, joined;
+    or 'funnel': a series is a step, its y what is left and what each reason took, its labels their
+    names.
     """
 
     title: str

@@ -53,9 +53,16 @@ class Postings:
         hashes, starts: `shingle_sets` of the texts. Sorted by text, then indexed text.
         """
         document = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        # Most n-grams are not in the index: a table of 22 bits of those that are tells at once.
+        table = np.zeros(1 << 22, np.bool_)
+        table[self.hashes >> np.uint64(42)] = True
+        likely = np.flatnonzero(table[hashes >> np.uint64(42)])
+        hashes, document = hashes[likely], document[likely]
         low = np.searchsorted(self.hashes, hashes, "left")
+        hits = np.flatnonzero(low < len(self.hashes))
+        hits = hits[self.hashes[low[hits]] == hashes[hits]]
+        hashes, document, low = hashes[hits], document[hits], low[hits]
         runs = np.searchsorted(self.hashes, hashes, "right") - low
-        document, low, runs = document[runs > 0], low[runs > 0], runs[runs > 0]
         entry = np.arange(runs.sum()) - np.repeat(np.cumsum(runs) - runs, runs)
         owner = self.owners[entry + np.repeat(low, runs)]
         # One key per pair; how often it occurs is the size of the intersection.

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gristmill.report.funnel import draw_funnel
+
 COLOURS = ("#1f5f8b", "#c8553d", "#4a7c3a", "#8a5a9e", "#b58900", "#5b6770", "#2aa198", "#a23b72")
 _INK, _GRID = "#33383d", "#dfe3e6"
 _FORMATS = {"": "o-", "dots": "o", "hollow": "o", "line": "-"}
@@ -33,13 +35,20 @@ def chart_svg(chart: Mapping[str, Any]) -> str:
             canvas = _bars(chart, Canvas)
         elif chart["style"] == "points":
             canvas = _points(chart, Canvas)
+        elif chart["style"] == "funnel":
+            canvas = draw_funnel(chart, Canvas)
         else:
             canvas = _curves(chart, Canvas)
         buffer = io.StringIO()
         canvas.savefig(
             buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
         )
-    return _inline(buffer.getvalue(), str(chart["title"]))
+    svg = _inline(buffer.getvalue(), str(chart["title"]))
+    # A funnel is drawn narrow, for phones: on a wide page its letters would grow too large.
+    narrow = chart["style"] == "funnel"
+    return (
+        svg.replace('width="100%"', 'width="100%" style="max-width: 34rem"', 1) if narrow else svg
+    )
 
 
 def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:

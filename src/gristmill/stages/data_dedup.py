@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from gristmill.core.figure import Chart, Figure, Samples, Series, Table
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, stage
 
 if TYPE_CHECKING:
-    from gristmill.data.dedup.corpus import DedupResult
+    from gristmill.data.dedup.verdicts import DedupResult
 
 
 class ExactConfig(StageConfig):
@@ -38,6 +38,9 @@ class NearConfig(StageConfig):
     rows: int = Field(4, ge=1, le=64)
     sample: int = Field(1000, ge=0)
     """Documents compared exactly with all others, to estimate precision and recall; 0: none."""
+    keep_index: bool = later(False)
+    """Keep the index (4 bytes a band and document), so that a later `--against` this need not read
+    the texts again."""
 
 
 class LinesConfig(StageConfig):
@@ -50,6 +53,8 @@ class LinesConfig(StageConfig):
     """And at least so many pages."""
     min_letters: int = Field(8, ge=1)
     """Lines with fewer letters (braces, rules, `else:`) are left alone."""
+    corpus_pages: int = later(0, ge=0)
+    """Lines on so many distinct pages of the whole corpus are removed too; 0: none are."""
 
 
 class DedupConfig(StageConfig):
@@ -68,7 +73,17 @@ class DedupConfig(StageConfig):
     version=1,
     kind="layer",
     config=DedupConfig,
-    inputs={"documents": Slot("layer", "documents", help="documents, or a step after them")},
+    inputs={
+        "documents": Slot("layer", "documents", help="documents, or a step after them"),
+        "against": Slot(
+            "layer",
+            "documents",
+            optional=True,
+            many=True,
+            named=True,
+            help="earlier documents, or a step after them: copies of what they keep are dropped",
+        ),
+    },
     summary="exact and near duplicates, lines repeated on a site",
     example="gristmill data dedup --documents runs/mine/artifacts/data.filter-1a2b --near.words 5",
     seeded=True,
@@ -78,25 +93,35 @@ def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
     import pyarrow as pa
 
     from gristmill.data.dedup.corpus import DedupSettings, deduplicate
+    from gristmill.data.dedup.earlier import read_earlier
     from gristmill.data.dedup.near import NearSettings
     from gristmill.data.documents import DocumentSet, write_layer
 
     documents = DocumentSet.open(inputs["documents"])
     near = config.near
+    settings = DedupSettings(
+        normalisation=config.exact.normalisation if config.exact.enabled else None,
+        near=NearSettings(near.words, near.threshold, near.bands, near.rows, output.seed)
+        if near.enabled
+        else None,
+        near_sample=near.sample,
+        line_share=config.lines.share if config.lines.enabled else None,
+        line_min_pages=config.lines.min_pages,
+        line_min_letters=config.lines.min_letters,
+        line_corpus_pages=config.lines.corpus_pages,
+        prefer_hosts=config.prefer_hosts,
+    )
     result = deduplicate(
         documents,
-        DedupSettings(
-            normalisation=config.exact.normalisation if config.exact.enabled else None,
-            near=NearSettings(near.words, near.threshold, near.bands, near.rows, output.seed)
-            if near.enabled
-            else None,
-            near_sample=near.sample,
-            line_share=config.lines.share if config.lines.enabled else None,
-            line_min_pages=config.lines.min_pages,
-            line_min_letters=config.lines.min_letters,
-            prefer_hosts=config.prefer_hosts,
-        ),
+        settings,
         workers=output.execution.workers,
+        earlier=read_earlier(
+            [DocumentSet.open(artifact) for artifact in inputs.many("against")],
+            settings.near,
+            settings.normalisation or "none",
+        ),
+        index_folder=output.path if near.enabled and near.keep_index else None,
+        scratch=output.run.path,
     )
     for part in result.parts:
         write_layer(
@@ -119,16 +144,21 @@ def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
 def _present(config: DedupConfig, result: DedupResult, output: Output) -> None:
     counts = result.counts
     total = max(1, counts["documents"])
+    names = ["kept", "exact_duplicate", "near_duplicate", "only_repeated_lines"]
+    if "earlier_documents" in counts:
+        names += ["exact_duplicate_of_earlier", "near_duplicate_of_earlier"]
+        output.notes.append(
+            f"Compared with {counts['earlier_documents']} earlier documents, of which "
+            f"{counts['earlier_documents_by_index']} by their kept index."
+        )
     output.figures["dedup.kept"] = Figure(counts["kept"] / total, n=counts["documents"])
+    lines = "repeated lines" if config.lines.corpus_pages else "lines that sites repeat"
     output.tables.append(
         Table(
             "Deduplication",
             ("reason", "documents", "share"),
-            [
-                (name, counts[name], counts[name] / total)
-                for name in ("kept", "exact_duplicate", "near_duplicate", "only_repeated_lines")
-            ],
-            f"{counts['repeated_lines']} lines that sites repeat were taken out of "
+            [(name, counts[name], counts[name] / total) for name in names],
+            f"{counts['repeated_lines']} {lines} were taken out of "
             f"{counts['documents_with_repeated_lines']} documents.",
         )
     )
@@ -172,6 +202,7 @@ def _present_near(near: NearConfig, result: DedupResult, output: Output) -> None
         return
     output.figures["dedup.sample_precision"] = estimate.precision
     output.figures["dedup.sample_recall"] = estimate.recall
+    where = ", among the new documents" if "earlier_documents" in result.counts else ""
     bins = [i / 20 for i in range(6, 20)]
     rows = []
     for low in bins:
@@ -186,6 +217,6 @@ def _present_near(near: NearConfig, result: DedupResult, output: Output) -> None
             ("Jaccard", "pairs", "of these in one group"),
             rows,
             f"A near duplicate is a pair of at least {near.threshold}. Estimated precision "
-            f"{estimate.precision}, recall {estimate.recall}, after exact copies are gone.",
+            f"{estimate.precision}, recall {estimate.recall}, after exact copies are gone{where}.",
         )
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, local, stage
+from gristmill.stages.cascade import CascadeSettings, look_of, refused_addresses
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, local, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ class ExtractConfig(StageConfig):
     """A page that takes longer is rejected, and its worker ended."""
     memory_mb: int = local(512, ge=64)
     """A page that makes a worker grow by more is rejected, and its worker ended."""
+    cascade: CascadeSettings = later(CascadeSettings())
 
 
 @stage(
@@ -69,13 +71,18 @@ def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
     intake = Intake(output.run.path, config.source, config.part_pages)
     # Pages that workers have, in order: no more of the index is held than they are ahead.
     ahead: deque[StoredPage] = deque()
+    look = look_of(config.cascade)
     results = map_batches(
-        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages)),
-        in_batches(_noted(read_index(index, intake.taken_over), ahead), _BATCH),
+        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages), look),
+        in_batches(
+            _noted(refused_addresses(read_index(index, intake.taken_over), config.cascade), ahead),
+            _BATCH,
+        ),
         workers=output.execution.workers,
         seconds_per_item=config.seconds_per_page,
         memory_bytes=config.memory_mb << 20,
         by_item=True,
+        setup=None if look is None else look.warm_up,
     )
     total = rows_of(index)
     if intake.taken_over:

@@ -215,7 +215,7 @@ def _corpus(config: FilterConfig, inputs: Inputs) -> CorpusShape | None:
 def _chain(config: FilterConfig, inputs: Inputs, uses: Uses) -> Chain:
     from gristmill.core.extension import load_extension
     from gristmill.data.filters.chain import Chain, ChainRules
-    from gristmill.data.filters.language import language_model_path
+    from gristmill.data.filters.language import check_languages, language_model_path
     from gristmill.data.filters.lexicon import read_word_list
 
     adult = [Path(path) for path in config.adult_words]
@@ -224,6 +224,10 @@ def _chain(config: FilterConfig, inputs: Inputs, uses: Uses) -> Chain:
         adult.append(web.path / "words.txt")
     for name in config.custom:
         load_extension(name)  # A wrong name is told before any work is done.
+    language_model = None
+    if config.language.enabled:
+        language_model = language_model_path(config.language_wheel)
+        check_languages(config.language.keep, language_model)
     return Chain(
         ChainRules(
             language=config.language,
@@ -244,9 +248,7 @@ def _chain(config: FilterConfig, inputs: Inputs, uses: Uses) -> Chain:
             adult_words=tuple(word for path in adult for word in read_word_list(path)),
             toxic_words=tuple(w for path in config.toxic_words for w in read_word_list(Path(path))),
             uses=uses,
-            language_model=language_model_path(config.language_wheel)
-            if config.language.enabled
-            else None,
+            language_model=language_model,
         )
     )
 
@@ -369,7 +371,8 @@ class _Summary:
                     (name, self.reasons[name], self.reasons[name] / total, self.reason_words[name])
                     for name in by_size
                 ],
-                "A document counts under its first reason; the layer's column reasons_all has all.",
+                "A document counts under its first reason; the layer's column reasons_all has all. "
+                "What its address or licence drops is not read, and its words are not counted.",
             )
         )
         output.tables.append(

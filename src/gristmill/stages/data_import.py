@@ -128,7 +128,7 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.data.licence_rules import check_patterns
     from gristmill.data.sources.folder import find_files, sort_found
     from gristmill.data.sources.intake import Intake, Policy
-    from gristmill.data.sources.web_archive import A_PAGE, archive_files
+    from gristmill.data.sources.web_archive import archive_files
 
     check_patterns(config.licences, "data.import.licences")
     named = archive_files(config.path, config.base, config.limit_files, config.allow)
@@ -162,19 +162,8 @@ def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:
             bar.advance(1, f"{intake.documents:,} documents")
     finally:
         bar.close()
-    if not intake.documents and intake.problems:
-        reason, count = intake.problems.most_common(1)[0]
-        raise GristmillError(
-            f"no record could be imported; {count} for this reason: {reason}",
-            where=config.path,
-            mend=_mend_of(reason),
-        )
-    if not intake.documents and set(intake.skipped) == {A_PAGE}:
-        raise GristmillError(
-            "this holds pages as they were fetched, and no texts",
-            where=config.path,
-            mend=f"gristmill data warc --paths {config.path}, then data extract",
-        )
+    if not intake.documents:
+        raise _nothing(config, intake)
     output.volatile.add("provenance/")
     intake.finish(output.path)
     _present(intake, output, len(found.files))
@@ -236,9 +225,36 @@ def _records(
                 yield where, result
 
 
+def _nothing(config: ImportConfig, intake: Intake) -> GristmillError:
+    """Why there is not one document."""
+    from gristmill.data.sources.web_archive import A_PAGE
+
+    reasons = intake.problems + intake.skipped
+    if not reasons:
+        return GristmillError(
+            "there is no record in this", where=config.path, mend="is it empty, or the wrong file?"
+        )
+    if set(reasons) == {A_PAGE}:
+        return GristmillError(
+            "this holds pages as they were fetched, and no texts",
+            where=config.path,
+            mend=f"gristmill data warc --paths {config.path}, then data extract",
+        )
+    reason, count = reasons.most_common(1)[0]
+    return GristmillError(
+        f"no record could be imported; {count} for this reason: {reason}",
+        where=config.path,
+        mend=_mend_of(reason),
+    )
+
+
 def _mend_of(reason: str) -> str:
     if reason == "no such file":
         return "check the names in the list, and what they are put behind (base)"
+    if reason in ("licence not allowed", "no licence stated"):
+        return "see --licences, and --licence for those that state none"
+    if reason == "opt_out":
+        return "--opt_outs keep takes them, marked"
     if "'" in reason:
         return "name the key or column that holds the text with text_key"
     return "mend the files, or say with --format what they are"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from gristmill.core.canonical import write_json
-from gristmill.core.figure import Chart, Figure, Samples, Series, Table, figures_to_json
+from gristmill.core.figure import Figure, Samples, Table, figures_to_json
+from gristmill.stages.inspect_funnel import funnel_json, present_funnel
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
 
 if TYPE_CHECKING:
     from gristmill.core.artifact import Artifact
     from gristmill.data.documents import DocumentSet
-    from gristmill.data.funnel import Step
 
 
 # The log of the sample web's server, where the crawl keeps it among its files.
@@ -25,19 +25,22 @@ class InspectConfig(StageConfig):
     """How much is shown."""
 
     samples_per_reason: int = Field(2, ge=0)
-    """Dropped documents shown for each reason of each step."""
+    """Dropped documents shown for each reason of each step, drawn with the seed."""
+    groups_shown: int = Field(12, ge=1)
+    """Sites, sources and domains in the tables; the rest of each is one row."""
     languages: list[str] = ["en"]
     """The languages that were wanted; pages in others are what the language rule should drop."""
 
 
 @stage(
     "data inspect",
-    version=2,
+    version=3,
     kind="inspection",
     config=InspectConfig,
     inputs={
         "documents": Slot("layer", "documents", help="documents, or the last step after them"),
         "pages": Slot("pages", optional=True, help="the crawl that they came from"),
+        "mixture": Slot("mixture", optional=True, help="the mixture that was made of them"),
         "web": Slot("web", optional=True, help="a sample web: its truth is compared with them"),
     },
     summary="what each step kept, dropped and got right, with samples",
@@ -49,80 +52,23 @@ def data_inspect(config: InspectConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.data.funnel import funnel
 
     documents = DocumentSet.open(inputs["documents"])
-    steps = funnel(documents, config.samples_per_reason)
-    _present_funnel(steps, output)
+    found = funnel(
+        documents,
+        config.samples_per_reason,
+        pages=inputs.get("pages"),
+        mixture=inputs.get("mixture"),
+        seed=output.seed,
+    )
+    present_funnel(found, config.groups_shown, output)
     web = inputs.get("web")
     if web is not None:
         _audit(config, web, inputs.get("pages"), documents, output)
     write_json(
         output.path / "inspection.json",
-        {
-            "funnel": [
-                {
-                    "step": step.name,
-                    "documents": step.documents,
-                    "words": step.words,
-                    "bytes": step.bytes,
-                    "changed": step.changed,
-                    "dropped": dict(step.dropped),
-                }
-                for step in steps
-            ],
-            "figures": figures_to_json(output.figures),
-        },
+        {**funnel_json(found), "figures": figures_to_json(output.figures)},
     )
-    output.counts.update(documents=steps[0].documents, kept=steps[-1].documents)
-
-
-def _present_funnel(steps: list[Step], output: Output) -> None:
-    rows = [
-        (
-            step.name,
-            step.documents,
-            step.words,
-            step.bytes,
-            sum(step.dropped.values()),
-            step.changed,
-        )
-        for step in steps
-    ]
-    output.tables.append(
-        Table(
-            "Left after each step",
-            ("step", "documents", "words", "bytes", "dropped", "changed"),
-            rows,
-        )
-    )
-    names = [step.name for step in steps]
-    places = list(map(float, range(len(steps))))
-    shares = [100 * step.words / max(1, steps[0].words) for step in steps]
-    output.charts.append(
-        Chart(
-            "Words left after each step",
-            "step",
-            "per cent of the extracted words",
-            [Series("words", places, shares)],
-            style="bar",
-            categories=names,
-        )
-    )
-    reasons = [
-        (step.name, reason, count)
-        for step in steps
-        for reason, count in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    if reasons:
-        output.tables.append(
-            Table("Why documents were dropped", ("step", "reason", "documents"), reasons)
-        )
-    for step in steps:
-        if step.samples:
-            output.samples.append(
-                Samples(
-                    f"Dropped by {step.name}",
-                    [{"reason": w, "url": u, "text": t} for w, u, t in sorted(step.samples)],
-                )
-            )
+    first, last = found.steps[0], found.steps[-1]
+    output.counts.update(documents=first.documents, kept=last.documents)
 
 
 def _audit(

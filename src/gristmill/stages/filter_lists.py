@@ -145,10 +145,12 @@ def uses_of(
             trained[name].classifier.save(target)
             files[name] = target
         elif given:
-            from gristmill.data.filters.trained import model_file
+            from gristmill.data.filters.trained import TextClassifier, model_file
 
+            source = model_file(Path(given), name)
+            TextClassifier.load(source)  # What is wrong is told of the file that was given.
             # Kept with the layer that it decided, byte for byte.
-            target.write_bytes(model_file(Path(given), name).read_bytes())
+            target.write_bytes(source.read_bytes())
             files[name] = target
     return Uses(files, by_name), trained
 

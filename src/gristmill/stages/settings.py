@@ -102,7 +102,7 @@ def check_config(
 def _one_error(
     model: type[BaseModel], error: Any, where: str, options: Sequence[str]
 ) -> GristmillError:
-    path = [str(part) for part in error["loc"]]
+    path = [str(part) for part in error["loc"] if part != "[key]"]
     separator = "" if where.endswith(("--", ":")) or not where else "."
     place = where + separator + ".".join(path) if path else where
     if error["type"] == "extra_forbidden":
@@ -116,7 +116,8 @@ def _one_error(
         return GristmillError("is required", where=place, mend=f"give --{flag} VALUE")
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return GristmillError(message, where=place, mend=f"it is {error['input']!r}")
+    quote = ", as YAML reads it: quote it to mean text" if error["type"] == "string_type" else ""
+    return GristmillError(message, where=place, mend=f"it is {error['input']!r}{quote}")
 
 
 def _fields_at(model: Any, path: list[str]) -> list[str]:

@@ -112,13 +112,13 @@ def _vocabulary(config: TokenizerImportConfig, found: Format) -> Vocabulary:
         return read_tokenizer(config.path)
     from gristmill.tokenizer.tiktoken_file import ranks_vocabulary, read_ranks
 
+    ranks = read_ranks(config.path)
     if config.pattern is None:
         raise GristmillError(
             "a .tiktoken file does not say how text is cut before it is merged",
             where=config.path,
             mend="give --pattern, such as cl100k, o200k or gpt2",
         )
-    ranks = read_ranks(config.path)
     specials = _specials(config.special_tokens, max(ranks.values(), default=-1) + 1)
     try:
         return ranks_vocabulary(ranks, config.pattern, specials)

@@ -119,7 +119,7 @@ def tokenizer_train(config: TokenizerTrainConfig, inputs: Inputs, output: Output
                     round(row.bytes_per_token, 3),
                     round(row.tokens_per_word, 3),
                 ]
-                for domain, row in [*heldout.domains.items(), ("all", heldout.total)]
+                for domain, row in {**heldout.domains, "all": heldout.total}.items()
             ],
             note=f"{heldout.used_share:.1%} of the vocabulary occurs in the held-out text.",
         )

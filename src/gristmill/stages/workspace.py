@@ -30,13 +30,20 @@ class Workspace:
     def at(cls, path: Path | str, *, create: bool = True) -> Workspace:
         """The workspace in `path`; the folder is made if need be, unless `create` is false.
 
-        Raises GristmillError where a file is in the way.
+        Raises GristmillError where a file is in the way, or the folder cannot be made.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise GristmillError("a workspace is a folder, and this is a file", where=path)
         if create:
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise GristmillError(
+                    f"the workspace cannot be made: {error.strerror}",
+                    where=path,
+                    mend="give another folder with --workspace DIR",
+                ) from error
         return cls(path)
 
     @classmethod

@@ -19,7 +19,10 @@ from gristmill.core.progress import Progress, Silent
 from gristmill.tokenizer.shards import ShardFile, SplitIndex, token_dtype, write_index
 from gristmill.tokenizer.tokenizer import Tokenizer
 
-_BATCH_ROWS = 512
+# Rows are read until their texts are about so many bytes: they stay in the cache until they are
+# encoded, and memory does not grow with the documents.
+_BATCH_BYTES = 1 << 20
+_MOST_ROWS = 4096
 _KEPT = ["id", "url", "host", "domain"]
 
 
@@ -147,16 +150,20 @@ def _encode_part(job: _Job, tokenizer: Tokenizer, folder: Path) -> dict[str, tup
             if job.split == "train" and not wanted.all():
                 batch = batch.filter(pa.array(wanted))
             text, ends = _joined(batch["text"])
-            ids, id_ends = tokenizer.encode_joined(text, ends, tokenizer.eot_id)
-            sizes, tokens = np.diff(ends, prepend=0), np.diff(id_ends, prepend=0)
+            sizes = np.diff(ends, prepend=0)
             kept = batch.select(_KEPT).append_column("bytes", pa.array(sizes, pa.int64()))
-            shards[job.split].extend(ids, tokens)
             tables[job.split].append(kept)
-            if "anneal" in names:
-                mask = batch["anneal"].to_numpy()
+            marked = batch["anneal"].to_numpy() if "anneal" in names else np.zeros(0, dtype=bool)
+            if marked.any():
+                tables["anneal"].append(kept.filter(pa.array(marked)))
+            first = 0
+            for ids, id_ends in tokenizer.encode_stretches(text, ends, tokenizer.eot_id):
+                tokens = np.diff(id_ends, prepend=0)
+                shards[job.split].extend(ids, tokens)
+                mask = marked[first : first + tokens.size]
                 if mask.any():
                     shards["anneal"].extend(ids[np.repeat(mask, tokens)], tokens[mask])
-                    tables["anneal"].append(kept.filter(pa.array(mask)))
+                first += tokens.size
     result = {}
     for split, name in names.items():
         table = pa.concat_tables(tables[split]) if tables[split] else _no_documents()
@@ -193,7 +200,13 @@ def _no_documents() -> pa.Table:
 
 
 def _batches(part: Path, columns: list[str]) -> Iterator[pa.Table]:
-    with pq.ParquetFile(part) as file:
-        # Without threads of its own: parts are read by several workers already.
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+    with pq.ParquetFile(part, buffer_size=_BATCH_BYTES) as file:
+        text = file.schema.names.index("text")
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            size = file.metadata.row_group(group).column(text).total_uncompressed_size
+            most = min(_MOST_ROWS, max(1, rows * _BATCH_BYTES // max(1, size)))
+            # One row group after the other: over a whole file `iter_batches` keeps each that it
+            # has read. Without threads of its own: parts are read by several workers already.
+            for batch in file.iter_batches(most, [group], columns, use_threads=False):
+                yield pa.Table.from_batches([batch])

@@ -7,7 +7,7 @@ what they became is asked for, then it is read. Every token starts out as a pret
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,9 @@ class Encoder:
                 last += 1
             some = documents[first:last]
             ends = np.cumsum([len(document) for document in some], dtype=np.int64)
-            text = np.frombuffer(b"".join(some), dtype=np.uint8)
-            out, id_ends = self._encode_some(text, ends)
+            # A bytearray: kernels would be compiled once more for memory that is only read.
+            text = np.frombuffer(bytearray().join([*some, bytes(PADDING)]), dtype=np.uint8)
+            out, id_ends = self._encode_padded(text, ends)
             start = 0
             for end in id_ends.tolist():
                 results.append(out[start:end].copy())
@@ -121,31 +122,40 @@ class Encoder:
         each document's ids end with, where it is not -1. The same ids as of `encode_batch`,
         without an object for each document.
         """
-        chunks, id_ends, before = [], np.empty(ends.size, dtype=np.int64), 0
+        chunks, id_ends, before = [np.empty(0, dtype=np.int32)], [ends[:0]], 0
+        for ids, part_ends in self.encode_stretches(text, ends, end_id):
+            chunks.append(ids.copy())
+            id_ends.append(part_ends + before)
+            before += ids.size
+        return np.concatenate(chunks), np.concatenate(id_ends)
+
+    def encode_stretches(
+        self, text: npt.NDArray[np.uint8], ends: Offsets, end_id: int = -1
+    ) -> Iterator[tuple[Ids, Offsets]]:
+        """The same, of some documents after the other: their ids, in memory that is written over
+        when the next are asked for, and where each one's end in these."""
         first = start = 0
         while first < ends.size:
             last = max(first + 1, int(np.searchsorted(ends, start + _BATCH_BYTES, side="right")))
             stop = int(ends[last - 1])
-            out, part_ends = self._encode_some(text[start:stop], ends[first:last] - start, end_id)
-            count = int(part_ends[-1])
-            chunks.append(out[:count].copy())
-            id_ends[first:last] = part_ends + before
-            before += count
+            stretch = text[start : stop + PADDING]
+            if stretch.size < stop + PADDING - start or not stretch.flags.writeable:
+                # For memory that is only read kernels would be compiled once more.
+                room = self._workspace().room_for(stop - start + PADDING)
+                room[: stop - start] = stretch[: stop - start]
+                stretch = room
+            out, id_ends = self._encode_padded(stretch, ends[first:last] - start, end_id)
+            yield out[: int(id_ends[-1])], id_ends
             first, start = last, stop
-        if len(chunks) == 1:
-            return chunks[0], id_ends
-        return np.concatenate([np.empty(0, dtype=np.int32), *chunks]), id_ends
 
-    def _encode_some(
-        self, joined: npt.NDArray[np.uint8], ends: Offsets, end_id: int = -1
+    def _encode_padded(
+        self, text: npt.NDArray[np.uint8], ends: Offsets, end_id: int = -1
     ) -> tuple[Ids, Offsets]:
-        """Ids, in an array that the next call writes over, and where each document's end."""
+        """Ids, in an array that the next call writes over, and where each document's end. Behind
+        the text there are PADDING bytes, whatever they are."""
         work = self._workspace()
-        size = joined.size
-        text = work.room_for(size + PADDING)
-        text[:size] = joined
         # What was kept is written by threes, and a piece's bytes before they merge.
-        out = work.ids_for(size + ends.size + 2 * MIDDLE_IDS)
+        out = work.ids_for(int(ends[-1]) + ends.size + 2 * MIDDLE_IDS)
         id_ends = np.empty(ends.size, dtype=np.int64)
         state = np.zeros(4, dtype=np.int64)
         while not _encode(

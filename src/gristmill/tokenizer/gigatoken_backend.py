@@ -9,7 +9,7 @@ pre-tokenizers differ in, and every id has to be ours.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -83,6 +83,12 @@ class GigatokenEncoder:
         if end_id < 0:
             return ids, id_ends
         return np.insert(ids, id_ends, end_id), id_ends + np.arange(1, id_ends.size + 1)
+
+    def encode_stretches(
+        self, text: npt.NDArray[np.uint8], ends: Offsets, end_id: int = -1
+    ) -> Iterator[tuple[Ids, Offsets]]:
+        """All at once; see `Encoder`."""
+        yield self.encode_joined(text, ends, end_id)
 
     def _ids(self, documents: list[bytes]) -> tuple[Ids, Offsets]:
         if not documents:

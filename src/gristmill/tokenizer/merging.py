@@ -197,15 +197,18 @@ class _Learning:
         # Pair 0 stands for all that are too rare.
         pair_of = np.zeros(found.key.size, dtype=np.int32)
         pair_of[kept] = np.arange(1, pairs)
-        room = 1 << (2 * pairs).bit_length()
+        # Room for the pairs that will be made; growing would copy all of it.
+        left = self.learned_count.size - int(self.state[MADE])
+        room = 1 << max(2 * pairs, 8 * left).bit_length()
         key, count, first, number = (np.zeros(room, dtype=np.int64) for _ in range(4))
         key[1:pairs], count[1:pairs] = found.key[kept], found.weight[kept]
         number[1:pairs] = found.often[kept]
         ends = np.cumsum(number[:pairs])
         first[:pairs] = ends - number[:pairs]
         self.state[PAIRS], self.state[PLACED] = pairs, ends[-1]
-        # Pages of this that are never used take no memory.
-        place, place_word = (np.empty(2 * int(ends[-1]) + 64, dtype=np.int32) for _ in range(2))
+        # Pages of this that are never used take no memory; 2.1 and 2.2 times were used of 98 and of
+        # 9.8 MB of text.
+        place, place_word = (np.empty(3 * int(ends[-1]) + 64, dtype=np.int32) for _ in range(2))
         find_places(self._size, found.numbers, pair_of, first.copy(), place, place_word)
         return _Frequent(key, count, first, number, place, place_word)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,6 +147,18 @@ class Tokenizer:
         id_ends = np.cumsum([part.size + last.size for part in parts], dtype=np.int64)
         both = [array for part in parts for array in (part, last)]
         return np.concatenate([np.empty(0, dtype=np.int32), *both]), id_ends
+
+    def encode_stretches(
+        self, text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], end_id: int = -1
+    ) -> Iterator[tuple[Ids, npt.NDArray[np.int64]]]:
+        """The same as of `encode_joined`, of some documents after the other, which is faster where
+        the ids are only handed on: they may lie in memory that is written over when the next are
+        asked for. The ends are those in the ids that stand beside them."""
+        if self._plain and self.vocabulary.by_merges:
+            self._small_bytes += text.size
+            yield from self._compiled().encode_stretches(text, ends, end_id)
+        else:
+            yield self.encode_joined(text, ends, end_id)
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
         """Exactly the bytes that were encoded. Raises GristmillError for an id out of range.

@@ -73,10 +73,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", pattern_name(self.pattern))
         special = set(self.special_tokens.values())
-        ordinary = [t for t, _ in self._ordinary()]
-        if len(set(ordinary)) != len(ordinary):
+        listed = self._ordinary()
+        ordinary = dict(listed)
+        if len(ordinary) != len(listed):
             raise GristmillError("the vocabulary holds one token twice")
-        missing = self.missing_bytes
+        missing = [byte for byte in range(256) if bytes([byte]) not in ordinary]
+        if self.unknown is not None:
+            missing = []
         if self.merges and (self.unknown is not None or self.match != "merge-order"):
             raise GristmillError("a vocabulary of whole words or longest match has no merges")
         if self.match == "longest" and missing:

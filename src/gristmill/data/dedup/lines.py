@@ -1,75 +1,251 @@
-"""Lines on a large share of a site's pages: menus, footers, notices that extraction left.
+"""Lines on a large share of a site's pages: menus, footers, notices that extraction left; and lines
+on many pages of the whole corpus.
 
 Counted over a site's distinct texts: on a site that serves one page under fifty addresses every
 line would otherwise be "repeated", and the page would lose its text instead of its copies. Lines of
 few letters (a brace, a rule, `else:`) are left alone: they repeat because of what they are.
-Documents without a site (imported files) have no such lines.
+Documents without a site (imported files) have no lines of a site.
+
+A line is held as 8 bytes, the hash of its site and its text without white space at the ends. They
+are spilled to files by their highest bits, a part's lines at a time, and counted file by file, so
+the memory is that of a part or of one file, and a number per distinct text.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from gristmill.data.ngrams import (
+    FNV_OFFSET,
+    FNV_PRIME,
+    Bytes,
+    Hashes,
+    Offsets,
+    Texts,
+    mix,
+    text_buffer,
+)
+
+Flags = npt.NDArray[np.bool_]
+FILES = 64
 
 
-def _line_key(line: str) -> bytes:
-    return hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+@njit(cache=True, nogil=True)
+def _code_point(data: Bytes, i: int, stop: int) -> tuple[int, int]:
+    """The character at i and its length; bytes that are no UTF-8 never pass `stop`."""
+    byte = int(data[i])
+    if byte < 0x80:
+        return byte, 1
+    length = 2 if byte < 0xE0 else (3 if byte < 0xF0 else 4)
+    code = byte & (0x3F >> (length - 1))
+    for k in range(1, length):
+        code = (code << 6) | (int(data[i + k]) & 0x3F if i + k < stop else 0)
+    return code, min(length, stop - i)
 
 
-def _distinct_lines(text: str, min_letters: int) -> set[str]:
-    lines = {line.strip() for line in text.split("\n")}
-    return {line for line in lines if sum(map(str.isalpha, line)) >= min_letters}
+@njit(cache=True, nogil=True)
+def _blank(code: int) -> bool:
+    """White space as `str.strip` has it."""
+    if code < 0x80:
+        return code == 32 or 9 <= code <= 13 or 28 <= code <= 31
+    return (
+        code in (0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+        or 0x2000 <= code <= 0x200A
+    )
 
 
-@dataclass
+@njit(cache=True, nogil=True)
+def _line_key(
+    data: Bytes, start: int, stop: int, site: np.uint64, letters: Flags, least: int
+) -> np.uint64:
+    """The key of data[start:stop] without white space at its ends; 0 where it has too few letters
+    (and 1 in the place of 0)."""
+    first, last = stop, stop
+    found = 0
+    i = start
+    while i < stop:
+        code, length = _code_point(data, i, stop)
+        if not _blank(code):
+            if first == stop:
+                first = i
+            last = i + length
+            if found < least and code < len(letters) and letters[code]:
+                found += 1
+        i += length
+    if found < least or first == stop:
+        return np.uint64(0)
+    state = FNV_OFFSET ^ site
+    for k in range(first, last):
+        state = (state ^ np.uint64(data[k])) * FNV_PRIME
+    return max(mix(state), np.uint64(1))
+
+
+@njit(cache=True, nogil=True)
+def _keys(
+    data: Bytes,
+    offsets: Offsets,
+    sites: Hashes,
+    letters: Flags,
+    least: int,
+    out: Hashes,
+    starts: Offsets,
+) -> None:
+    """The keys of all lines of all texts, in order; starts: where those of each text begin."""
+    count = 0
+    for document in range(len(offsets) - 1):
+        starts[document] = count
+        start, stop = offsets[document], offsets[document + 1]
+        for i in range(start, stop + 1):
+            if i == stop or data[i] == 10:
+                out[count] = _line_key(data, start, i, sites[document], letters, least)
+                count += 1
+                start = i + 1
+    starts[len(offsets) - 1] = count
+
+
+@cache
+def _letters() -> Flags:
+    """Whether a character counts as a letter, for all that are assigned (Unicode's letters end
+    before U+33480)."""
+    count = min(sys.maxunicode + 1, 0x33480)
+    return np.fromiter((chr(code).isalpha() for code in range(count)), np.bool_, count)
+
+
+def line_keys(texts: Texts, sites: Hashes, min_letters: int) -> tuple[Hashes, Offsets]:
+    """The key of each line, 0 for those of few letters: (keys[lines], starts[len(texts) + 1]).
+
+    sites: a number per text; equal lines of texts with equal numbers have equal keys.
+    """
+    data, offsets = text_buffer(texts)
+    low, high = int(offsets[0]), int(offsets[-1])
+    lines = int(np.count_nonzero(data[low:high] == 10)) + len(offsets) - 1
+    out, starts = np.empty(lines, np.uint64), np.zeros(len(offsets), np.int64)
+    _keys(data, offsets, sites, _letters(), min_letters, out, starts)
+    return out, starts
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(
+        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+    )
+
+
+@dataclass(frozen=True)
+class RepeatedLines:
+    """keys: sorted, of lines on enough pages of some site; counts: on how many. needed: of each
+    site's number, on how many pages a line must stand."""
+
+    keys: Hashes
+    counts: npt.NDArray[np.int64]
+    needed: dict[int, float]
+    min_letters: int
+
+    def __bool__(self) -> bool:
+        return len(self.keys) > 0
+
+    def marks(self, hosts: Sequence[str], texts: Texts) -> tuple[Flags, Offsets]:
+        """Which lines of the texts are repeated: (flags[lines], starts[len(texts) + 1])."""
+        numbers = [_number(host) if host else 0 for host in hosts]
+        keys, starts = line_keys(texts, np.array(numbers, np.uint64), self.min_letters)
+        found = np.zeros(len(keys), np.bool_)
+        if not len(self.keys):
+            return found, starts
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        hits = np.flatnonzero(self.keys[place] == keys)
+        needed = np.array([self.needed.get(number, np.inf) for number in numbers])
+        owner = np.searchsorted(starts, hits, "right") - 1
+        found[hits] = self.counts[place[hits]] >= needed[owner]
+        return found, starts
+
+
 class SiteLines:
     """How many distinct texts of each site hold each line; adds up over parts in any order.
 
-    Lines are held as 8-byte keys, texts as the digests that the caller gives.
+    folder: an empty one for the spilled lines, 8 bytes each.
     """
 
-    min_letters: int = 8
-    pages: Counter[str] = field(default_factory=Counter)
-    lines: dict[str, Counter[bytes]] = field(default_factory=dict)
-    _seen: set[tuple[str, bytes]] = field(default_factory=set)
+    def __init__(self, folder: Path, min_letters: int = 8):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = [folder / f"lines-{number:02d}" for number in range(FILES)]
+        for file in self._files:
+            file.write_bytes(b"")
+        self._min_letters = min_letters
+        self._pages: dict[int, int] = {}
+        self._seen: set[int] = set()
 
-    def add(self, host: str, digest: bytes, text: str) -> None:
-        """Counts a page's lines, unless it has no site or its site had the same text before."""
-        if not host or (host, digest) in self._seen:
-            return
-        self._seen.add((host, digest))
-        self.pages[host] += 1
-        self.lines.setdefault(host, Counter()).update(
-            map(_line_key, _distinct_lines(text, self.min_letters))
+    def add(self, hosts: Sequence[str], digests: Sequence[bytes], texts: Sequence[str]) -> None:
+        """Counts the pages' lines, but for pages without a site and texts that their site had.
+
+        digests: of the texts, equal where they count as one.
+        """
+        chosen: list[str] = []
+        sites: list[int] = []
+        for host, digest, text in zip(hosts, digests, texts, strict=True):
+            if not host:
+                continue
+            site = _number(host)
+            page = site ^ int.from_bytes(digest[:8], "little")
+            if page in self._seen:
+                continue
+            self._seen.add(page)
+            self._pages[site] = self._pages.get(site, 0) + 1
+            chosen.append(text)
+            sites.append(site)
+        keys, starts = line_keys(chosen, np.array(sites, np.uint64), self._min_letters)
+        for low, high in pairwise(starts.tolist()):
+            keys[low:high].sort()
+        # Once for each page.
+        once = keys > 0
+        same = keys[1:] == keys[:-1]
+        same[starts[1:-1] - 1] = False
+        once[1:] &= ~same
+        keys = np.sort(keys[once])
+        tops = np.arange(1, FILES, dtype=np.uint64) << np.uint64(58)
+        for file, piece in zip(
+            self._files, np.split(keys, np.searchsorted(keys, tops)), strict=True
+        ):
+            with open(file, "ab") as out:
+                out.write(np.ascontiguousarray(piece, "<u8").data)
+
+    def repeated(self, *, share: float, min_pages: int) -> RepeatedLines:
+        """Lines on at least `share` of a site's pages and on at least `min_pages` pages."""
+        found, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        for file in self._files:
+            keys = np.fromfile(file, "<u8")
+            keys.sort()
+            first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
+            count = np.diff(np.append(first, len(keys)))
+            enough = count >= min_pages
+            found.append(keys[first[enough]])
+            counts.append(count[enough])
+        needed = {site: max(min_pages, share * pages) for site, pages in self._pages.items()}
+        return RepeatedLines(
+            np.concatenate(found), np.concatenate(counts), needed, self._min_letters
         )
-
-    def repeated(self, *, share: float, min_pages: int) -> dict[str, frozenset[bytes]]:
-        """By site the lines on at least `share` of its pages and on at least `min_pages` pages."""
-        found: dict[str, frozenset[bytes]] = {}
-        for host in sorted(self.pages):
-            needed = max(min_pages, share * self.pages[host])
-            keys = frozenset(key for key, count in self.lines[host].items() if count >= needed)
-            if keys:
-                found[host] = keys
-        return found
 
 
 def remove_lines(
-    text: str, repeated: frozenset[bytes], removed: Callable[[str], None] | None = None
+    text: str, drop: Sequence[bool], removed: Callable[[str], None] | None = None
 ) -> str | None:
-    """The text without its repeated lines, or None where it has none of them.
+    """The text without the lines that are to drop, or None where there are none.
 
     Blank lines that are left doubled by a removal become one; `removed` is told each line taken.
     """
-    lines = text.split("\n")
-    drop = [bool(stripped := line.strip()) and _line_key(stripped) in repeated for line in lines]
     if not any(drop):
         return None
     kept: list[str] = []
     gap = False
-    for line, dropped in zip(lines, drop, strict=True):
+    for line, dropped in zip(text.split("\n"), drop, strict=True):
         if dropped:
             gap = True
             if removed is not None:

@@ -6,25 +6,32 @@ are checked against exact Jaccard, so the bands set the recall and the threshold
 default (25 x 4) finds 99.9998% of the pairs at 0.8, 97% at 0.6 and 80% at 0.5, the threshold. A
 check costs about a microsecond, which is why the curve may rise well before it.
 
-The index is one 32-bit key per band and document (100 bytes at 25 bands). Two documents that
-share a key by accident are a candidate more and nothing else.
+The index is one 32-bit key per band and document (100 bytes at 25 bands), read band by band: the
+memory is that of one band, 4 bytes a document and 8 while it is sorted. Two documents that share a
+key by accident are a candidate more and nothing else.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from gristmill.data.dedup.minhash import EMPTY, Signatures
-from gristmill.data.ngrams import BASE, mix_array
+from gristmill.data.ngrams import BASE, mix
 
 Keys = npt.NDArray[np.uint32]
 Pairs = npt.NDArray[np.int64]
+Packed = npt.NDArray[np.uint64]
 
 # Up to this size every pair of a bucket is a candidate; larger buckets (pages that exist hundreds
 # of times) are tied to their first member and in a chain, so that the work stays linear.
 ALL_PAIRS_UP_TO = 32
+
+# The key of a document without words, in every band: such documents are nobody's copies.
+NO_KEY = np.uint32(0)
 
 
 def candidate_probability(similarity: float, bands: int, rows: int) -> float:
@@ -32,96 +39,149 @@ def candidate_probability(similarity: float, bands: int, rows: int) -> float:
     return float(1.0 - (1.0 - similarity**rows) ** bands)
 
 
+@njit(cache=True, nogil=True)
+def _band_keys(signatures: Signatures, bands: int, rows: int, out: Keys) -> None:
+    for document in range(len(signatures)):
+        signature = signatures[document]
+        empty = True
+        for value in signature:
+            if value != EMPTY:
+                empty = False
+                break
+        for band in range(bands):
+            key = np.uint64(0)
+            for row in range(band * rows, band * rows + rows):
+                key = key * BASE + np.uint64(signature[row])
+            short = np.uint32(mix(key) >> np.uint64(32))
+            out[band, document] = NO_KEY if empty else max(short, np.uint32(1))
+
+
 def band_keys(signatures: Signatures, bands: int, rows: int) -> Keys:
-    """The index: uint32[documents, bands]. Band k hashes rows k*r .. k*r + r - 1 of the signature.
+    """The index: uint32[bands, documents]. Band k hashes rows k*r .. k*r + r - 1 of the signature;
+    documents without words have NO_KEY.
 
     signatures: uint32[documents, at least bands * rows].
     """
-    keys = np.zeros((len(signatures), bands), np.uint64)
-    for row in range(rows):
-        keys = keys * BASE + signatures[:, row : bands * rows : rows].astype(np.uint64)
-    return (mix_array(keys) >> np.uint64(32)).astype(np.uint32)
-
-
-def has_shingles(signatures: Signatures) -> npt.NDArray[np.bool_]:
-    """Documents that have words at all: those without are nobody's copies."""
-    return ~np.all(signatures == EMPTY, axis=1)
+    out = np.empty((bands, len(signatures)), np.uint32)
+    _band_keys(signatures, bands, rows, out)
+    return out
 
 
 @njit(cache=True, nogil=True)
-def _bucket_pairs(
-    keys: Keys, order: Pairs, all_pairs: int, out: npt.NDArray[np.uint64], write: bool
-) -> int:
-    """Pairs of documents with equal keys, packed (smaller << 32 | larger); returns their number.
+def _pack(keys: Keys, out: Packed) -> int:
+    """key << 32 | document of each that has a key: once sorted, buckets in order of documents."""
+    count = 0
+    for document in range(len(keys)):
+        if keys[document] != NO_KEY:
+            out[count] = (np.uint64(keys[document]) << np.uint64(32)) | np.uint64(document)
+            count += 1
+    return count
 
-    keys: sorted; order: the documents in that order, ascending within equal keys.
-    """
+
+def _sorted(keys: Keys, room: Packed) -> Packed:
+    packed = room[: _pack(keys, room)]
+    # Sorted as one number: no tie is left to the kind of sort, which may be the fastest.
+    packed.sort()
+    return packed
+
+
+@njit(cache=True, nogil=True)
+def _bucket_pairs(packed: Packed, all_pairs: int, out: Packed, write: bool) -> int:
+    """Pairs of documents with equal keys, as smaller << 32 | larger; returns their number."""
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
     count = 0
     start = 0
-    n = len(keys)
+    n = len(packed)
     while start < n:
         stop = start + 1
-        while stop < n and keys[stop] == keys[start]:
+        while stop < n and packed[stop] >> half == packed[start] >> half:
             stop += 1
         for i in range(start, stop):
             for j in range(i + 1, stop):
                 if stop - start > all_pairs and not (i == start or j == i + 1):
                     break
                 if write:
-                    out[count] = (np.uint64(order[i]) << np.uint64(32)) | np.uint64(order[j])
+                    out[count] = ((packed[i] & low) << half) | (packed[j] & low)
                 count += 1
         start = stop
     return count
 
 
-def candidate_pairs(
-    keys: Keys, eligible: npt.NDArray[np.bool_], all_pairs: int = ALL_PAIRS_UP_TO
-) -> Pairs:
-    """Pairs (smaller, larger) that share a band, once each, sorted: int64[pairs, 2]."""
-    documents = np.flatnonzero(eligible)
+def candidate_pairs(bands: Iterable[Keys], all_pairs: int = ALL_PAIRS_UP_TO) -> Pairs:
+    """Pairs (smaller, larger) that share a band, once each, sorted: int64[pairs, 2].
+
+    bands: the keys of all documents (fewer than 2^32), one band after the other. Held beside one
+    band are the pairs, 8 bytes each: as many as there are copies, not documents.
+    """
     found = np.zeros(0, np.uint64)
-    for band in range(keys.shape[1]):
-        column = keys[documents, band]
-        by_key = np.argsort(column, kind="stable")
-        ordered, order = column[by_key], documents[by_key]
-        # Most keys occur once; leaving them out makes the rest small.
-        same = ordered[1:] == ordered[:-1]
-        twin = np.zeros(len(ordered), np.bool_)
-        twin[1:] |= same
-        twin[:-1] |= same
-        ordered, order = ordered[twin], order[twin]
-        count = _bucket_pairs(ordered, order, all_pairs, np.zeros(0, np.uint64), False)
-        packed = np.empty(count, np.uint64)
-        _bucket_pairs(ordered, order, all_pairs, packed, True)
+    room = np.zeros(0, np.uint64)
+    for keys in bands:
+        room = room if len(room) >= len(keys) else np.empty(len(keys), np.uint64)
+        packed = _sorted(keys, room)
+        pairs = np.empty(_bucket_pairs(packed, all_pairs, packed[:0], False), np.uint64)
+        _bucket_pairs(packed, all_pairs, pairs, True)
         # Band by band, so that a pair that shares all bands is held once.
-        found = np.unique(np.concatenate([found, packed]))
+        found = np.unique(np.concatenate([found, pairs]))
     left = (found >> np.uint64(32)).astype(np.int64)
     right = (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return np.stack([left, right], axis=1)
 
 
 @njit(cache=True, nogil=True)
-def _unite(pairs: Pairs, parent: npt.NDArray[np.int64]) -> None:
+def _root(parent: npt.NDArray[np.int64], i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _join(parent: npt.NDArray[np.int64], i: int, j: int) -> None:
+    i, j = _root(parent, i), _root(parent, j)
+    # The smaller index becomes the root, whatever the order of the pairs.
+    if i < j:
+        parent[j] = i
+    elif j < i:
+        parent[i] = j
+
+
+@njit(cache=True, nogil=True)
+def _unite_pairs(pairs: Pairs, parent: npt.NDArray[np.int64]) -> None:
     for k in range(len(pairs)):
-        i, j = pairs[k, 0], pairs[k, 1]
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        while parent[j] != j:
-            parent[j] = parent[parent[j]]
-            j = parent[j]
-        # The smaller index becomes the root, whatever the order of the pairs.
-        if i < j:
-            parent[j] = i
-        elif j < i:
-            parent[i] = j
+        _join(parent, pairs[k, 0], pairs[k, 1])
+
+
+@njit(cache=True, nogil=True)
+def _unite_buckets(packed: Packed, parent: npt.NDArray[np.int64]) -> None:
+    half = np.uint64(32)
+    low = np.uint64(0xFFFFFFFF)
+    for k in range(1, len(packed)):
+        if packed[k] >> half == packed[k - 1] >> half:
+            _join(parent, np.int64(packed[k - 1] & low), np.int64(packed[k] & low))
+
+
+@njit(cache=True, nogil=True)
+def _flatten(parent: npt.NDArray[np.int64]) -> None:
+    # Roots come before their members: one step is enough.
     for i in range(len(parent)):
-        # Roots come before their members: one step is enough.
         parent[i] = parent[parent[i]]
 
 
 def connected_components(count: int, pairs: Pairs) -> npt.NDArray[np.int64]:
     """For each of `count` documents the smallest index of its component (union-find)."""
     parent = np.arange(count, dtype=np.int64)
-    _unite(np.ascontiguousarray(pairs), parent)
+    _unite_pairs(np.ascontiguousarray(pairs), parent)
+    _flatten(parent)
+    return parent
+
+
+def bucket_components(count: int, bands: Iterable[Keys]) -> npt.NDArray[np.int64]:
+    """As `connected_components` over all pairs that share a band, unchecked, in memory that does
+    not grow with the number of pairs (8 bytes a document, and 12 for the band at hand)."""
+    parent = np.arange(count, dtype=np.int64)
+    room = np.empty(count, np.uint64)
+    for keys in bands:
+        _unite_buckets(_sorted(keys, room), parent)
+    _flatten(parent)
     return parent

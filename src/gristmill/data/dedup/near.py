@@ -1,13 +1,20 @@
 """Near duplicates of a corpus that is read part by part, and what a sample says of the result.
 
-Steps: 1 sign, 2 index by bands, 3 candidates, 4 their exact Jaccard, 5 connected components. Only
-the index and the shingles of candidates are held for the whole corpus.
+Steps: 1 sign, 2 index by bands, 3 candidates, 4 their exact Jaccard, 5 connected components. The
+index (4 bytes a band and document) and the shingles of candidates stand in scratch files; in memory
+are a part, one band, the candidate pairs, and 8 bytes a document.
+
+Documents of an earlier snapshot may stand before them. They are known to differ from each other, so
+pairs of two of them are not looked at, and keys that are still there are not made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +22,13 @@ import pyarrow as pa
 
 from gristmill.core.figure import Figure, proportion
 from gristmill.core.seeds import derive_seed
+from gristmill.data.dedup.band_index import BandIndex, SpilledSets
 from gristmill.data.dedup.lsh import (
+    Keys,
     Pairs,
     band_keys,
     candidate_pairs,
     connected_components,
-    has_shingles,
 )
 from gristmill.data.dedup.minhash import jaccard, shingle_sets, signatures
 from gristmill.data.ngrams import Texts
@@ -39,60 +47,107 @@ class NearSettings:
 
 
 @dataclass(frozen=True)
+class EarlierPart:
+    """A part of an earlier snapshot. read: its texts; keys: their band keys under the same
+    settings, uint32[bands, count], or None where they are to be made. Called when wanted."""
+
+    count: int
+    read: Callable[[], Texts]
+    keys: Callable[[], Keys] | None = None
+
+
+@dataclass(frozen=True)
 class NearGroups:
     """groups: for each document the smallest index of its group. pairs: candidates that passed,
-    with their similarity. candidates: how many pairs were looked at."""
+    with their similarity. candidates: how many pairs were looked at. index: the keys of all; read
+    it while its folder is there. Earlier documents come first in the numbering."""
 
     groups: npt.NDArray[np.int64]
     pairs: Pairs
     similarity: npt.NDArray[np.float64]
     candidates: int
+    index: BandIndex
 
 
 def near_groups(
-    parts: Callable[[], Iterable[Texts]], settings: NearSettings, *, workers: int = 1
+    parts: Callable[[], Iterable[Texts]],
+    settings: NearSettings,
+    *,
+    workers: int = 1,
+    earlier: Sequence[EarlierPart] = (),
+    folder: Path | None = None,
 ) -> NearGroups:
     """Groups of near duplicates among all texts of all parts, numbered in order.
 
-    `parts` is called twice: once to sign, once to fetch the shingles of candidates.
+    `parts` is called twice: once to sign, once to fetch the shingles of candidates. folder: where
+    the scratch files stand, by default a temporary one.
     """
-    count = settings.bands * settings.rows
-    keys, eligible = [], []
+    if folder is None:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            return near_groups(
+                parts, settings, workers=workers, earlier=earlier, folder=Path(temporary)
+            )
+    index = BandIndex(folder, settings.bands)
+    old = 0
+    for part in earlier:
+        kept = part.keys
+        index.append(sign_part(part.read(), settings, workers) if kept is None else kept())
+        old += part.count
+    assert index.documents == old
     for texts in parts():
-        part = signatures(texts, n=settings.n, count=count, seed=settings.seed, workers=workers)
-        keys.append(band_keys(part, settings.bands, settings.rows))
-        eligible.append(has_shingles(part))
-    if not keys:
-        empty = np.zeros(0, np.int64)
-        return NearGroups(empty, np.zeros((0, 2), np.int64), np.zeros(0), 0)
-    index, usable = np.concatenate(keys), np.concatenate(eligible)
-    pairs = candidate_pairs(index, usable)
-    similarity = _similarity(parts, pairs, len(index), settings.n)
+        index.append(sign_part(texts, settings, workers))
+    pairs = candidate_pairs(index)
+    # The smaller index stands first: where the larger is of the earlier snapshot, both are.
+    pairs = pairs[pairs[:, 1] >= old]
+    similarity = _similarity(_readers(earlier, parts), pairs, index.documents, settings.n, folder)
     passed = similarity >= settings.threshold
     return NearGroups(
-        groups=connected_components(len(index), pairs[passed]),
+        groups=connected_components(index.documents, pairs[passed]),
         pairs=pairs[passed],
         similarity=similarity[passed],
         candidates=len(pairs),
+        index=index,
     )
 
 
+def sign_part(texts: Texts, settings: NearSettings, workers: int = 1) -> Keys:
+    """From text to the keys that the index holds: uint32[bands, texts]."""
+    count = settings.bands * settings.rows
+    signed = signatures(texts, n=settings.n, count=count, seed=settings.seed, workers=workers)
+    return band_keys(signed, settings.bands, settings.rows)
+
+
+Reader = tuple[int, Callable[[], Texts]]
+
+
+def _readers(
+    earlier: Sequence[EarlierPart], parts: Callable[[], Iterable[Texts]]
+) -> Iterator[Reader]:
+    """How many texts each part has, and what gives them."""
+    for part in earlier:
+        yield part.count, part.read
+    for texts in parts():
+        yield len(texts), partial(_itself, texts)
+
+
+def _itself(texts: Texts) -> Texts:
+    return texts
+
+
 def _similarity(
-    parts: Callable[[], Iterable[Texts]], pairs: Pairs, documents: int, n: int
+    readers: Iterable[Reader], pairs: Pairs, documents: int, n: int, folder: Path
 ) -> npt.NDArray[np.float64]:
     wanted = np.zeros(documents, np.bool_)
     wanted[pairs.ravel()] = True
-    place = np.cumsum(wanted) - 1
-    sets, lengths = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    spilled = SpilledSets(folder / "shingles")
     first = 0
-    for texts in parts():
-        chosen = np.flatnonzero(wanted[first : first + len(texts)])
-        first += len(texts)
-        hashes, starts = shingle_sets(_take(texts, chosen), n)
-        sets.append(hashes)
-        lengths.append(np.diff(starts))
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
-    return jaccard(np.concatenate(sets), starts, place[pairs])
+    for count, read in readers:
+        chosen = np.flatnonzero(wanted[first : first + count])
+        first += count
+        if len(chosen):
+            spilled.append(*shingle_sets(_take(read(), chosen), n))
+    place = np.cumsum(wanted) - 1
+    return jaccard(*spilled.sets(), place[pairs])
 
 
 def _take(texts: Texts, chosen: npt.NDArray[np.int64]) -> Texts:

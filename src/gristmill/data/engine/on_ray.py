@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import socket
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,8 @@ _NODE_LOSSES = 20
 # For each processor of the cluster: tasks that run or wait to; with them the parts that are done
 # while an earlier one is not.
 _AHEAD, _WINDOW = 3, 30
+# Seconds in which a cluster must take a connection.
+_ANSWERS_WITHIN = 10
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         ) from None
     ours = not ray.is_initialized()
     if ours:
+        _check_that_it_answers(address)
         try:
             ray.init(
                 address=address,
@@ -207,6 +211,23 @@ def _connected(address: str | None) -> Iterator[Any]:
         finally:
             if ours:
                 ray.shutdown()
+
+
+def _check_that_it_answers(address: str | None) -> None:
+    """Ray itself tries for minutes, and says nothing of use meanwhile."""
+    if address is None or address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if not (host and port.isdigit()):
+            raise ValueError("an address is HOST:PORT or ray://HOST:PORT")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise GristmillError(
+            f"no Ray cluster answers: {error}",
+            where=f"--address {address}",
+            mend="start one with ray start --head, which prints its HOST:PORT",
+        ) from error
 
 
 class _NodesTold(io.TextIOBase):

@@ -58,7 +58,11 @@ def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> N
     on: at a paragraph in the same element as those before.
     """
     blocks, elements = tree.blocks, tree.elements
-    names = {i: name for i, block in enumerate(blocks) if (name := _closes(block))}
+    names = {
+        i: name
+        for i, block in enumerate(blocks)
+        if block.tag in HEADINGS and (name := _closes(block))
+    }
     if not names:
         return
     above = 0.0
@@ -93,13 +97,13 @@ def closing_sections(tree: Tree, positive: list[float], reasons: list[int]) -> N
 
 
 def _closes(block: Block) -> str:
-    """What a heading is called below which no text goes on, '' for other blocks."""
-    if block.tag not in HEADINGS or len(block.text) > 60:
+    """What a heading is called below which no text goes on, '' for others."""
+    if len(block.text) > 60:
         return ""
     name = block.text.split("[")[0].strip(" :.-–—()[]*#0123456789¶").casefold()
     if name in _CLOSING:
         return name
-    counted = _COUNTED.match(block.text.casefold())
+    counted = block.text[:1].isdecimal() and _COUNTED.match(block.text.casefold())
     return counted[0] if counted else ""
 
 

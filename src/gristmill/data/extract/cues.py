@@ -247,7 +247,10 @@ def _judge_single(single: str) -> int:
         if not lower:
             words = [word.lower() for word in _CUT.findall(single)]
         else:
-            words = single.replace("_", "-").split("-")
+            plain = single.replace("_", "-")
+            if "--" in plain:  # `article__body`, and `article--wide` as well
+                plain = plain.replace("---", "-").replace("--", "-")
+            words = plain.split("-")
             if not "".join(words).isalpha():
                 words = _CUT_LOWER.findall(single)
         if _TOLD.isdisjoint(words):

@@ -68,18 +68,11 @@ def _words(text: str) -> frozenset[str]:
 
 
 _MARKS = {
-    "b": "**",
-    "strong": "**",
-    "i": "*",
-    "em": "*",
-    "code": "`",
-    "tt": "`",
-    "samp": "`",
-    "kbd": "`",
-}
-
-
+    "b": "**", "strong": "**", "i": "*", "em": "*",
+    "code": "`", "tt": "`", "samp": "`", "kbd": "`",
+}  # fmt: skip
 _CELLS = ("td", "th")
+_NOTED = frozenset(("table", "blockquote", *_CELLS))
 _NAMED_INLINE = _words("span label small sup font")
 _TYPED = _words("code tt samp kbd")  # a block of code where lines end in <br>
 
@@ -230,17 +223,19 @@ class _Walk(Gathering):
                 if self.record is not None:
                     self.leave(node, "name", verdict, name)
                 return None
-        if tag == "table":
-            tree.tables.append(len(tree.elements))
-        elif tag == "blockquote":
-            tree.quotations.append(len(tree.elements))
-        elif tag in _CELLS and ("rowspan" in attributes or "colspan" in attributes):
-            tree.spans[len(tree.elements)] = spans_of(attributes)
-        at = len(tree.blocks)
-        element = Element(tag, self.current, verdict, name, at)
+        elements, at = tree.elements, len(tree.blocks)
+        index = len(elements)
         if verdict > cues.MAIN:
-            tree.spoken_against.append(len(tree.elements))
-        tree.elements.append(element)
+            tree.spoken_against.append(index)
+        if tag in _NOTED:
+            if tag == "table":
+                tree.tables.append(index)
+            elif tag == "blockquote":
+                tree.quotations.append(index)
+            elif "rowspan" in attributes or "colspan" in attributes:
+                tree.spans[index] = spans_of(attributes)
+        element = Element(tag, self.current, verdict, name, at)
+        elements.append(element)
         if child is None:
             element.end = at
             return None
@@ -250,11 +245,12 @@ class _Walk(Gathering):
             if text:
                 if tag == "h1":
                     tree.headlines.append(at)
-                tree.blocks.append(Block(text, len(tree.elements) - 1, tag))
-            element.end = len(tree.blocks)
+                tree.blocks.append(Block(text, index, tag))
+                at += 1
+            element.end = at
             self.lines = 0
             return None
-        self.current = len(tree.elements) - 1
+        self.current = index
         self.stack.append((node, _ENDS_BLOCK, ""))
         if len(self.stack) > self.max_depth:
             raise TooDeep

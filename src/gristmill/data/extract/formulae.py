@@ -47,10 +47,11 @@ def formula_of_image(attributes: Mapping[str, str | None], around: bool = False)
         return None
     names = (attributes.get("class") or "").lower()
     words = names.replace("-", " ").replace("_", " ").split()
-    sure = names == "math" or "mwe-math" in names or any(word in _SURE_NAMES for word in words)
-    likely = around or any(word in _LIKELY_NAMES for word in words) or "latex" in source
-    if not (sure or (likely and any(sign in alt for sign in _LATEX_SIGNS))):
-        return None
+    sure = names == "math" or "mwe-math" in names or not _SURE_NAMES.isdisjoint(words)
+    if not sure:
+        likely = around or "latex" in source or not _LIKELY_NAMES.isdisjoint(words)
+        if not likely or not any(sign in alt for sign in _LATEX_SIGNS):
+            return None
     return _delimit(alt, around or "display" in words or "block" in words)
 
 

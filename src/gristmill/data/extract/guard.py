@@ -97,9 +97,9 @@ def _depth(html: bytes, cap: int) -> int:
 def _attributes(html: bytes, cap: int) -> bool:
     # A tag with more attributes is at least twice as many bytes long, and so is what lies between
     # two '>'. One that begins with it covers its middle.
-    position, last = 0, len(html) - cap
+    position, last, window = 0, len(html) - cap, 2 * cap
     while position < last:
-        found = html.rfind(b">", position, position + 2 * cap)
+        found = html.rfind(b">", position, position + window)
         if found >= 0:
             position = found + 1
             continue
@@ -109,7 +109,7 @@ def _attributes(html: bytes, cap: int) -> bool:
         end = len(html) if end < 0 else end
         # Comments and CDATA, in which scripts and styles stand, have no attributes.
         opens = start >= 0 and html[start + 1 : start + 2].strip(b"!?") != b""
-        if opens and end - start > 2 * cap and html.find(b">", start, position) < 0:
+        if opens and end - start > window and html.find(b">", start, position) < 0:
             tag = html[start:end]
             if len(tag) - len(tag.translate(None, _PARTS)) >= cap:
                 tag = _QUOTED.sub(b"q", tag)

@@ -35,6 +35,7 @@ _THREAD = re.compile(
     r"/(?:viewtopic|showthread|threads?|topics?|questions?|q|t|r/[^/]+/comments|forums?|read\.cgi"
     r"|discussions?)(?:\.php|\.asp|\.html?|\.cgi)?(?:[/?.-]|$)|item\?id="
 )
+_PRODUCT_KINDS = ((b"schema.org/Product", 8), (b'"Product"', 0))
 _PRODUCT_TYPES = ("product", "book", "og:product", "product.item")
 _PRODUCT_NAME = re.compile(r"\b(?:single-product|catalog-product-view|page-product)\b")
 _PRODUCT_PATH = re.compile(r"/(?:dp|products?|items?|p|prod|gp)/[^/]")
@@ -50,6 +51,7 @@ _RESERVED = (
     "版权所有", "جميع الحقوق محفوظة", "सर्वाधिकार सुरक्षित", "모든 권리 보유",
     "all rights are reserved",
 )  # fmt: skip
+_RESERVED_IN_ASCII = tuple(words for words in _RESERVED if words.isascii())
 _COOKIE = re.compile(r"\bcookies?\b")
 _COOKIES = ("クッキー", "ملفات تعريف الارتباط", "कुकीज़", "쿠키")
 _SCRAP = 60  # characters of an entry of an index that is no link
@@ -79,11 +81,12 @@ def read_signs(meta: dict[str, str], source: bytes, url: str, body_name: str) ->
     stated = meta.get("og:type", "").lower() == "article" or "article:published_time" in meta
     if stated and not forum and not _PRODUCT_PATH.search(path):
         return Signs(article=True)  # the page's bytes need not be searched
-    forum = forum or any(holds(source, name, rare) for name, rare in _FORUM_TYPES)
     product = meta.get("og:type", "").lower() in _PRODUCT_TYPES or bool(
         _PRODUCT_NAME.search(body_name)
     )
-    product = product or holds(source, b"schema.org/Product", 8) or holds(source, b'"Product"')
+    if holds(source, b"schema.org", 2):  # without it there are no types, in JSON-LD neither
+        forum = forum or any(holds(source, name, rare) for name, rare in _FORUM_TYPES)
+        product = product or any(holds(source, name, rare) for name, rare in _PRODUCT_KINDS)
     return Signs(forum, product or bool(_PRODUCT_PATH.search(path) and _CART.search(source)))
 
 
@@ -178,4 +181,6 @@ def _speaks_of_cookies(text: str) -> bool:
 
 def _reserves(text: str) -> bool:
     """Whether a text in lower case is a copyright line."""
-    return _RIGHTS.match(text) is not None or any(words in text for words in _RESERVED)
+    if _RIGHTS.match(text):
+        return True
+    return any(words in text for words in (_RESERVED_IN_ASCII if text.isascii() else _RESERVED))

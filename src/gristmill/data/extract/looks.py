@@ -76,7 +76,8 @@ _LATIN: tuple[tuple[str, Callable[[str], float], float], ...] = (
 
 def escapes_to_japanese(html: bytes) -> bool:
     """Whether bytes of ASCII alone are ISO-2022-JP."""
-    return b"\x1b$B" in html or b"\x1b$@" in html
+    # One byte is looked for a hundred times as fast as three.
+    return b"\x1b" in html and (b"\x1b$B" in html or b"\x1b$@" in html)
 
 
 def looks_like(html: bytes) -> str | None:

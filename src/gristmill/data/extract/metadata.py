@@ -16,6 +16,10 @@ from gristmill.data.extract.tags import KNOWN
 from gristmill.data.extract.tree import Tree
 from gristmill.data.licences import spdx_id
 
+_META, _LINK, _TITLE, _BASE = (
+    next(number for number, (tag, _) in KNOWN.items() if tag == name)
+    for name in ("meta", "link", "title", "base")
+)
 _MAX_URL = 2000
 _SEPARATORS = re.compile(r"\s+(?:[|–—·•»›:]|-|::)\s+")
 _CRUMB_CUT = re.compile(r"\s*[›»>→/|•·\x1f⟩▸‣]+\s*")
@@ -58,7 +62,6 @@ class Head:
     title: str = ""
     language: str | None = None
     base: str | None = None
-    canonical: str | None = None
     licence: str | None = None
     meta: dict[str, str] = field(default_factory=dict)
     robots: list[str] = field(default_factory=list)
@@ -78,31 +81,27 @@ def read_head(parser: LexborHTMLParser) -> Head:
         lang = root.attributes.get("lang") or root.attributes.get("xml:lang")
         head.language = lang.strip()[:35] or None if lang else None
     found: Any = parser.head
-    known = KNOWN
+    meta = head.meta
     for node in () if found is None else found.iter():
-        tag = known.get(node.tag_id, ("",))[0]
-        if tag == "meta":
+        number = node.tag_id
+        if number == _META:
             attributes = node.attributes
             name = (
                 attributes.get("name") or attributes.get("property") or attributes.get("itemprop")
             )
             content = attributes.get("content")
             if name and content:
-                head.meta.setdefault(name.lower(), content)
-                if name.lower() == "robots":
+                name = name.lower()
+                meta.setdefault(name, content)
+                if name == "robots":
                     head.robots.append(content)
-        elif tag == "title":
+        elif number == _LINK:
+            rel = node.attrs.get("rel")
+            if rel and "license" in rel.lower().split():
+                head.licence = head.licence or node.attrs.get("href")
+        elif number == _TITLE:
             head.title = head.title or _line(node.text())
-        elif tag == "link":
-            attributes = node.attributes
-            rel, href = attributes.get("rel"), attributes.get("href")
-            if rel and href:
-                relations = rel.lower().split()
-                if "canonical" in relations:
-                    head.canonical = head.canonical or href
-                elif "license" in relations:
-                    head.licence = head.licence or href
-        elif tag == "base":
+        elif number == _BASE:
             head.base = head.base or node.attributes.get("href")
     return head
 
@@ -143,7 +142,10 @@ def page_description(head: Head, tree: Tree, verdict: Verdict, title: str | None
         folded = meta.casefold().rstrip(".")
         for i, block in enumerate(tree.blocks):
             # In the main text it is the first paragraph, and no description.
-            if len(block.text) <= len(meta) + 1 and block.text.casefold().rstrip(".") == folded:
+            text = block.text
+            # Folding makes three signs of one at most.
+            near = len(text) <= len(meta) + 1 and len(folded) <= 3 * len(text)
+            if near and text.casefold().rstrip(".") == folded:
                 return meta if reasons[i] else None
     return None
 
@@ -171,7 +173,7 @@ def page_date(head: Head, tree: Tree, html: bytes) -> str | None:
     for name in _DATE_NAMES:
         if found := _iso(head.meta.get(name)):
             return found
-    at = html.find(b'"datePublished"')
+    at = min(places(html, b'"datePublished"', rare=2), default=-1)
     if at >= 0:
         match = _LD_DATE.search(html, at)
         if match and (found := _iso(match[1].decode("utf-8", "replace"))):

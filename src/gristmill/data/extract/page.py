@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -89,6 +89,14 @@ class Rejected:
     sample: str = ""
 
 
+class FirstLook(Protocol):
+    """Rules on a page's bytes, such as `gristmill.data.filters.cascade.Cascade`."""
+
+    def verdict(self, utf8: bytes) -> tuple[str, str] | None:
+        """Why the page is not to be extracted (reason, sample), or None."""
+        ...
+
+
 def extract_page(
     html: bytes,
     url: str,
@@ -97,12 +105,14 @@ def extract_page(
     record: Record | None = None,
     headers: Sequence[tuple[str, str]] = (),
     reserved_by_host: bool | None = None,
+    first: FirstLook | None = None,
 ) -> ExtractedPage | Rejected:
     """Main text and metadata of a page, or why there is none. Never raises for a bad page.
 
     html: the body as received, content encodings undone. content_type: the HTTP header.
     record: is told what was decided (`gristmill.data.extract.explain`).
     headers: of the HTTP response; those that opt out are read. reserved_by_host: by tdmrep.json.
+    first: cheap rules that spare a page the rest.
     """
     options = options or ExtractOptions()
     if record is not None:
@@ -124,6 +134,8 @@ def extract_page(
             return Rejected(refused)
     elif is_binary(html):
         return Rejected("not HTML", "binary")
+    if first is not None and (refusal := first.verdict(utf8)) is not None:
+        return Rejected(*refusal)
     parser = parse(utf8)
     head = read_head(parser)
     if options.respect_noindex and head.noindex:

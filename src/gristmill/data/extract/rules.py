@@ -87,29 +87,40 @@ def heaviest(tree: Tree, verdict: Verdict, known: dict[int, float], max_depth: i
     whole = verdict.worth
     if whole >= _SURE and _in_main(tree.elements, verdict.main):
         return None
-    best, most, rest = None, 0.0, whole
     if whole >= _SURE and not any(len(n.text_lexbor()) >= 4 * whole for n in tree.skipped):
         return None  # none of them can outweigh so much
+    held: list[tuple[float, int, Any]] = []  # what each node is worth at most
     for node in tree.skipped:
         key = int(node.mem_id)
-        value = known.get(key)
-        if value is None:
+        bound = known.get(key)
+        if bound is None:
             # Long notices about cookies are no articles, unless there is nothing else.
             if whole > _OUTWEIGHS and cues.asks(node.attributes):
                 continue
             # Characters outside of links bound the worth from above and need no walk.
-            if len(node.text_lexbor()) <= whole or _plain_length(node) <= whole:
+            bound = _plain_length(node) if len(node.text_lexbor()) > whole else 0
+            if bound <= whole:
                 continue
+        held.append((bound, key, node))
+    held.sort(key=lambda one: one[0], reverse=True)
+    best, most, rest = None, 0.0, whole  # rest: what all but the best are worth
+    unseen = sum(bound for bound, _, _ in held)
+    for bound, key, node in held:
+        if bound <= most and (most <= rest or most > rest + unseen):
+            break  # the others cannot be better, nor change what the best one is held against
+        unseen -= bound
+        value = known.get(key)
+        if value is None:
             value = _inner_worth(tree, node, max_depth, skip=True)
             if value <= _OUTWEIGHS:
                 value = _inner_worth(tree, node, max_depth, skip=False)
             known[key] = value
-        rest += value
+        rest += min(value, most)
         if value > most:
             best, most = key, value
     if whole >= _SURE and most < 4 * whole:
         return None
-    return best if most > max(rest - most, _OUTWEIGHS if whole else 0.0) else None
+    return best if most > max(rest, _OUTWEIGHS if whole else 0.0) else None
 
 
 def _plain_length(node: Any) -> int:

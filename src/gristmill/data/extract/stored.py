@@ -9,7 +9,13 @@ from pathlib import Path
 from gristmill.core.errors import GristmillError
 from gristmill.data.crawl.decode import BadEncoding, TooLarge, decode_body
 from gristmill.data.extract.opt_out import OPT_OUT_HEADERS, TdmRules
-from gristmill.data.extract.page import ExtractedPage, ExtractOptions, Rejected, extract_page
+from gristmill.data.extract.page import (
+    ExtractedPage,
+    ExtractOptions,
+    FirstLook,
+    Rejected,
+    extract_page,
+)
 from gristmill.data.extract.record import Record as Decisions
 from gristmill.data.warc.reader import Record, read_record
 
@@ -26,6 +32,8 @@ class StoredPage:
     file: str
     offset: int
     fetched_at: str | None = None
+    refused: tuple[str, str] | None = None
+    """Why its address alone rules it out (reason, sample)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class PageExtractor:
     folder: Path
     options: ExtractOptions
     tdm: TdmRules = field(default_factory=lambda: TdmRules({}))
+    first: FirstLook | None = None
 
     def __call__(self, pages: Sequence[StoredPage]) -> list[Outcome]:
         return [self.extract(page) for page in pages]
@@ -51,6 +60,8 @@ class PageExtractor:
         """What becomes of one page. decisions: is told what was decided on the way."""
         if page.status != 200:
             return Outcome(Rejected(f"status {page.status}"))
+        if page.refused is not None:
+            return Outcome(Rejected(*page.refused))
         try:
             record = read_record(self.folder / page.file, page.offset)
         except GristmillError as error:
@@ -67,6 +78,7 @@ class PageExtractor:
             decisions,
             headers=opt_out_headers(record),
             reserved_by_host=self.tdm.reserved(page.url),
+            first=self.first,
         )
         return Outcome(result, record.record_id)
 

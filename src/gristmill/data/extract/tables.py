@@ -69,7 +69,7 @@ def _find(tree: Tree, main: int) -> dict[int, Cell]:
     first, end = elements[main].start, elements[main].end
     tables: dict[int, _Table] = {}
     owner: dict[int, int] = {}  # row or section element -> table
-    for index in range(main + 1, len(elements)):
+    for index in range(max(main + 1, tree.tables[0]), len(elements)):
         element = elements[index]
         if element.start >= end and element.end > end:
             break

@@ -62,13 +62,18 @@ class Blocklist:
 
         Where a host stands in two lists, the first in order counts. allowed: hosts that no list
         blocks, unless it names one below them. Raises GristmillError where a folder holds no list,
-        a category is missing, or an allowed host is none.
+        a category is missing, an allowed host is none, or a file of the user's holds nothing but
+        bad lines.
         """
         reader = ListReader()
         for text in allowed:
             host = plain_host(text)
             if host is None:
-                raise GristmillError(f"'{text}' is no host", where="data.filter.urls.allowed")
+                raise GristmillError(
+                    f"'{text}' is no host",
+                    where="data.filter.lists.allowed",
+                    mend="give hosts such as good.example",
+                )
             reader.hosts.append(np.array([host_hash(host)], np.uint64), ALLOWED)
         missing = set(categories or ())
         seen: set[Path] = set()
@@ -96,6 +101,14 @@ class Blocklist:
             )
         for path in own:
             reader.host_file(path, path.name.partition(".")[0])
+            read = reader.files[-1]
+            if read.bad and not read.entries:
+                raise GristmillError(
+                    f"no line names a host; line {read.shown[0]['line']}: "
+                    f"{read.shown[0]['reason']}",
+                    where=path,
+                    mend="one a line: bad.example, 0.0.0.0 bad.example or ||bad.example^",
+                )
         return cls(
             tuple(reader.names),
             reader.hosts.table(),

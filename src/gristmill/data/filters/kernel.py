@@ -4,9 +4,11 @@ It is one of three that are called for themselves, with `word_counts` and `repet
 calls stands in `word_bytes`, `word_numbers`, `phrases`, `scanning` and `ngrams`; numba's cache does
 not notice an edit there, so that after one the files *.nbi in `__pycache__` have to go.
 
-Most words are lower-case ASCII letters: they are only scanned, and hashed eight bytes at a time.
-The others are tallied or decoded. Lines and paragraphs are compared by 64-bit hashes; a table of
-hashes is emptied by counting up its epoch: a place whose stamp is not the epoch is empty.
+A text's bytes are classified first, 64 at a time (`scanning`): where a word of ASCII ends, its
+capitals and where its letters begin are read off those bits, and it is hashed eight bytes at a
+time. Longer words and those with other characters are decoded. Lines and paragraphs are compared
+by 64-bit hashes; a table of hashes is emptied by counting up its epoch: a place whose stamp is not
+the epoch is empty.
 """
 
 from __future__ import annotations
@@ -21,25 +23,42 @@ from gristmill.data.filters.phrases import (
     L_IPSUM,
     L_JAVASCRIPT,
     L_LOREM,
-    L_OF,
-    L_TERMS,
-    L_USE,
     citation_end,
     is_policy,
     stands,
 )
-from gristmill.data.filters.scanning import small16
+from gristmill.data.filters.scanning import (
+    AHEAD,
+    BITS,
+    BLOCK,
+    BREAK,
+    CLOSING,
+    DIGIT,
+    END,
+    HIGH,
+    LETTER,
+    MARK,
+    PHRASE,
+    PLANES,
+    SPACE,
+    SPECIAL,
+    UPPER,
+    lowest,
+    mark_text,
+    ones,
+    plane_step,
+    width_of,
+    window,
+)
 from gristmill.data.filters.statistic_names import INDEX
 from gristmill.data.filters.word_bytes import (
-    HIGH,
     HINT,
-    LOOK,
     SPACE_BYTE,
-    SPACE_LEAD,
-    STEP,
     decode,
     hash_bytes,
     hash_core,
+    hash_letters,
+    hash_word,
     space_width,
 )
 from gristmill.data.filters.word_numbers import (
@@ -55,19 +74,17 @@ from gristmill.data.filters.word_numbers import (
     W_UPPERS,
     W_WORDLIKE,
     WORD_NUMBERS,
+    count_ellipses,
     decode_word,
+    is_wordlike,
     look_for_hints,
-    take_tally,
 )
 from gristmill.data.ngrams import MIX_1, mix
-from gristmill.tokenizer.eight_bytes import kernel, load8
+from gristmill.tokenizer.eight_bytes import kernel
 
 LOOK_CITATION: Final = 1
 _LINES = INDEX["lines"]  # and the five repetitions after it
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_CASE = np.uint64(0x20)
-_OF_CHUNK, _IP_CHUNK = np.uint64(0x666F), np.uint64(0x7069)
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO = np.uint64(0)
 # So that equal hashes of a line, a kept line and a paragraph are not taken for each other.
 _KEPT_SALT, _PARAGRAPH_SALT = np.uint64(0xC4), np.uint64(0xA1)
 
@@ -117,7 +134,7 @@ def _most_lines(data, start, stop, as_written):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def read_texts(  # type: ignore[no-untyped-def]
-    data, offsets, kinds, tallies, classes, lowers, rules, word_hash, core_hash, word_length,
+    data, offsets, kinds, classes, lowers, rules, word_hash, core_hash, word_length,
     starts, kept, kept_starts, out,
 ):  # fmt: skip
     """Reads each text data[offsets[d]:offsets[d + 1]] (UTF-8) once.
@@ -130,12 +147,16 @@ def read_texts(  # type: ignore[no-untyped-def]
     """
     # For each line: itself, the line as kept, and its paragraph.
     masks = np.empty(len(offsets), np.int64)
+    longest = 0
     for document in range(len(offsets) - 1):
         most = _most_lines(data, offsets[document], offsets[document + 1], rules[6])
         masks[document] = _mask(3 * most)
+        longest = max(longest, offsets[document + 1] - offsets[document])
     size = masks[: len(offsets) - 1].max() + 1
     key = np.empty(size, np.uint64)
     stamp = np.zeros(size, np.int32)
+    planes = np.empty(PLANES * plane_step(longest), np.uint8)
+    tail = np.empty(BLOCK + AHEAD, np.uint8)
     hints = np.zeros(4, np.int64)
     word = np.zeros(WORD_NUMBERS, np.int64)
     words = lines = 0
@@ -143,10 +164,12 @@ def read_texts(  # type: ignore[no-untyped-def]
         start, stop = offsets[document], offsets[document + 1]
         starts[document] = words
         kept_starts[document] = lines
+        step = plane_step(stop - start)
+        mark_text(data, start, stop, planes, step, tail)
         words, lines = _read_text(
-            data, start, stop, kinds, tallies, classes, lowers, rules, word_hash, core_hash,
-            word_length, words, kept, lines, key, stamp, document + 1, masks[document],
-            hints, word, out[document],
+            data, start, stop, kinds, classes, lowers, rules, word_hash, core_hash, word_length,
+            words, kept, lines, key, stamp, document + 1, masks[document], planes, step, hints,
+            word, out[document],
         )  # fmt: skip
     starts[len(offsets) - 1] = words
     kept_starts[len(offsets) - 1] = lines
@@ -185,13 +208,12 @@ def _characters(data, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _read_text(  # type: ignore[no-untyped-def]
-    data, start, stop, kinds, tallies, classes, lowers, rules, word_hash, core_hash, word_length,
-    words, kept, kept_lines, key, stamp, epoch, mask, hints, word, row,
+    data, start, stop, kinds, classes, lowers, rules, word_hash, core_hash, word_length,
+    words, kept, kept_lines, key, stamp, epoch, mask, planes, step, hints, word, row,
 ):  # fmt: skip
-    room = len(data)
     short_line, least_words, longest_allowed = rules[0], rules[1], rules[2]
     terminal, no_javascript, no_policy = rules[3], rules[4], rules[5]
-    as_written = rules[6] != 0
+    as_written, plain = rules[6] != 0, rules[7] != 0
     first_word, first_kept = words, kept_lines
     symbol_words = word_characters = alpha_words = longest_word = 0
     hashes = ellipses = digits = uppers = curly = newlines = breaks = lorem = looks = 0
@@ -222,7 +244,11 @@ def _read_text(  # type: ignore[no-untyped-def]
     while True:
         event = 0  # 1: a line ends, 2: by a line feed, 3: with the text
         width = 1
-        if i >= stop:
+        # Most white space ends no line and is passed over at once.
+        gap = lowest(~window(planes, SPACE * step, i - start))
+        if gap < BITS and window(planes, BREAK * step, i - start) & ((1 << gap) - 1) == 0:
+            i += gap
+        elif i >= stop:
             event = 3
         else:
             byte = data[i]
@@ -237,91 +263,31 @@ def _read_text(  # type: ignore[no-untyped-def]
                     i += 1
                     continue
             else:
-                if kind & SPACE_LEAD:
-                    width = space_width(data, i, stop)
-                if width and kind & SPACE_LEAD:
-                    extra += width - 1
-                    third = data[i + 2] if width == 3 else np.uint8(0)
-                    line_separator = byte == 0xE2 and data[i + 1] == 0x80 and 0xA8 <= third <= 0xA9
-                    if as_written and ((byte == 0xC2 and data[i + 1] == 0x85) or line_separator):
-                        event = 1
-                    else:
-                        i += width
-                        continue
+                width = space_width(data, i, stop)
+                extra += width - 1
+                third = data[i + 2] if width == 3 else np.uint8(0)
+                line_separator = byte == 0xE2 and data[i + 1] == 0x80 and 0xA8 <= third <= 0xA9
+                if as_written and ((byte == 0xC2 and data[i + 1] == 0x85) or line_separator):
+                    event = 1
+                else:
+                    i += width
+                    continue
         if event == 0:
             if text_first < 0:
                 text_first = i
             if line_words == 0:
                 first, first_extra = i, extra
-            # Most words are small letters, perhaps after a capital and before a comma or stop.
-            plain = False
-            capital = 65 <= byte <= 90
-            size = small = 0
-            if i + 18 <= room:
-                at = i + 1 if capital else i
-                small = small16(data, at)
-                size = small & 31
-                mark = data[at + size]
-                j = at + size
-                if mark == 44 or mark == 46 or mark == 59:
-                    j += 1
-                if size + capital > 0 and size < 16 and j < stop:
-                    plain = kinds[data[j]] & SPACE_BYTE != 0
-            if plain:
-                small >>= 5
-                length = j - i
-                size += capital
-                chunk = load8(data, i)
-                ip = (chunk | _CASE) & np.uint64(0xFFFF) == _IP_CHUNK
-                rare = small & ((1 << size) - 1) != 0 or byte == 74 or byte == 75 or byte == 86
-                if length <= 8:
-                    chunk &= _ALL >> np.uint64(64 - 8 * length)
-                    state = chunk * STEP
-                    state ^= state >> np.uint64(29)
-                    state = mix(state ^ np.uint64(length)) | _ONE
-                else:
-                    state = hash_bytes(data, i, j)
-                word_hash[words] = state
-                if capital or length > size:
-                    if size <= 8:
-                        chunk = (chunk | _CASE) & (_ALL >> np.uint64(64 - 8 * size))
-                        state = chunk * STEP
-                        state ^= state >> np.uint64(29)
-                        state = mix(state ^ np.uint64(size)) | _ONE
-                    else:
-                        state = hash_core(data, i, i + size, lowers)
-                core_hash[words] = state
-                if length == 2 and chunk == _OF_CHUNK:
-                    line_policy |= stands(data, j, start, stop, L_USE) and stands(
-                        data, i - 6, start, stop, L_TERMS
-                    )
-                uppers += capital
-                word_characters += length
-                alpha_words += 1
-                hints[1] = 0
-                if length > size and mark == 46 and size > 1:
-                    line_sentences += 1
-                    line_open = False
-                else:
-                    line_open = True
-            else:
-                flags = np.uint8(0)
-                tally = _ZERO
-                j = i
-                while j < stop:
-                    kind = kinds[data[j]]
-                    if kind & SPACE_BYTE or (kind & SPACE_LEAD and space_width(data, j, stop)):
-                        break
-                    flags |= kind
-                    tally += tallies[data[j]]
+            bit = i - start
+            size = lowest(window(planes, SPACE * step, bit))
+            inside = (1 << min(size, BITS)) - 1
+            special = window(planes, SPECIAL * step, bit) & inside
+            if size > BITS or (special and window(planes, HIGH * step, bit) & inside):
+                # A long word, or one with characters beyond ASCII.
+                j = i + min(size, BITS)
+                while j < stop and window(planes, SPACE * step, j - start) & 1 == 0:
                     j += 1
                 word_hash[words] = hash_bytes(data, i, j)
-                rare = flags & LOOK != 0
-                ip = j - i >= 5 and data[i] | 32 == 105 and data[i + 1] | 32 == 112
-                if flags & HIGH or j - i > 255:
-                    decode_word(data, i, j, classes, word)
-                else:
-                    take_tally(data, i, j, classes, tally, flags, word)
+                decode_word(data, i, j, classes, word)
                 length = word[W_LENGTH]
                 extra += j - i - length
                 hashes += word[W_HASHES]
@@ -330,40 +296,98 @@ def _read_text(  # type: ignore[no-untyped-def]
                 uppers += word[W_UPPERS]
                 curly += word[W_CURLY]
                 line_curly += word[W_CURLY]
-                core_start, core_stop = word[W_CORE_START], word[W_CORE_STOP]
-                if core_start < 0:
+                if word[W_CORE_START] < 0:
                     core_hash[words] = _ZERO
-                elif word[W_UPPERS] or flags & HIGH or core_stop - core_start < j - i:
-                    core_hash[words] = hash_core(data, core_start, core_stop, lowers)
                 else:
-                    core_hash[words] = word_hash[words]
+                    core_hash[words] = hash_core(
+                        data, word[W_CORE_START], word[W_CORE_STOP], lowers
+                    )
                 if word[W_WORDLIKE]:
                     word_characters += length
                 else:
                     symbol_words += 1
                 if word[W_ALPHAS]:
                     alpha_words += 1
-                if word[W_ENDS]:
-                    line_sentences += 1
-                    line_open = False
-                else:
-                    line_open = True
-                if flags & HINT:
-                    look_for_hints(data, word_end, i, j, hints)
-                else:
-                    hints[1] = 0
-                if j - i == 2 and stands(data, i, i, j, L_OF):
-                    line_policy |= stands(data, j, start, stop, L_USE) and stands(
-                        data, i - 6, start, stop, L_TERMS
-                    )
-            if rare:
-                line_policy |= is_policy(data, i, j, start, stop)
+                ends = word[W_ENDS] != 0
+                hinted = False
                 for at in range(i, j):
-                    if data[at] == 106 or data[at] == 74:
-                        line_javascript |= stands(data, at, i, j, L_JAVASCRIPT)
-                    elif data[at] == 91 and citation_end(data, at, stop):
+                    byte = data[at]
+                    hinted |= kinds[byte] & HINT != 0
+                    if byte == 91 and citation_end(data, at, stop):
                         looks |= LOOK_CITATION
-            if ip and stands(data, i, i, j, L_IPSUM) and stands(data, i - 6, start, stop, L_LOREM):
+                    if byte | 32 == 106:
+                        line_javascript |= stands(data, at, i, j, L_JAVASCRIPT)
+                line_policy |= is_policy(data, i, j, start, stop)
+                phrase = 1
+            else:
+                j = i + size
+                length = size
+                letters = window(planes, LETTER * step, bit) & inside
+                capitals = window(planes, UPPER * step, bit) & inside
+                uppers += ones(capitals)
+                alnums = letters
+                ends = hinted = False
+                phrase = 0
+                if special:
+                    found = window(planes, DIGIT * step, bit) & inside
+                    digits += ones(found)
+                    alnums |= found
+                    hinted = found != 0
+                    found = window(planes, END * step, bit) & inside
+                    if found:
+                        # Behind the first of them nothing else but closing marks. 'U.S.' and a
+                        # single letter with a dot end a sentence only at a line's end.
+                        closing = window(planes, CLOSING * step, bit)
+                        after = inside & -(found & -found) & ~(found | closing)
+                        ends = after == 0 and ones(alnums) != 1
+                        if found & (found >> 1) & (found >> 2):
+                            ellipses += count_ellipses(data, i, j)
+                    found = window(planes, MARK * step, bit) & inside
+                    while found:
+                        at = i + lowest(found)
+                        found &= found - 1
+                        byte = data[at]
+                        if byte == 35:
+                            hashes += 1
+                        elif byte == 123:
+                            curly += 1
+                            line_curly += 1
+                        elif byte == 91:
+                            if citation_end(data, at, stop):
+                                looks |= LOOK_CITATION
+                        else:
+                            hinted = True
+                    phrase = window(planes, PHRASE * step, bit) & inside
+                    if phrase:
+                        line_policy |= is_policy(data, i, j, start, stop)
+                        found = phrase
+                        while found:
+                            at = i + lowest(found)
+                            found &= found - 1
+                            line_javascript |= stands(data, at, i, j, L_JAVASCRIPT)
+                alpha_words += letters != 0
+                whole = hash_word(data, i, size)
+                word_hash[words] = whole
+                if alnums:
+                    if capitals or alnums & 1 == 0 or width_of(alnums) < size:
+                        at = lowest(alnums)
+                        whole = hash_letters(data, i + at, width_of(alnums) - at, lowers)
+                else:
+                    whole = _ZERO
+                core_hash[words] = whole
+                if (alnums and plain) or is_wordlike(data, i, j, classes):
+                    word_characters += length
+                else:
+                    symbol_words += 1
+            if ends:
+                line_sentences += 1
+            line_open = not ends
+            if hinted:
+                look_for_hints(data, word_end, i, j, hints)
+            else:
+                hints[1] = 0
+            blind = phrase and stands(data, i, i, j, L_IPSUM)
+            if blind and stands(data, i - 6, start, stop, L_LOREM):
                 lorem += 1
                 line_lorem += 1
             word_length[words] = length

@@ -98,8 +98,25 @@ def language(
     ]
 
 
+def check_languages(codes: Sequence[str], model_path: Path) -> None:
+    """Raises GristmillError where the model never gives one of these: no text would be kept."""
+    labels, _ = _open(str(model_path)).predict("a", k=1000, threshold=-1.0)
+    known = {"und", *(str(label).removeprefix(_LABEL) for label in labels)}
+    for code in codes:
+        if code not in known:
+            raise GristmillError(
+                f"the language model knows no '{code}'",
+                where="data.filter.language.keep",
+                mend="give ISO 639 codes such as en, de or zh",
+            )
+
+
 @lru_cache(maxsize=1)
 def _load(path: str) -> Any:
+    return _open(path)
+
+
+def _open(path: str) -> Any:
     import fasttext
 
     try:

@@ -120,9 +120,16 @@ def read_word_list(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise GristmillError("no such word list", where=path) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[: error.start].count(b"\n")
         raise GristmillError(
-            f"cannot read this word list: {error}", where=path, mend="write it in UTF-8"
+            f"this word list is no UTF-8 text, from line {line} on",
+            where=path,
+            mend="write it in UTF-8, one word or phrase a line",
+        ) from error
+    except OSError as error:
+        raise GristmillError(
+            f"this word list cannot be read: {error.strerror or error}", where=path
         ) from error
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]

@@ -123,7 +123,8 @@ def pieces(path: Path) -> Iterator[bytes]:
         if left:
             yield left
     except (OSError, EOFError) as error:
-        raise GristmillError(f"cannot read this list: {error}", where=path) from error
+        said = getattr(error, "strerror", None) or error
+        raise GristmillError(f"this list cannot be read: {said}", where=path) from error
 
 
 def _checked(named: str) -> str:

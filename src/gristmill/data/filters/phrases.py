@@ -18,12 +18,7 @@ def _letters(text: str) -> Any:
 
 
 L_JAVASCRIPT, L_LOREM, L_IPSUM = _letters("javascript"), _letters("lorem "), _letters("ipsum")
-L_OF, L_TERMS, L_USE, _PRIVACY = (
-    _letters("of"),
-    _letters("terms "),
-    _letters(" use"),
-    _letters("privacy"),
-)
+_TERMS, _OF_USE, _PRIVACY = _letters("terms"), _letters(" of use"), _letters("privacy")
 _POLICY, _COOKIE, _COOKIES = _letters(" policy"), _letters("cookie"), _letters("cookies")
 _USES_, _USE_OF_, _USE_ = _letters("uses "), _letters("use of "), _letters("use ")
 _EDIT, _NEEDED = _letters("edit]"), _letters("citation needed]")
@@ -45,7 +40,9 @@ def stands(data, at, start, stop, letters):  # type: ignore[no-untyped-def]
 
 @kernel
 def is_policy(data, i, j, start, stop):  # type: ignore[no-untyped-def]
-    """Whether a phrase of `c4.POLICY` holds the word at [i, j), which has a k or v."""
+    """Whether the word at [i, j) stands in a phrase of `c4.POLICY`, as its rarest word."""
+    if stands(data, j - 5, i, j, _TERMS) and stands(data, j, start, stop, _OF_USE):
+        return True
     if stands(data, j - 7, i, j, _PRIVACY) or stands(data, j - 6, i, j, _COOKIE):
         return stands(data, j, start, stop, _POLICY)
     return stands(data, i, i, j, _COOKIES) and (

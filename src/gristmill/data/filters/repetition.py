@@ -44,22 +44,22 @@ def count_n_grams(word_hash, word_length, starts, times, out):  # type: ignore[n
         # Where a 2-gram may stand that stands twice: both its words do, and two that fall into
         # the same one of 16,384 buckets.
         places = 0
+        # What is listed is overwritten by the next place unless it counts: processors cannot guess
+        # which words stand twice.
         for i in range(words - 1):
-            if times[start + i] > 1 and times[start + i + 1] > 1:
-                mixed = word_hash[start + i] * BASE + word_hash[start + i + 1]
-                bucket = np.int32(mixed >> _BUCKET_SHIFT)
-                at[places] = i
-                slot[places] = bucket
-                if buckets[bucket] < 2:
-                    buckets[bucket] += 1
-                places += 1
+            mixed = word_hash[start + i] * BASE + word_hash[start + i + 1]
+            bucket = np.int32(mixed >> _BUCKET_SHIFT)
+            twice = (times[start + i] > 1) & (times[start + i + 1] > 1)
+            at[places] = i
+            slot[places] = bucket
+            buckets[bucket] = min(2, buckets[bucket] + np.uint8(twice))
+            places += twice
         left = 0
         for k in range(places):
             i = at[k]
-            if buckets[slot[k]] > 1:
-                at[left] = i
-                gram[left] = word_hash[start + i]
-                left += 1
+            at[left] = i
+            gram[left] = word_hash[start + i]
+            left += buckets[slot[k]] > 1
         for k in range(places):
             buckets[slot[k]] = 0
         places = left
@@ -79,20 +79,19 @@ def count_n_grams(word_hash, word_length, starts, times, out):  # type: ignore[n
                 while stamp[place] == epoch and key[place] != wanted:
                     place = (place + 1) & mask
                 slot[k] = place
-                if stamp[place] != epoch:
-                    stamp[place] = epoch
-                    key[place] = wanted
-                    tally[place] = 1
-                    first[place] = i
-                    continue
-                tally[place] += 1
-                if tally[place] > best or (tally[place] == best and first[place] < best_at):
-                    best, best_at = tally[place], first[place]
+                met = stamp[place] == epoch
+                count = tally[place] + 1 if met else 1
+                stamp[place] = epoch
+                key[place] = wanted
+                tally[place] = count
+                first[place] = first[place] if met else i
+                if count >= max(2, best) and (count > best or first[place] < best_at):
+                    best, best_at = count, first[place]
             left = 0
             for k in range(places):
-                if tally[slot[k]] > 1:
-                    at[left], gram[left], slot[left] = at[k], gram[k], slot[k]
-                    left += 1
+                twice = tally[slot[k]] > 1
+                at[left], gram[left], slot[left] = at[k], gram[k], slot[k]
+                left += twice
             places = left
             if n <= 4:
                 length = n - 1

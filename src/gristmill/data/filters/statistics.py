@@ -34,7 +34,7 @@ from gristmill.data.filters.repetition import count_n_grams
 from gristmill.data.filters.statistic_names import NAMES
 from gristmill.data.filters.word_bytes import byte_kinds
 from gristmill.data.filters.word_counts import count_words
-from gristmill.data.filters.word_numbers import byte_tallies
+from gristmill.data.filters.word_numbers import plain_is_wordlike
 from gristmill.data.ngrams import text_buffer
 
 _KINDS = byte_kinds()
@@ -157,9 +157,9 @@ def read(
     word_hash, core_hash, word_length, times, kept = _SCRATCH.of(room)
     starts, kept_starts = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     if count:
-        classes, tallies = _tables(rules)
+        classes, numbers = _tables(rules)
         read_texts(
-            data, offsets, _KINDS, tallies, classes, lower_table(), rules.numbers(),
+            data, offsets, _KINDS, classes, lower_table(), numbers,
             word_hash, core_hash, word_length, starts, kept, kept_starts, out,
         )  # fmt: skip
     if count and not words_only:
@@ -174,7 +174,7 @@ def read(
 @lru_cache(maxsize=8)
 def _tables(rules: LineRules) -> tuple[Any, Any]:
     classes = class_table(rules.line_end, rules.fineweb_end, rules.bullets, rules.symbols)
-    return classes, byte_tallies(classes)
+    return classes, np.array([*rules.numbers(), plain_is_wordlike(classes)], dtype=np.int64)
 
 
 def _names(categories: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,31 +13,22 @@ import numpy as np
 from gristmill.data.ngrams import mix
 from gristmill.tokenizer.eight_bytes import kernel, load8
 
-# What a byte is to the scan of a word: `byte_kinds`.
+# What a byte is, apart from the planes of `scanning`: `byte_kinds`.
 SPACE_BYTE: Final = 1
-SPACE_LEAD: Final = 2  # may begin white space beyond ASCII
-SLOW: Final = 4  # the word has to be decoded
-HIGH: Final = 8
-LOOK: Final = 16  # may stand in a word that C4 looks for
-HINT: Final = 32  # may stand in personal data
-END: Final = 64  # may end a sentence
+HINT: Final = 2  # may stand in personal data
 
 STEP: Final = np.uint64(0x9E3779B97F4A7C15)  # as in `lexicon`
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ALL, _HIGH_BITS = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0x8080808080808080)
+_LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
+# What carries a byte from A on, and one behind Z, into its highest bit.
+_FROM_A, _BEHIND_Z = np.uint64(0x3F3F3F3F3F3F3F3F), np.uint64(0x2525252525252525)
 
 
 def byte_kinds() -> Any:
-    """uint8 [256]: what each byte of UTF-8 is to the scan of a word."""
+    """uint8 [256]: what each byte of UTF-8 is."""
     kinds = np.zeros(256, np.uint8)
-    kinds[:] = SLOW
-    kinds[ord("a") : ord("z") + 1] = 0
-    kinds[128:] = SLOW | HIGH
     kinds[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = SPACE_BYTE
-    kinds[[0xC2, 0xE1, 0xE2, 0xE3]] |= SPACE_LEAD
-    for letter in b"jJkKvV[":
-        kinds[letter] |= LOOK
-    for letter in b".?!":
-        kinds[letter] |= END
     for letter in b"0123456789@:":
         kinds[letter] |= HINT
     return kinds
@@ -63,6 +54,44 @@ def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
         state = (state ^ chunk) * STEP
         state ^= state >> np.uint64(29)
     return mix(state ^ np.uint64(stop - start)) | _ONE
+
+
+@kernel
+def hash_word(data, at, size):  # type: ignore[no-untyped-def]
+    """`hash_bytes` of data[at : at + size], not empty; fast up to sixteen bytes."""
+    if size > 16 or at + 16 > len(data):
+        return hash_bytes(data, at, at + size)
+    return _hash_two(load8(data, at), load8(data, at + 8), size)
+
+
+@kernel
+def hash_letters(data, at, size, lowers):  # type: ignore[no-untyped-def]
+    """`hash_core` of data[at : at + size], ASCII and not empty; fast up to sixteen bytes."""
+    if size > 16 or at + 16 > len(data):
+        return hash_core(data, at, at + size, lowers)
+    return _hash_two(_small(load8(data, at)), _small(load8(data, at + 8)), size)
+
+
+@kernel
+def _hash_two(first, second, size):  # type: ignore[no-untyped-def]
+    """`hash_bytes` of the first `size` bytes of two words of eight; 1 to 16."""
+    if size <= 8:
+        state = (first & (_ALL >> np.uint64(64 - 8 * size))) * STEP
+        state ^= state >> np.uint64(29)
+    else:
+        state = first * STEP
+        state ^= state >> np.uint64(29)
+        state = (state ^ (second & (_ALL >> np.uint64(128 - 8 * size)))) * STEP
+        state ^= state >> np.uint64(29)
+    return mix(state ^ np.uint64(size)) | _ONE
+
+
+@kernel
+def _small(chunk):  # type: ignore[no-untyped-def]
+    """Eight bytes with the capitals of ASCII in lower case."""
+    low = chunk & _LOW_BITS
+    capital = (low + _FROM_A) & ~(low + _BEHIND_Z) & ~chunk & _HIGH_BITS
+    return chunk | (capital >> np.uint64(2))
 
 
 @kernel

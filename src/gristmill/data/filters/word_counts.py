@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from gristmill.data.filters.lexicon import PREFIX_BIT, STOP_SHIFT
+from gristmill.data.filters.scanning import lowest
 from gristmill.data.filters.statistic_names import INDEX, NAMES
 from gristmill.data.ngrams import BASE, mix
 
@@ -81,11 +82,13 @@ def count_words(  # type: ignore[no-untyped-def]
                 stopping = value >> STOP_SHIFT
                 if stopping and (not exact_stops or word_hash[j] == core_hash[j]):
                     stops |= _ONE << np.uint64(stopping)
-                for category in range(categories if value & _CATEGORIES else 0):
-                    if (value >> category) & 1:
-                        row[_CATEGORY_START + categories + category] += 1
-                        row[_CATEGORY_START + category] += max(0, j + 1 - max(i, until[category]))
-                        until[category] = max(until[category], j + 1)
+                bits = np.int64(value) & _CATEGORIES
+                while bits:
+                    category = lowest(bits)
+                    bits &= bits - 1
+                    row[_CATEGORY_START + categories + category] += 1
+                    row[_CATEGORY_START + category] += max(0, j + 1 - max(i, until[category]))
+                    until[category] = max(until[category], j + 1)
                 j += 1
                 if not value & PREFIX_BIT or j == stop or core_hash[j] == _ZERO:
                     break

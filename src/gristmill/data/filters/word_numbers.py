@@ -20,7 +20,7 @@ from gristmill.data.filters.characters import (
     UPPER,
     WORDLIKE,
 )
-from gristmill.data.filters.word_bytes import END, decode
+from gristmill.data.filters.word_bytes import decode
 from gristmill.data.personal_data.hints import (
     HINT_AT,
     HINT_COLONS,
@@ -30,61 +30,36 @@ from gristmill.data.personal_data.hints import (
 )
 from gristmill.tokenizer.eight_bytes import kernel
 
-_BYTE, _ONE = np.uint64(0xFF), np.uint64(1)
-
 # What is counted of a word that is not plain; the numbers' places.
 W_LENGTH, W_HASHES, W_ELLIPSES, W_DIGITS, W_UPPERS, W_CURLY, W_ALPHAS, W_WORDLIKE = range(8)
 W_CORE_START, W_CORE_STOP, W_ENDS, WORD_NUMBERS = range(8, 12)
-# In a tally a byte each: so many of a word's ASCII characters, at most 255.
-_TALLIED = (ALNUM, UPPER, DIGIT, ALPHA, WORDLIKE)
 
 
-def byte_tallies(classes: Any) -> Any:
-    """uint64 [256]: what each ASCII character adds to a word's tally."""
-    tallies = np.zeros(256, np.uint64)
-    for code in range(128):
-        counted = [bool(classes[code] & bit) for bit in _TALLIED]
-        counted += [code == ord("#"), code == ord("{"), code == ord(".")]
-        tallies[code] = sum(int(one) << (8 * place) for place, one in enumerate(counted))
-    return tallies
+def plain_is_wordlike(classes: Any) -> bool:
+    """Whether no letter and digit of ASCII is a symbol, as someone may have it."""
+    ascii_ = classes[:128]
+    return bool(np.all(ascii_[ascii_ & ALNUM != 0] & WORDLIKE))
 
 
 @kernel
-def take_tally(data, i, j, classes, tally, flags, word):  # type: ignore[no-untyped-def]
-    """The numbers of the ASCII word at [i, j)."""
-    alnums = tally & _BYTE
-    word[W_LENGTH] = j - i
-    word[W_UPPERS] = tally >> np.uint64(8) & _BYTE
-    word[W_DIGITS] = tally >> np.uint64(16) & _BYTE
-    word[W_ALPHAS] = tally >> np.uint64(24) & _BYTE
-    word[W_WORDLIKE] = tally >> np.uint64(32) & _BYTE
-    word[W_HASHES] = tally >> np.uint64(40) & _BYTE
-    word[W_CURLY] = tally >> np.uint64(48) & _BYTE
-    word[W_ELLIPSES] = word[W_ENDS] = 0
-    word[W_CORE_START] = -1
-    if alnums:
-        start, stop = i, j
-        while not classes[data[start]] & ALNUM:
-            start += 1
-        while not classes[data[stop - 1]] & ALNUM:
-            stop -= 1
-        word[W_CORE_START], word[W_CORE_STOP] = start, stop
-    if flags & END:
-        ends = inner = False
-        dots = 0
-        for at in range(i, j):
-            sort = classes[data[at]]
-            if sort & SENTENCE_END:
-                ends = True
-            elif not sort & CLOSING:
-                inner |= ends
-                ends = False
-            dots = dots + 1 if data[at] == 46 else 0
-            if dots == 3:
-                word[W_ELLIPSES] += 1
-                dots = 0
-        # 'U.S.' and a single letter with a dot end a sentence only at a line's end.
-        word[W_ENDS] = ends and not inner and alnums != _ONE
+def is_wordlike(data, i, j, classes):  # type: ignore[no-untyped-def]
+    """Whether the ASCII word at [i, j) is more than symbols."""
+    found = False
+    for at in range(i, j):
+        found |= classes[data[at]] & WORDLIKE != 0
+    return found
+
+
+@kernel
+def count_ellipses(data, i, j):  # type: ignore[no-untyped-def]
+    """Three dots in a row, as str.count finds them."""
+    found = dots = 0
+    for at in range(i, j):
+        dots = dots + 1 if data[at] == 46 else 0
+        if dots == 3:
+            found += 1
+            dots = 0
+    return found
 
 
 @kernel

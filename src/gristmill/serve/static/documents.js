@@ -58,7 +58,16 @@ function step(one) {
   const said = String(one.said);
   const tag = said.startsWith("dropped") || said.startsWith("rejected") ? "tag dropped" : "tag kept";
   return make("li", {}, make("b", {}, one.stage), " ", make("span", { class: tag }, said),
-    numbers.length ? make("dl", {}, ...numbers.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, shown(value))])) : null);
+    numbers.length ? make("dl", {}, ...numbers.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, shown(value))])) : null,
+    ...limits(one.rules || []));
+}
+
+// The limits of a filter that a page failed, and folded those that it kept, the nearest first.
+function limits(rules) {
+  const lines = (some) => make("dl", {}, ...some.flatMap((one) => [make("dt", {}, one.rule), make("dd", {}, `${number(one.value, 4)}${one.failed ? "" : ", not"} ${one.fails} ${number(one.limit, 4)}`)]));
+  const failed = rules.filter((one) => one.failed), kept = rules.filter((one) => !one.failed);
+  return [failed.length ? lines(failed) : null,
+    kept.length ? make("details", {}, make("summary", {}, `${kept.length} limits that it kept, the nearest first`), lines(kept)) : null];
 }
 
 function shown(value) {

@@ -1,0 +1,182 @@
+"""Ours, for benchmarks/tokenizer.py: one task in a process of its own.
+
+    python benchmarks/tokenizer_ours.py TASK DOCUMENTS SOURCE PATTERN OUT [ROUNDS]
+
+The tasks are those of `peers/tokenizer_peer.py`, train and encode, and shards and worst, which have
+no peer. DOCUMENTS holds a JSON string a line; SOURCE is the size of the vocabulary to train, or the
+file of ranks to encode with. The last line is JSON: CPU seconds, and the memory in bytes that the
+task adds to the process at its peak.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from beside import peak_memory
+
+if TYPE_CHECKING:
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+
+def main(task: str, text: str, source: str, pattern: str, out: str, *more: str) -> None:
+    """One task; compiled kernels are warmed up on other text first."""
+    with Path(text).open(encoding="utf-8") as lines:
+        texts = [json.loads(line) for line in lines]
+    if task == "train":
+        result: dict[str, Any] = _train(texts, int(source), pattern, Path(out))
+    else:
+        tokenizer = _cl100k(Path(source), pattern)
+        if task == "encode":
+            result = _encode(texts, tokenizer, Path(out))
+        elif task == "shards":
+            result = _shards(texts, tokenizer, Path(out), int(more[0]))
+        else:
+            result = _worst("".join(texts[:2000]), tokenizer)
+    print(json.dumps(result))
+
+
+def _train(texts: list[str], vocabulary: int, pattern: str, out: Path) -> dict[str, float]:
+    import psutil
+
+    from gristmill.tokenizer.training import train_tokenizer
+
+    other = " ".join(f"{number * 7919 % 10_007} words" for number in range(5000))
+    train_tokenizer([other], 900, pattern=pattern)
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    start = time.process_time()
+    # No peer caps a token's length; rustbpe's tokens are to come out, all in its order.
+    made = train_tokenizer(
+        texts, vocabulary, pattern=pattern, special_tokens=(), max_token_length=None
+    )
+    seconds = time.process_time() - start
+    out.write_text("\n".join(token.hex() for token in made.vocabulary.tokens), encoding="ascii")
+    return {"seconds": seconds, "memory": peak_memory() - before}
+
+
+def _cl100k(ranks: Path, pattern: str) -> Tokenizer:
+    """With an end of text, as shards need one; compiled, on words that fill one slot."""
+    from gristmill.tokenizer.tiktoken_file import read_tiktoken
+    from gristmill.tokenizer.tokenizer import Tokenizer
+
+    read = read_tiktoken(ranks, pattern)
+    end = {"<|endoftext|>": len(read.tokens)}
+    made = Tokenizer(
+        replace(read, tokens=(*read.tokens, *map(str.encode, end)), special_tokens=end)
+    )
+    made.encode_batch(["warm " * 50_000])
+    gc.collect()
+    return made
+
+
+def _encode(texts: list[str], tokenizer: Tokenizer, out: Path) -> dict[str, float]:
+    import psutil
+
+    before = psutil.Process().memory_info().rss
+    start = time.process_time()
+    found = tokenizer.encode_batch(texts)
+    seconds = time.process_time() - start
+    memory = peak_memory() - before
+    np.concatenate(found).astype("<u4").tofile(out)
+    return {"seconds": seconds, "memory": memory}
+
+
+def _shards(
+    texts: list[str], tokenizer: Tokenizer, folder: Path, rounds: int
+) -> dict[str, dict[str, list[float]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gristmill.core.records import mixture_schema
+    from gristmill.tokenizer.corpus import encode_mixture
+
+    (folder / "mixture" / "train").mkdir(parents=True)
+    columns: list[tuple[Any, Any]] = []
+    parts = [texts[first::4] for first in range(4)]
+    for number, part in enumerate(parts):
+        row = {"host": "site.example", "domain": "prose", "quality": 0.5, "repeats": 1}
+        rows = [
+            {**row, "id": f"{i:016x}", "url": f"https://site.example/{i}", "group": str(i),
+             "anneal": False, "text": text}
+            for i, text in enumerate(part)
+        ]  # fmt: skip
+        table = pa.Table.from_pylist(rows, schema=mixture_schema())
+        file = folder / "mixture" / "train" / f"part-{number:05d}.parquet"
+        pq.write_table(table, file, compression="zstd", compression_level=3)
+        data = [text.encode() for text in part]
+        ends = np.cumsum([len(document) for document in data], dtype=np.int64)
+        columns.append((np.frombuffer(b"".join(data), dtype=np.uint8), ends))
+
+    def encode(workers: int, number: int) -> None:
+        encode_mixture(folder / "mixture", tokenizer, folder / f"{number}", workers=workers)
+
+    def on_threads(workers: int, work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        # Threads of its own, as what a thread has seen is its own.
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, items))
+
+    cpu: dict[str, list[float]] = {}
+    wall: dict[str, list[float]] = {}
+    encode(2, -1)
+    for number in range(2 * max(rounds, 3)):
+        workers = 1 + number % 2
+        for name, work in (
+            ("texts", lambda n=workers: on_threads(n, tokenizer.encode_batch, parts)),
+            ("tokenizer encode", lambda n=workers, k=number: encode(n, k)),
+            ("column", lambda n=workers: on_threads(n, _joined(tokenizer), columns)),
+        ):
+            gc.collect()
+            start, began = time.process_time(), time.perf_counter()
+            work()
+            ended = time.perf_counter()
+            cpu.setdefault(f"{name}, {workers}", []).append(time.process_time() - start)
+            wall.setdefault(f"{name}, {workers}", []).append(ended - began)
+    return {"cpu": cpu, "wall": wall}
+
+
+def _joined(tokenizer: Tokenizer) -> Callable[[Any], Any]:
+    return lambda column: tokenizer.encode_joined(*column, tokenizer.eot_id)
+
+
+def _worst(ordinary: str, tokenizer: Tokenizer) -> dict[str, dict[str, float]]:
+    """Megabytes without end: one letter, letters, blanks, digits, a character of four bytes."""
+    draw = random.Random(1)
+    size = 1_000_000
+    cases = {
+        "one letter": "a" * (2 * size),
+        "letters without a blank": "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=2 * size)),
+        "blanks": " " * (2 * size),
+        "digits": "".join(draw.choices("0123456789", k=2 * size)),
+        "a character of four bytes": "\U0001f33e" * (size // 2),
+    }
+    tokenizer.encode(ordinary)
+    usual = _of_three(tokenizer, ordinary.encode()) / len(ordinary.encode())
+    found = {}
+    for name, text in cases.items():
+        one, two = (_of_three(tokenizer, text.encode()[:n]) for n in (size, 2 * size))
+        found[name] = {"bytes": round(one / size / usual, 1), "twice": round(two / one, 1)}
+    return found
+
+
+def _of_three(tokenizer: Tokenizer, text: bytes) -> float:
+    """The least of three, in CPU seconds: a megabyte takes some milliseconds."""
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        tokenizer.encode_bytes(text)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
