@@ -350,6 +350,7 @@ def test_hostile_names_do_nothing_on_any_page(browser: Browser, site: Site, tmp_
             sound(visit)
         with visiting(browser, own, "/chat") as visit:
             page = visit.page
+            page.locator("#model option").nth(19).wait_for(state="attached")
             assert page.locator("#model option").all_inner_texts() == list(INJECTIONS)
             for text in INJECTIONS[:3]:
                 page.select_option("#model", text)
