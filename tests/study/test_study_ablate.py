@@ -183,9 +183,18 @@ def test_named_settings_change_several_keys_at_once(recipe: Path, tmp_path: Path
     mixtures = [run.recipe.node("data.mix") for run in graph.runs]
     assert [node.config.model_dump()["heldout_share"] for node in mixtures][1] == 0.3
     assert ["data.dedup" in run.nodes for run in graph.runs] == [True, False, False]
-    file.write_text("all: {}\nnone: [data.dedup]\n", encoding="utf-8")
-    with pytest.raises(GristmillError, match="a setting is a mapping of keys"):
-        read_variation(file)
+    for text, message in [
+        ("all: {}\nnone: [data.dedup]\n", "a setting is a mapping of keys"),
+        ("all: {}\nnone: {}\n", "no setting changes a key"),
+        ("", "no setting changes a key"),
+    ]:
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(GristmillError, match=message):
+            read_variation(file)
+    # Told also where the first setting changes nothing.
+    file.write_text("all: {}\nnone: {data.dedupp.threshold: 1}\n", encoding="utf-8")
+    with pytest.raises(GristmillError, match=r"did you mean 'data\.dedup'"):
+        build_graph(str(recipe), {}, [read_variation(file)], seeds=1, reseed="train", until=None)
 
 
 @pytest.mark.parametrize(

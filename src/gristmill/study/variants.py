@@ -21,7 +21,7 @@ from gristmill.stages.recipe import (
     known_spelling,
     recipe_settings,
 )
-from gristmill.study.variation import Variant, Variation, change, variants
+from gristmill.study.variation import Variant, Variation, change, stage_of, variants
 
 _PERPLEXITY = "evaluate.perplexity"
 RESEED_ALL = "all"
@@ -74,6 +74,8 @@ def build_graph(
         base.node(held)  # a name that is not in the recipe is told before anything is built
     builder = _Builder(base, reseed, frozenset(hold))
     keys = [key for variation in variations for key in variation.keys]
+    for key in keys:
+        stage_of(settings, base, key)
     compared = _compared(base, keys, settings, everything)
     found: list[Run] = []
     everyone = variants(variations, seeds, base.seed)

@@ -94,6 +94,12 @@ def read_variation(path: Path) -> Variation:
                 where=f"{path}: {name}",
                 mend=f"give {name}: {{data.filter.c4.enabled: false}}, or {{}} for no change",
             )
+    if not any(found.values()):
+        raise GristmillError(
+            "no setting changes a key",
+            where=path,
+            mend="give NAME: {KEY: VALUE, ...} for each setting, {} for the recipe as it stands",
+        )
     return Variation(
         path.stem,
         tuple(Choice(str(name), tuple(changes.items())) for name, changes in found.items()),
@@ -134,14 +140,7 @@ def change(settings: dict[str, Any], recipe: Recipe, key: str, value: Any) -> No
     Raises GristmillError for a key of no stage of the recipe.
     """
     key = known_spelling(settings, key)
-    names = [node.name for node in recipe.nodes if node.asked_by is None]
-    stage = next((name for name in names if key == name or key.startswith(name + ".")), None)
-    if stage is None:
-        raise GristmillError(
-            f"'{key}' is no key of a stage of this recipe",
-            where="--vary",
-            mend=did_you_mean(".".join(key.split(".")[:2]), names),
-        )
+    stage = stage_of(settings, recipe, key)
     if key != stage:
         set_setting(settings, key, value)
         return
@@ -159,3 +158,17 @@ def change(settings: dict[str, Any], recipe: Recipe, key: str, value: Any) -> No
         raise GristmillError(
             f"a whole stage is on, off or a mapping, not {value!r}", where=f"--vary {key}"
         )
+
+
+def stage_of(settings: Mapping[str, Any], recipe: Recipe, key: str) -> str:
+    """The stage of the recipe that a key belongs to. Raises GristmillError where there is none."""
+    key = known_spelling(settings, key)
+    names = [node.name for node in recipe.nodes if node.asked_by is None]
+    for name in names:
+        if key == name or key.startswith(name + "."):
+            return name
+    raise GristmillError(
+        f"'{key}' is no key of a stage of this recipe",
+        where="--vary or --settings",
+        mend=did_you_mean(".".join(key.split(".")[:2]), names),
+    )
