@@ -194,7 +194,13 @@ def _print_differences(table: dict[str, Any], out: Console) -> None:
         pad_edge=False,
     )
     for index, name in enumerate(table["columns"]):
-        shown.add_column(escape(name), no_wrap=True, justify="left" if index in (0, 4) else "right")
+        # A long name folds, a number never.
+        shown.add_column(
+            escape(name),
+            no_wrap=index > 0,
+            overflow="fold",
+            justify="left" if index in (0, 4) else "right",
+        )
     for name, first, second, difference, sure in table["rows"]:
         figure = Figure.from_json(difference["figure"])
         text = f"{figure.value:+.3g}"
