@@ -1,6 +1,6 @@
 """Ours, for benchmarks/tokenizer.py: one task in a process of its own.
 
-    python benchmarks/tokenizer_ours.py TASK DOCUMENTS SOURCE PATTERN OUT [ROUNDS]
+    python benchmarks/tokenizer_ours.py TASK DOCUMENTS SOURCE PATTERN OUT [TURNS]
 
 The tasks are those of `peers/tokenizer_peer.py`, train and encode, and shards and worst, which have
 no peer. DOCUMENTS holds a JSON string a line; SOURCE is the size of the vocabulary to train, or the
@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ def _encode(texts: list[str], tokenizer: Tokenizer, out: Path) -> dict[str, floa
 
 
 def _shards(
-    texts: list[str], tokenizer: Tokenizer, folder: Path, rounds: int
+    texts: list[str], tokenizer: Tokenizer, folder: Path, turns: int
 ) -> dict[str, dict[str, list[float]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,30 +118,36 @@ def _shards(
         ends = np.cumsum([len(document) for document in data], dtype=np.int64)
         columns.append((np.frombuffer(b"".join(data), dtype=np.uint8), ends))
 
-    def encode(workers: int, number: int) -> None:
-        encode_mixture(folder / "mixture", tokenizer, folder / f"{number}", workers=workers)
+    def encode(workers: int) -> Any:
+        return encode_mixture(folder / "mixture", tokenizer, folder / "out", workers=workers)
 
-    def on_threads(workers: int, work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    def on_threads(workers: int, work: Callable[[Any], Any], items: Sequence[Any]) -> Any:
         # Threads of its own, as what a thread has seen is its own.
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, items))
+            return list(pool.map(work, items))
 
+    measured: list[tuple[str, Callable[[int], Any]]] = [
+        ("texts", lambda workers: on_threads(workers, tokenizer.encode_batch, parts)),
+        ("tokenizer encode", encode),
+        ("column", lambda workers: on_threads(workers, _joined(tokenizer), columns)),
+    ]
     cpu: dict[str, list[float]] = {}
     wall: dict[str, list[float]] = {}
-    encode(2, -1)
-    for number in range(2 * max(rounds, 3)):
-        workers = 1 + number % 2
-        for name, work in (
-            ("texts", lambda n=workers: on_threads(n, tokenizer.encode_batch, parts)),
-            ("tokenizer encode", lambda n=workers, k=number: encode(n, k)),
-            ("column", lambda n=workers: on_threads(n, _joined(tokenizer), columns)),
-        ):
-            gc.collect()
-            start, began = time.process_time(), time.perf_counter()
-            work()
-            ended = time.perf_counter()
-            cpu.setdefault(f"{name}, {workers}", []).append(time.process_time() - start)
-            wall.setdefault(f"{name}, {workers}", []).append(ended - began)
+    for turn in range(-1, turns):
+        # Each is before and behind the other as often: what one leaves in caches is the other's.
+        for workers in (1, 2):
+            for name, work in measured if turn % 2 else reversed(measured):
+                # Shards of before are gone: the disk is not still busy with ever more of them.
+                shutil.rmtree(folder / "out", ignore_errors=True)
+                gc.collect()
+                start, began = time.process_time(), time.perf_counter()
+                result = work(workers)
+                ended, cpu_ended = time.perf_counter(), time.process_time()
+                # To let go of the ids is not the encoder's work.
+                del result
+                if turn >= 0:
+                    cpu.setdefault(f"{name}, {workers}", []).append(cpu_ended - start)
+                    wall.setdefault(f"{name}, {workers}", []).append(ended - began)
     return {"cpu": cpu, "wall": wall}
 
 

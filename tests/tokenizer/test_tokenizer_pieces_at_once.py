@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from gristmill.core.errors import GristmillError
+from gristmill.tokenizer import encoding
 from gristmill.tokenizer.eight_bytes import PADDING, least16, letters16, load8
 from gristmill.tokenizer.encoding import Encoder
 from gristmill.tokenizer.kept_pieces import (
@@ -138,6 +139,34 @@ def test_joined_documents_get_the_ids_of_single_ones(
         assert starts[-1] == ids.size
     nothing = np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
     assert [found.size for found in fresh.encode_joined(*nothing)] == [0, 0]
+
+
+def test_documents_are_read_where_they_lie(
+    tokenizer: Tokenizer, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In memory that is only read; but for the last ones, behind which kernels would look too far.
+    monkeypatch.setattr(encoding, "_BATCH_BYTES", 2000)
+    copied: list[int] = []
+    read_padded = Encoder._encode_padded
+
+    def watched(self: Encoder, stretch: Any, ends: Any, end_id: int = -1) -> Any:
+        assert stretch.size >= ends[-1] + PADDING
+        copied.append(0 if np.shares_memory(stretch, text) else int(ends[-1]))
+        return read_padded(self, stretch, ends, end_id)
+
+    monkeypatch.setattr(Encoder, "_encode_padded", watched)
+    fresh = Tokenizer(tokenizer.vocabulary)
+    for last in (["x" * 9, "y" * 7, ""], ["z" * 400], ["w" * 31], ["v" * 32]):
+        data = [text.encode() for text in [*texts[:40], *last]]
+        text = np.frombuffer(b"".join(data), dtype=np.uint8)
+        assert not text.flags.writeable
+        copied.clear()
+        ends = np.cumsum([len(d) for d in data], dtype=np.int64)
+        ids, _ = fresh.encode_joined(text, ends)
+        assert len(copied) > 2 and not any(copied[:-1])
+        outside = [d for d, end in zip(data, ends, strict=True) if end + PADDING > text.size]
+        assert copied[-1] == len(b"".join(outside)) < 600
+        assert ids.tolist() == [i for document in data for i in fresh.encode_bytes(document)]
 
 
 def test_joined_documents_of_foreign_vocabularies(tokenizer: Tokenizer, texts: list[str]) -> None:

@@ -19,7 +19,7 @@ class TokenizerEncodeConfig(StageConfig):
 
 @stage(
     "tokenizer encode",
-    version=1,
+    version=2,
     kind="tokens",
     config=TokenizerEncodeConfig,
     inputs={"mixture": Slot("mixture"), "tokenizer": Slot("tokenizer")},

@@ -129,7 +129,8 @@ def _jobs(mixture: Path) -> list[_Job]:
 
 def _repeats(part: Path, split: str) -> npt.NDArray[np.int32]:
     """How often each document of a part is seen; held-out ones once, whatever the column says."""
-    repeats: npt.NDArray[np.int32] = pq.read_table(part, columns=["repeats"])["repeats"].to_numpy()
+    with pq.ParquetFile(part) as file:
+        repeats: npt.NDArray[np.int32] = file.read(["repeats"])["repeats"].to_numpy()
     return repeats if split == "train" else np.ones_like(repeats)
 
 
@@ -144,42 +145,46 @@ def _encode_part(job: _Job, tokenizer: Tokenizer, folder: Path) -> dict[str, tup
             split: stack.enter_context(ShardFile(folder / name, dtype, tokenizer.eot_id))
             for split, name in names.items()
         }
-        tables: dict[str, list[pa.Table]] = {split: [] for split in names}
-        for batch in _batches(job.part, [*_KEPT, "repeats", "anneal", "text"]):
-            wanted = batch["repeats"].to_numpy() > job.repetition
-            if job.split == "train" and not wanted.all():
-                batch = batch.filter(pa.array(wanted))
-            text, ends = _joined(batch["text"])
-            sizes = np.diff(ends, prepend=0)
-            kept = batch.select(_KEPT).append_column("bytes", pa.array(sizes, pa.int64()))
-            tables[job.split].append(kept)
-            marked = batch["anneal"].to_numpy() if "anneal" in names else np.zeros(0, dtype=bool)
-            if marked.any():
-                tables["anneal"].append(kept.filter(pa.array(marked)))
+        file = stack.enter_context(pq.ParquetFile(job.part, buffer_size=_BATCH_BYTES))
+        documents = file.read([*_KEPT, "repeats", "anneal"], use_threads=False)
+        wanted = np.ones(documents.num_rows, dtype=bool)
+        if job.split == "train":
+            wanted = documents["repeats"].to_numpy() > job.repetition
+        marked = documents["anneal"].to_numpy() & ("anneal" in names)
+        sizes = np.zeros(documents.num_rows, dtype=np.int64)
+        row = 0
+        for batch in _text_batches(file):
+            rows = slice(row, row + len(batch))
+            row = rows.stop
+            keep = wanted[rows]
+            text, ends = _joined(batch if keep.all() else batch.filter(pa.array(keep)))
+            sizes[rows][keep] = np.diff(ends, prepend=0)
+            annealed = marked[rows][keep]
             first = 0
             for ids, id_ends in tokenizer.encode_stretches(text, ends, tokenizer.eot_id):
                 tokens = np.diff(id_ends, prepend=0)
                 shards[job.split].extend(ids, tokens)
-                mask = marked[first : first + tokens.size]
+                mask = annealed[first : first + tokens.size]
                 if mask.any():
                     shards["anneal"].extend(ids[np.repeat(mask, tokens)], tokens[mask])
                 first += tokens.size
+    documents = documents.select(_KEPT).append_column("bytes", pa.array(sizes, pa.int64()))
     result = {}
     for split, name in names.items():
-        table = pa.concat_tables(tables[split]) if tables[split] else _no_documents()
-        tokens = pa.array(shards[split].tokens, pa.int32())
-        result[split] = (name, table.append_column("tokens", tokens))
+        rows_of = wanted & marked if split == "anneal" else wanted
+        table = documents if rows_of.all() else documents.filter(pa.array(rows_of))
+        tokens_of = pa.array(shards[split].tokens, pa.int32())
+        result[split] = (name, table.append_column("tokens", tokens_of))
     return result
 
 
-def _joined(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The bytes of a column of strings, one text after the other, and where each ends; the column's
-    own memory, of which no Python strings are made."""
-    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if len(whole) == 0:
+def _joined(column: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of strings, one text after the other, and where each ends; the column's own memory,
+    of which no Python strings are made."""
+    if len(column) == 0:
         return np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
-    _, offsets, data = whole.buffers()
-    places = np.frombuffer(offsets, dtype=np.int32)[whole.offset : whole.offset + len(whole) + 1]
+    _, offsets, data = column.buffers()
+    places = np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
     first, last = int(places[0]), int(places[-1])
     text = np.frombuffer(data or b"", dtype=np.uint8)[first:last]
     return text, places[1:].astype(np.int64) - first
@@ -194,19 +199,22 @@ def _enter(
             bar.advance(table.num_rows)
 
 
-def _no_documents() -> pa.Table:
-    fields = [*((name, pa.string()) for name in _KEPT), ("bytes", pa.int64())]
-    return pa.schema(fields).empty_table()
-
-
-def _batches(part: Path, columns: list[str]) -> Iterator[pa.Table]:
+def _batches(part: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(part, buffer_size=_BATCH_BYTES) as file:
-        text = file.schema.names.index("text")
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            size = file.metadata.row_group(group).column(text).total_uncompressed_size
-            most = min(_MOST_ROWS, max(1, rows * _BATCH_BYTES // max(1, size)))
-            # One row group after the other: over a whole file `iter_batches` keeps each that it
-            # has read. Without threads of its own: parts are read by several workers already.
-            for batch in file.iter_batches(most, [group], columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+        yield from _file_batches(file, columns)
+
+
+def _text_batches(file: pq.ParquetFile) -> Iterator[pa.StringArray]:
+    for batch in _file_batches(file, ["text"]):
+        yield batch["text"]
+
+
+def _file_batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    text = file.schema.names.index("text")
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        size = file.metadata.row_group(group).column(text).total_uncompressed_size
+        most = min(_MOST_ROWS, max(1, rows * _BATCH_BYTES // max(1, size)))
+        # One row group after the other: over a whole file `iter_batches` keeps each that it
+        # has read. Without threads of its own: parts are read by several workers already.
+        yield from file.iter_batches(most, [group], columns, use_threads=False)

@@ -134,13 +134,19 @@ class Encoder:
     ) -> Iterator[tuple[Ids, Offsets]]:
         """The same, of some documents after the other: their ids, in memory that is written over
         when the next are asked for, and where each one's end in these."""
+        text = _unlocked(text)
+        # So far documents are read where they lie: behind them kernels look at PADDING bytes more.
+        inside = int(np.searchsorted(ends, text.size - PADDING, side="right"))
         first = start = 0
         while first < ends.size:
-            last = max(first + 1, int(np.searchsorted(ends, start + _BATCH_BYTES, side="right")))
+            last = ends.size
+            # No small stretch is left over.
+            if int(ends[-1]) - start > 2 * _BATCH_BYTES:
+                last = int(np.searchsorted(ends, start + _BATCH_BYTES, side="right"))
+            last = max(first + 1, min(last, inside) if first < inside else last)
             stop = int(ends[last - 1])
             stretch = text[start : stop + PADDING]
-            if stretch.size < stop + PADDING - start or not stretch.flags.writeable:
-                # For memory that is only read kernels would be compiled once more.
+            if last > inside:
                 room = self._workspace().room_for(stop - start + PADDING)
                 room[: stop - start] = stretch[: stop - start]
                 stretch = room
@@ -204,6 +210,24 @@ class _Workspace:
         if size <= 4 * _BATCH_BYTES:
             self._text = text
         return text
+
+
+def _unlocked(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The same memory as an array of the type for which the kernels are compiled, one that may be
+    written to; they only read it, and copying it costs more than reading it."""
+    if text.flags.writeable and text.flags.c_contiguous:
+        return text
+    text = np.ascontiguousarray(text)
+    return np.asarray(_Lent(text))
+
+
+class _Lent:
+    """Memory of an array, which it keeps."""
+
+    def __init__(self, array: npt.NDArray[Any]):
+        self._array = array
+        place, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (place, False)}
 
 
 @kernel

@@ -187,8 +187,14 @@ class SplitIndex:
     def __init__(self, folder: Path, split: str):
         self._folder, self._split = folder, split
         (folder / split).mkdir(parents=True, exist_ok=True)
+        # Ids, addresses and sizes are different for each document: a dictionary of them is made
+        # for nothing, and the file is a third larger with it.
         self._writer = pq.ParquetWriter(
-            folder / split / DOCUMENTS, _COLUMNS, compression="zstd", compression_level=3
+            folder / split / DOCUMENTS,
+            _COLUMNS,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=["host", "domain"],
         )
         self._shards: list[dict[str, Any]] = []
         self._tokens = self._documents = self._bytes = 0
@@ -199,7 +205,8 @@ class SplitIndex:
         tokens = documents["tokens"].to_numpy().astype(np.int64)
         ends = self._tokens + np.cumsum(tokens)
         table = documents.append_column("start", pa.array(ends - tokens, pa.int64()))
-        self._writer.write_table(table.select(_COLUMNS.names).cast(_COLUMNS))
+        if table.num_rows:
+            self._writer.write_table(table.select(_COLUMNS.names).cast(_COLUMNS))
         shard_tokens = int(tokens.sum())
         self._shards.append({"file": file, "tokens": shard_tokens})
         self._tokens += shard_tokens
