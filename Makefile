@@ -69,8 +69,9 @@ end-to-end: setup-dev
 bench-%: setup .bench/%/.installed
 	$(PY) benchmarks/$*.py $(BENCH_ARGS)
 
-# This benchmark has two peers that exclude each other's versions.
+# These benchmarks have two peers that exclude each other's versions.
 bench-personal_data: .bench/personal_data_scrubadub/.installed
+bench-train_throughput: .bench/train_throughput_litgpt/.installed
 
 .PRECIOUS: .bench/%/.installed
 .bench/%/.installed: benchmarks/peers/%.txt

@@ -37,11 +37,15 @@ def reviews() -> Iterator[str]:
             yield json.loads(line)["text"]
 
 
-def python_sources() -> Iterator[str]:
-    """Code: the standard library, then the packages installed beside gristmill."""
+def python_sources(every: int = 1) -> Iterator[str]:
+    """Code: the standard library, then the packages installed beside gristmill; each n-th file."""
+    number = -1
     for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
         for file in sorted(Path(place).rglob("*.py")):
             if place == sysconfig.get_path("stdlib") and "site-packages" in file.parts:
+                continue
+            number += 1
+            if number % every:
                 continue
             try:
                 yield file.read_text(encoding="utf-8")
@@ -49,11 +53,16 @@ def python_sources() -> Iterator[str]:
                 continue
 
 
-def help_pages() -> Iterator[str]:
-    """Six languages, four scripts: the text of LibreOffice's help, from Debian's registry."""
+def help_pages(every: int = 1) -> Iterator[str]:
+    """Six languages, four scripts: the text of LibreOffice's help, from Debian's registry; each
+    n-th page."""
+    number = -1
     for language in HELP_LANGUAGES:
         folder = debian_package(_HELP_PACKAGE + language)
         for file in sorted(folder.rglob("*.html")) if folder else ():
+            number += 1
+            if number % every:
+                continue
             body = LexborHTMLParser(file.read_bytes()).body
             if body is not None:
                 yield re.sub(r"\s*\n\s*", "\n", body.text())

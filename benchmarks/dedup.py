@@ -1,7 +1,7 @@
 """Deduplication: from text to signatures beside datatrove, rensa and gaoya; recall and precision on
 real documents with known edits; LSH and clustering of ten million signatures.
 
-    make bench-dedup              or: python benchmarks/dedup.py --quick | --lsh
+    make bench-dedup       or: python benchmarks/dedup.py --quick | --lsh | --growth | --substrings
 
 **Speed.** Real documents (pages of documentation packages, help in six languages, film reviews,
 Python sources, summaries), 4.3 kB in the mean. For all: shingles of 5 words, 112 permutations
@@ -34,7 +34,9 @@ process, index bytes per document at 1, 4 and 16 times the input, each in its ow
 whose lines are keyed by site, once a page, spilled and counted; `lines_ratio_set`: over a Python
 set of stripped lines for the whole corpus, which knows no sites and holds every line in memory.
 
-Last line: those figures. --quick: fewer rounds, 1 million signatures. --lsh: only LSH.
+Last line: those figures. --quick: fewer rounds, 1 million signatures. --lsh: only LSH. --growth,
+--substrings: only the whole step's memory, or repeated passages (see dedup_growth.py and
+dedup_substrings.py); neither is in the run without flags.
 """
 
 from __future__ import annotations
@@ -54,13 +56,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import dedup_growth
+import dedup_substrings
 import numpy as np
 import pyarrow as pa
 from beside import ROOT, Peer, finish, in_turn, missing, peak_memory, ratio
 from filters import documents
 
 from gristmill.data.dedup.band_index import BandIndex
-from gristmill.data.dedup.exact import text_digest
+from gristmill.data.dedup.exact import site_numbers
 from gristmill.data.dedup.lines import SiteLines
 from gristmill.data.dedup.lsh import band_keys, bucket_components, candidate_probability
 from gristmill.data.dedup.minhash import signatures
@@ -122,16 +126,15 @@ def speed(texts: Sequence[str], folder: Path, rounds: int) -> dict[str, Any]:
 
 def lines(texts: Sequence[str], folder: Path, rounds: int) -> dict[str, Any]:
     """Documents per CPU second whose lines are counted, beside a Python set."""
-    hosts = [f"site{number % 17}.example" for number in range(len(texts))]
-    # The step has these already: they are what exact copies are found by.
-    digests = [text_digest(text) for text in texts]
+    # The step has these already.
+    sites = site_numbers(f"site{number % 17}.example" for number in range(len(texts)))
 
     def ours() -> float:
         start = time.process_time()
         counts = SiteLines(folder / "lines")
         for low in range(0, len(texts), 2_000):
             part = slice(low, low + 2_000)
-            counts.add(hosts[part], digests[part], texts[part])
+            counts.add(sites[part], texts[part])
         counts.repeated(share=0.2, min_pages=5)
         return time.process_time() - start
 
@@ -310,12 +313,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, 1 million signatures")
     parser.add_argument("--lsh", action="store_true", help="only LSH and clustering")
+    parser.add_argument("--growth", action="store_true", help="only the whole step's growth")
+    parser.add_argument("--substrings", action="store_true", help="only repeated passages")
+    parser.add_argument("--size", type=int, default=0, help="documents, or bytes, at 16 times")
     parser.add_argument("--cluster", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--whole-step", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--passages", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.whole_step:
+        print(json.dumps(dedup_growth.whole_step(options.whole_step)))
+        return
+    if options.passages:
+        print(json.dumps(dedup_substrings.passages(options.passages)))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.cluster:
             print(json.dumps(cluster(options.cluster, folder)))
+            return
+        if options.growth or options.substrings:
+            texts, _ = documents()
+            grown: dict[str, Any] = {}
+            if options.growth:
+                size = options.size or 1_600_000
+                grown |= dedup_growth.growth(texts, size, __file__)
+            if options.substrings:
+                grown |= dedup_substrings.substrings(
+                    texts, options.size or 1 << 28, __file__, folder
+                )
+            finish(grown)
             return
         result: dict[str, Any] = {}
         if not options.lsh:

@@ -1,20 +1,23 @@
-"""What the document engine costs and what it survives, on `data filter` over real text.
+"""What the document engine costs and what it survives, over real text.
 
     python benchmarks/engine.py [--growth] [--faults] [--ray] [--quick] [--documents N]
+                                [--picture FILE]
 
-Film reviews (../shared) are imported in parts of 500 documents and filtered, always in a process
-of its own, as a user would.
+Film reviews (../shared) in parts of 500: `data filter` over them as documents, `data extract` of
+pages that hold them, and a global step (the lines of all shards, counted), always in processes of
+their own.
 
     growth   CPU seconds and peak memory at 1, 2, 4 and 8 times the input; `linear` is what a
              further document costs at the end over what it costs at the beginning, `memory` the
-             peak at 8 times the input over that at once
+             peak at 8 times the input over that at once; a picture of both with --picture
     workers  CPU seconds and the share of the parent, which is what cannot be spread, for 1, 2 and
-             3 workers; the contents are the same
-    faults   `kill -9` of the run at random points until there were 50, and of single workers, and
-             a document that aborts its process: documents lost, doubled, and the content beside
-             that of a run that nobody disturbed
+             3 workers of `data filter`; the contents are the same
+    faults   `kill -9` of the run at random points until there were 50, and of single workers, for
+             both verbs, and for the filter a document that aborts its process: documents lost,
+             doubled, and the content beside that of a run that nobody disturbed
     ray      two Ray nodes on this machine, and two of which one is killed when a fifth of the
-             parts is done: contents beside the local one (needs gristmill[ray])
+             parts is done, for both verbs and the global step: contents beside the local ones
+             (needs gristmill[ray])
 
 Without a flag all of them run (with --quick all but `ray`). The last line is JSON.
 """
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import random
@@ -33,51 +37,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 from beside import finish, missing
 from corpora import reviews
+from engine_work import (
+    POISONED,
+    Extracting,
+    Filtering,
+    command,
+    counted,
+    environment,
+    lines_command,
+    made,
+)
 
 from gristmill.core.errors import EXIT_RETRY
 
-PART = 500
-POISON = "This page aborts whoever reads it."
-POISONED = f"""
-import os
-
-def abort_on_poison(document, statistics):
-    if {POISON!r} in document["text"]:
-        os.abort()
-"""
 SECTIONS = ("growth", "workers", "faults", "ray")
-
-
-# A whole run in a process of its own, which then tells its processor time and its workers'.
-TIMED = """
-import json, os, sys
-from gristmill.cli.main import main
-code = main(sys.argv[1:])
-t = os.times()
-print(json.dumps({"own": t.user + t.system, "children": t.children_user + t.children_system}))
-sys.exit(code)
-"""
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """What a run of `data filter` came to; CPU seconds of the parent and of its workers."""
-
-    artifact: Path
-    content: str
-    own: float
-    children: float
-    peak_bytes: int
+TIMES = (1, 2, 4, 8)
+NODE = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
+Verb = Filtering | Extracting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--documents", type=int, help="at once the input of `growth`")
+    parser.add_argument("--picture", type=Path, help="an SVG file for what `growth` found")
     given = parser.parse_args(arguments)
     chosen = [name for name in SECTIONS if getattr(given, name)]
     chosen = chosen or list(SECTIONS[:3] if given.quick else SECTIONS)
@@ -99,83 +84,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = given.documents or (2_400 if given.quick else 20_000)
         if "growth" in chosen:
             found["growth"] = growth(folder, texts, size, rounds)
+            if given.picture:
+                given.picture.write_text(picture(found["growth"]), encoding="utf-8")
         if "workers" in chosen:
             found["workers"] = workers(folder, texts, 22_000 if given.quick else 40_000, rounds)
         if "faults" in chosen:
-            found["faults"] = faults(folder, texts, *((2_000, 3) if given.quick else (10_000, 50)))
+            size, kills = (2_000, 3) if given.quick else (10_000, 50)
+            found["faults"] = faults(Filtering(), folder, texts, size, kills)
+            found["faults_extract"] = faults(Extracting(), folder, texts, size, kills)
         if "ray" in chosen:
             found["ray"] = on_ray(folder, texts, 4_000 if given.quick else 20_000)
     finish(found)
 
 
-def documents(folder: Path, texts: Sequence[str], count: int, poison: int | None = None) -> Path:
-    """A documents artifact of so many reviews, again from the first where they end."""
-    made = folder / f"documents-{count}-{poison}"
-    rows = made / "rows.jsonl"
-    made.mkdir()
-    with open(rows, "w", encoding="utf-8") as file:
-        for number in range(count):
-            text = texts[number % len(texts)]
-            text = f"{text} {POISON}" if number == poison else text
-            url = f"https://reviews.example/{number}"
-            file.write(json.dumps({"text": text, "url": url}) + "\n")
-    told, _ = gristmill(
-        "data", "import", "--path", rows, "--part_documents", PART, "--workspace", made
-    )
-    return Path(told["path"])
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-c", TIMED, *map(str, arguments), "--json"]
-
-
-def environment() -> dict[str, str]:
-    one = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    return {**os.environ, **one, "GRISTMILL_PROGRESS": "off", "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-def gristmill(*arguments: object) -> tuple[dict[str, Any], dict[str, float]]:
-    """What a verb printed as JSON, and its CPU seconds."""
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment(), check=False
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    told, times = done.stdout.strip().splitlines()[-2:]
-    return json.loads(told), json.loads(times)
-
-
-def filtering(given: Path, workspace: Path, *more: object) -> list[object]:
-    # Languages need a model from a registry and say nothing of the engine.
-    base = ["data", "filter", "--documents", given, "--workspace", workspace]
-    return [*base, "--language.enabled", "false", *more]
-
-
-def filtered(given: Path, workspace: Path, *more: object) -> Filtered:
-    told, times = gristmill(*filtering(given, workspace, *more))
-    artifact = Path(told["path"])
-    manifest = json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))
-    return Filtered(
-        artifact, manifest["content"], times["own"], times["children"],
-        manifest["peak_memory_bytes"],
-    )  # fmt: skip
-
-
 def growth(folder: Path, texts: Sequence[str], size: int, rounds: int) -> dict[str, Any]:
-    """The stage at 1, 2, 4, 8 times the input; two workers where it is worth their start."""
+    """Two workers where they are worth their start. An eighth as many pages as documents: one
+    costs twenty times as much."""
+    documents = [Filtering().given(folder, texts, times * size) for times in TIMES]
+    pages = [Extracting().given(folder, texts, times * size // 8) for times in TIMES]
+
+    def verb(work: Verb, given: Path, to: Path) -> tuple[float, int]:
+        one = made(work, given, to, "--workers", 2)
+        shutil.rmtree(to)
+        return one.own + one.children, one.peak_bytes
+
+    def lines(given: Path, to: Path) -> tuple[float, int]:
+        told = counted(given, to, "--workers", 2)
+        shutil.rmtree(to)
+        return told["own"] + told["children"], told["peak_memory_bytes"]
+
+    return {
+        "filter": _grown(
+            "filter", documents, size, rounds, lambda given, to: verb(Filtering(), given, to)
+        ),
+        "extract": _grown(
+            "extract", pages, size // 8, rounds, lambda given, to: verb(Extracting(), given, to)
+        ),
+        "lines": _grown("lines of all shards", documents, size, rounds, lines),
+    }
+
+
+def _grown(
+    title: str,
+    inputs: Sequence[Path],
+    size: int,
+    rounds: int,
+    measure: Callable[[Path, Path], tuple[float, int]],
+) -> dict[str, Any]:
     rows = []
-    print(f"{'documents':>10} {'CPU s':>8} {'us each':>8} {'peak MB':>8}")
-    for times in (1, 2, 4, 8):
-        given = documents(folder, texts, times * size)
-        runs = [
-            filtered(given, folder / f"grown-{times}-{k}", "--workers", 2) for k in range(rounds)
-        ]
-        cpu = statistics.median(run.own + run.children for run in runs)
-        peak = round(max(run.peak_bytes for run in runs) / 2**20)
+    print(f"{title:>20} {'CPU s':>8} {'us each':>8} {'peak MB':>8}")
+    for times, given in zip(TIMES, inputs, strict=True):
+        found = [measure(given, given.parents[1] / "grown") for _ in range(rounds)]
+        cpu = statistics.median(seconds for seconds, _ in found)
+        peak = round(max(peak for _, peak in found) / 2**20)
         rows.append({"documents": times * size, "cpu_seconds": round(cpu, 2), "peak_mb": peak})
         each = 1e6 * cpu / (times * size)
-        print(f"{times * size:>10,} {cpu:>8.2f} {each:>8.1f} {peak:>8}", flush=True)
-        shutil.rmtree(given.parents[1])
+        print(f"{times * size:>20,} {cpu:>8.2f} {each:>8.1f} {peak:>8}", flush=True)
     # What the processes cost before their first document is the same for all sizes, so growth is
     # told by what a further document costs: in the last doubling, over that before it.
     first, _, third, last = (row["cpu_seconds"] for row in rows)
@@ -188,13 +152,41 @@ def growth(folder: Path, texts: Sequence[str], size: int, rounds: int) -> dict[s
     }
 
 
+def picture(grown: dict[str, Any]) -> str:
+    """Time and memory by the size of the input, as SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    panels = (
+        ("CPU seconds over those at once the input", "cpu_seconds", True),
+        ("peak memory, MB", "peak_mb", False),
+    )
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "engine"}):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for place, (label, key, relative) in enumerate(panels, 1):
+            axes = figure.add_subplot(1, 2, place)
+            for name, told in grown.items():
+                values = [row[key] for row in told["rows"]]
+                first = values[0] if relative else 1
+                axes.plot(TIMES, [value / first for value in values], "o-", label=name)
+            if relative:
+                axes.plot(TIMES, TIMES, ":", color="#888888", label="linear")
+            axes.set(xlabel="times the input", ylabel=label, xticks=TIMES, ylim=(0, None))
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
 def workers(folder: Path, texts: Sequence[str], size: int, rounds: int) -> dict[str, Any]:
     """One, two and three workers: the same bytes, and what the parent alone has to do."""
-    given = documents(folder, texts, size)
+    work = Filtering()
+    given = work.given(folder, texts, size)
     rows, contents = [], set()
     for count in (1, 2, 3):
         runs = [
-            filtered(given, folder / f"by-{count}-{k}", "--workers", count) for k in range(rounds)
+            made(work, given, folder / f"by-{count}-{k}", "--workers", count) for k in range(rounds)
         ]
         contents |= {run.content for run in runs}
         own = statistics.median(run.own for run in runs)
@@ -206,39 +198,46 @@ def workers(folder: Path, texts: Sequence[str], size: int, rounds: int) -> dict[
     return {"rows": rows, "documents": size, "same_content": len(contents) == 1}
 
 
-def faults(folder: Path, texts: Sequence[str], size: int, kills: int) -> dict[str, Any]:
-    """Kills of the run, then of single workers, with a document that aborts whoever reads it."""
-    own = folder / "poison.py"
-    own.write_text(POISONED, encoding="utf-8")
-    custom = ("--workers", 2, "--custom", f"{own}:abort_on_poison", "--memory_mb", 1024)
-    given = documents(folder, texts, size, poison=size // 3)
+def faults(work: Verb, folder: Path, texts: Sequence[str], size: int, kills: int) -> dict[str, Any]:
+    """Kills of the run, then of single workers; the filter with a document that aborts whoever
+    reads it."""
+    more: tuple[object, ...] = ("--workers", 2)
+    if isinstance(work, Filtering):
+        own = folder / "poison.py"
+        own.write_text(POISONED, encoding="utf-8")
+        more += ("--custom", f"{own}:abort_on_poison", "--memory_mb", 1024)
+    given = work.given(folder, texts, size, poison=size // 3)
     start = time.monotonic()
-    calm = filtered(given, folder / "calm", *custom)
+    calm = made(work, given, folder / f"calm-{work.name}", *more)
     seconds = time.monotonic() - start
     r = random.Random(1)
     found = {"kills": 0, "worker_kills": 0, "lost": 0, "doubled": 0, "runs": 0}
     same = True
     for what in ("kills", "worker_kills"):
         while found[what] < kills:
-            workspace = folder / f"{what}-{found['runs']}"
+            workspace = folder / f"{work.name}-{what}-{found['runs']}"
             done = False
             while not done:
                 room = kills - found[what]
                 killed, done = _disturbed(
-                    filtering(given, workspace, *custom), r, seconds, what == "kills", room
+                    work.verb(given, workspace, *more), r, seconds, what == "kills", room
                 )
                 found[what] += killed
             found["runs"] += 1
-            (artifact,) = (workspace / "artifacts").glob("data.filter-*")
-            lost, doubled = compared(given, artifact)
+            (artifact,) = (workspace / "artifacts").glob(work.glob)
+            lost, doubled = work.compared(given, artifact)
             found["lost"] += lost
             found["doubled"] += doubled
             content = json.loads((artifact / "manifest.json").read_text("utf-8"))["content"]
             same = same and content == calm.content
-            print(f"{found['runs']} runs, {found[what]} {what}, same content: {same}", flush=True)
+            print(
+                f"{work.name}: {found['runs']} runs, {found[what]} {what}, same content: {same}",
+                flush=True,
+            )
             shutil.rmtree(workspace)
-    rejects = (calm.artifact / "rejects" / "quarantine.jsonl").read_text("utf-8").splitlines()
-    reasons = [json.loads(line)["reason"] for line in rejects]
+    rejects = calm.artifact / "rejects" / "quarantine.jsonl"
+    lines = rejects.read_text("utf-8").splitlines() if rejects.exists() else []
+    reasons = [json.loads(line)["reason"] for line in lines]
     return {**found, "documents": size, "same_content": same, "quarantined": reasons}
 
 
@@ -284,62 +283,87 @@ def _kill_a_worker(parent: int, r: random.Random) -> int:
     return 1
 
 
-def compared(given: Path, artifact: Path) -> tuple[int, int]:
-    """Documents of the base that the layer lacks, and rows that it has too many."""
-    lost = doubled = 0
-    for path in sorted((given / "documents").glob("*.parquet")):
-        ids = pq.read_table(path, columns=["id"])["id"].to_pylist()
-        found = pq.read_table(artifact / "layer" / path.name, columns=["id"])["id"].to_pylist()
-        lost += len(set(ids) - set(found))
-        doubled += len(found) - len(set(found)) + len(set(found) - set(ids))
-    return lost, doubled
-
-
 def on_ray(folder: Path, texts: Sequence[str], size: int) -> dict[str, Any]:
     """Two nodes of one processor each; then the same with one of them killed."""
-    if importlib.util.find_spec("ray") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("ray", "pandas")):
         print("without Ray: pip install 'gristmill[ray]'", file=sys.stderr)
         return {"installed": False}
     os.environ.update(environment())
+    documents = Filtering().given(folder, texts, size)
+    pages = Extracting().given(folder, texts, size // 4)
+    found: dict[str, Any] = {"installed": True, "documents": size, "pages": size // 4}
+    for work, given in ((Filtering(), documents), (Extracting(), pages)):
+        local = made(work, given, folder / f"local-{work.name}", "--workers", 1).content
+
+        def verb(to: Path, address: str, work: Verb = work, given: Path = given) -> list[str]:
+            return command(*work.verb(given, to, "--engine", "ray", "--address", address))
+
+        def done(to: Path, work: Verb = work) -> int:
+            return sum(len(path.read_bytes().splitlines()) for path in to.glob(work.journal))
+
+        parts = len(list((given / "documents").glob("*.parquet"))) or size // 4 // 500
+        found[work.name] = {"parts": parts, **_two_nodes(folder, work.name, verb, done, parts)}
+        _compare(found[work.name], local, -2)
+    local = counted(documents, folder / "local-lines", "--workers", 1)["content"]
+
+    def count(to: Path, address: str) -> list[str]:
+        return lines_command(documents, to, "--address", address)
+
+    def gathered(to: Path) -> int:
+        return len(list((to / "counts").glob("*.parquet")))
+
+    found["lines"] = {"partitions": 16, **_two_nodes(folder, "lines", count, gathered, 16)}
+    _compare(found["lines"], local, -1)
+    found["same_content"] = all(found[name]["same_content"] for name in WORKS)
+    found["same_content_after_kill"] = all(found[name]["same_content_after_kill"] for name in WORKS)
+    return found
+
+
+WORKS = ("filter", "extract", "lines")
+
+
+def _two_nodes(
+    folder: Path,
+    name: str,
+    words: Callable[[Path, str], list[str]],
+    done: Callable[[Path], int],
+    parts: int,
+) -> dict[str, Any]:
+    """What the command prints on two nodes, and on two of which one is killed in the middle."""
     from ray.cluster_utils import Cluster
 
-    given = documents(folder, texts, size)
-    parts = len(list((given / "documents").glob("*.parquet")))
-    local = filtered(given, folder / "local", "--workers", 1)
-    small = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=small)
+    found: dict[str, Any] = {}
+    cluster = Cluster(initialize_head=True, head_node_args=dict(NODE))
     try:
-        node = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
-        where = ("--engine", "ray", "--address", cluster.address)
-        calm = filtered(given, folder / "two-nodes", *where)
-        workspace = folder / "node-killed"
-        process = subprocess.Popen(
-            command(*filtering(given, workspace, *where)), stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env=environment(),
-        )  # fmt: skip
-        done = 0
-        while process.poll() is None and done < parts / 5:
-            time.sleep(0.05)
-            done = sum(
-                len(path.read_bytes().splitlines())
-                for path in workspace.glob("unfinished/*/filter/parts.jsonl")
-            )
-        cluster.remove_node(node, allow_graceful=False)
-        out, errors = process.communicate()
-        if process.returncode:
-            raise SystemExit(errors[-3000:])
-        survived = json.loads(out.strip().splitlines()[-2])["content"]
+        node = cluster.add_node(**{k: v for k, v in NODE.items() if k != "include_dashboard"})
+        for what in ("calm", "killed"):
+            to = folder / f"{name}-{what}"
+            start = time.monotonic()
+            process = subprocess.Popen(
+                words(to, cluster.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, env=environment(),
+            )  # fmt: skip
+            if what == "killed":
+                while process.poll() is None and done(to) < max(1, parts / 5):
+                    time.sleep(0.05)
+                found["killed_after"] = done(to)
+                cluster.remove_node(node, allow_graceful=False)
+            out, errors = process.communicate()
+            if process.returncode:
+                raise SystemExit(errors[-3000:])
+            found[what] = out
+            found[f"{what}_seconds"] = round(time.monotonic() - start, 1)
     finally:
         cluster.shutdown()
-    print(f"killed a node after {done} of {parts} parts", flush=True)
-    return {
-        "installed": True,
-        "documents": size,
-        "parts": parts,
-        "killed_after_parts": done,
-        "same_content": calm.content == local.content,
-        "same_content_after_kill": survived == local.content,
-    }
+    print(f"{name}: killed a node after {found['killed_after']} of {parts}", flush=True)
+    return found
+
+
+def _compare(found: dict[str, Any], local: str, line: int) -> None:
+    """Puts whether the contents are the local one in the place of what the runs printed."""
+    for what, name in (("calm", "same_content"), ("killed", "same_content_after_kill")):
+        told = json.loads(found.pop(what).strip().splitlines()[line])
+        found[name] = told["content"] == local
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def documents() -> tuple[list[str], dict[str, int]]:
     """At least 10,000 where all sources are to be had, of all kinds in turn; how many of each."""
     kinds = {
         "pages": list(pages()),
-        "help": list(islice(help_pages(), 0, None, 12)),
+        "help": list(help_pages(every=12)),
         "reviews": list(islice(reviews(), 5_000)),
-        "code": [t for t in islice(python_sources(), 0, None, 25) if len(t) < 60_000],
+        "code": [t for t in python_sources(every=25) if len(t) < 60_000],
         "summaries": list(islice(summaries(), 0, None, 40)),
     }
     kinds = {kind: [text for text in found if text.strip()] for kind, found in kinds.items()}
@@ -183,27 +183,28 @@ def compare(
     return equal / max(1, len(ours)), different
 
 
-def growth(chain: Chain, arrow: Path, folder: Path, base: int) -> list[list[float]]:
-    """[documents, CPU seconds, peak bytes] at 1, 2, 4 and 8 times the file, a process each."""
-    found = []
-    for times in (1, 2, 4, 8):
-        command = [sys.executable, __file__, "--grow", str(times), str(arrow), str(folder / "grow")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        told = json.loads(done.stdout.strip().splitlines()[-1])
-        found.append([base * times, round(told["seconds"], 3), told["peak"]])
-    return found
+def growth(arrow: Path, folder: Path, base: int) -> list[list[float]]:
+    """[documents, CPU seconds, peak bytes so far] at 1, 2, 4 and 8 times the file, in turn, in a
+    process of its own."""
+    command = [sys.executable, __file__, "--grow", str(arrow), str(folder / "grow")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    return [[base * times, round(seconds, 3), peak] for times, seconds, peak in told]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer documents for the slow peer")
-    parser.add_argument("--grow", nargs=3, metavar=("TIMES", "ARROW", "OUTPUT"))
+    parser.add_argument("--grow", nargs=2, metavar=("ARROW", "OUTPUT"))
     given = parser.parse_args()
     if given.grow:
         chain = fineweb_chain({"symbols": "", "ends": ""})
-        judge(chain, Path(given.grow[1]), Path(given.grow[2]))
-        seconds = judge(chain, Path(given.grow[1]), Path(given.grow[2]), int(given.grow[0]))
-        print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
+        arrow, output = map(Path, given.grow)
+        judge(chain, arrow, output)
+        told = [
+            (times, judge(chain, arrow, output, times), peak_memory()) for times in (1, 2, 4, 8)
+        ]
+        print(json.dumps(told))
         return
     peer = Peer("filters")
     texts, kinds = documents()
@@ -260,7 +261,7 @@ def measure(
         f"{len(sample) / min(seconds[1]):,.1f}, with str.split {len(texts) / min(split[1]):,.0f}"
     )
     grown_from = texts[:BATCH] if quick else texts
-    grown = growth(chain, write_arrow(folder / "from", grown_from), folder, len(grown_from))
+    grown = growth(write_arrow(folder / "from", grown_from), folder, len(grown_from))
     for count, used, peak in grown:
         print(f"{count:>10,.0f} documents {used:8.2f} CPU s {peak / 1e6:8,.0f} MB at most")
     kept = Counter(

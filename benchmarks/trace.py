@@ -1,13 +1,16 @@
 """How long it takes to trace an answer of 200 tokens, and how large the index is.
 
-    python benchmarks/trace.py [--tokens N] [--quick] [--workspace DIR]
+    python benchmarks/trace.py [--tokens N] [--quick] [--made-up] [--workspace DIR]
 
-A corpus of N tokens (20 million) is made up: documents of 20 to 600 tokens with the frequencies of
-words (Zipf), a third of them copies of others. The index is built in a process of its own, so that
-its memory can be told. Then 100 answers are looked up, each a stretch copied from a document
-between two invented ones. `milliseconds` is the median of finding all spans of one answer with
-their counts; the page cache is warm. CPU times stand beside it, which a busy machine stretches
-less. `--quick` takes 5 million tokens.
+Real text of about N tokens (100 million; with --quick 3 million): film reviews, LibreOffice's help
+in six languages, encyclopaedia summaries, Python sources, as far as they are to be had, cut by a
+tokenizer of 32,768 ids trained on a part of them. One document of 200 is held out. The index is
+built in a process of its own, so that its memory can be told. Then 100 answers are traced, each 80
+tokens of an indexed document between 120 of held-out ones: `milliseconds` is the median for one,
+from its text to its findings, each with its number of occurrences and where they stand;
+`spans_milliseconds` of finding the runs by tokens alone. The page cache is warm. CPU times stand
+beside them, which a busy machine stretches less. --made-up takes tokens with the frequencies of
+words (Zipf), a third of the documents copies, and finds runs alone.
 
 With --workspace, sentences of its held-out pages are traced with their sources, first with the
 index open (`demo.milliseconds`), then as the whole command with its start (`demo.process_seconds`).
@@ -25,42 +28,189 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from corpora import help_pages, python_sources, reviews, summaries
 
-from gristmill.data.spans import find_spans
+from gristmill.data.spans import TracedText, choose, find_spans, locate, measure_chance, text_spans
 from gristmill.data.suffix_index import SuffixIndex, build
-from gristmill.tokenizer.shards import ShardFile, SplitIndex, token_dtype, write_index
+from gristmill.tokenizer.shards import (
+    ShardFile,
+    SplitIndex,
+    TokenShards,
+    token_dtype,
+    write_index,
+)
 from gristmill.tokenizer.tokenizer import Tokenizer
+from gristmill.tokenizer.training import train_tokenizer
 
 VOCABULARY, EOT = 50_000, 49_999
-ANSWER_TOKENS, ANSWERS = 200, 100
+REAL_VOCABULARY, TRAINED_BYTES = 32_768, 8 << 20
+ANSWER_TOKENS, COPIED_TOKENS, ANSWERS = 200, 80, 100
 SHARD_TOKENS = 5_000_000
+HELD_OUT = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=20_000_000)
+    parser.add_argument("--tokens", type=int, default=100_000_000)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--made-up", action="store_true")
     parser.add_argument("--workspace", type=Path)
     given = parser.parse_args(arguments)
-    count = 5_000_000 if given.quick else given.tokens
+    count = 3_000_000 if given.quick else given.tokens
     with tempfile.TemporaryDirectory() as name:
-        found = synthetic(Path(name), count)
+        found = synthetic(Path(name), count) if given.made_up else real(Path(name), count)
     if given.workspace is not None:
         found["demo"] = workspace(given.workspace)
     print(json.dumps(found))
+
+
+def real(folder: Path, count: int) -> dict[str, Any]:
+    """Builds and asks an index of real text."""
+    tokenizer = write_real(folder / "tokens", count)
+    told = build_apart(folder)
+    index = SuffixIndex.open(folder / "index", folder / "tokens")
+    held_out = TokenShards.open(folder / "tokens", "heldout")
+    chance = measure_chance(index, held_out)
+    rng = np.random.default_rng(1)
+    edge = (ANSWER_TOKENS - COPIED_TOKENS) // 2
+    answers = []
+    for _ in range(ANSWERS):
+        before, after = (inside(held_out, edge, rng) for _ in range(2))
+        copied = inside(index.shards, COPIED_TOKENS, rng)
+        answers.append(tokenizer.decode(np.concatenate([before, copied, after])))
+    copies = [0]
+
+    def trace(text: str) -> None:
+        traced = TracedText.of(index, tokenizer, text)
+        findings = choose(text_spans(index, tokenizer, traced), traced, chance.bits)
+        copies[0] += sum(locate(index, tokenizer, traced, one).count > 0 for one in findings)
+
+    trace(answers[0])
+    copies[0] = 0
+    times, cpus = timed([lambda text=text: trace(text) for text in answers])
+    ids = [np.array(tokenizer.encode(text)) for text in answers]
+    runs, _ = timed([lambda one=one: find_spans(index, one) for one in ids])
+    return {
+        **measured(times, cpus),
+        "spans_milliseconds": round(1000 * median(runs), 2),
+        "findings": copies[0],
+        **sizes(folder, index),
+        "finding_bits": chance.bits,
+        **told,
+    }
+
+
+def inside(shards: TokenShards, length: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """So many tokens from somewhere in a document that has as many."""
+    while True:
+        place = int(rng.integers(0, len(shards) - length))
+        ids = shards.tokens(place, length)
+        if not (ids == shards.eot_id).any():
+            return ids
+
+
+def texts() -> Iterator[str]:
+    """The sources one after the other, code last: of it there is enough."""
+    for source in (reviews, help_pages, summaries, python_sources):
+        yield from (text for text in source() if text)
+
+
+def write_real(folder: Path, count: int) -> Tokenizer:
+    """Shards of about `count` tokens of real text, and what is held out of it."""
+    some: list[str] = []
+    for source in (reviews, help_pages, summaries, python_sources):
+        size = 0
+        for text in source():
+            some.append(text)
+            size += len(text)
+            if size > TRAINED_BYTES // 4:
+                break
+    tokenizer = train_tokenizer(some, REAL_VOCABULARY)
+    splits = {name: SplitIndex(folder, name) for name in ("train", "heldout")}
+    held: list[np.ndarray[Any, Any]] = []
+    dtype, eot = token_dtype(tokenizer.vocab_size), tokenizer.eot_id
+
+    def write(split: str, number: int, documents: list[np.ndarray[Any, Any]]) -> None:
+        name = f"{split}/shard-{number:05d}.bin"
+        with ShardFile(folder / name, dtype, eot) as shard:
+            for ids in documents:
+                shard.append(ids)
+        names = [f"{number}-{i}" for i in range(len(shard.tokens))]
+        columns = dict.fromkeys(("id", "url", "host", "domain"), names)
+        rows = pa.table({**columns, "tokens": shard.tokens, "bytes": shard.tokens})
+        splits[split].add(name, rows)
+
+    total = number = seen = 0
+    documents: list[np.ndarray[Any, Any]] = []
+    for batch in batches(texts()):
+        for ids in tokenizer.encode_batch(batch):
+            seen += 1
+            (documents if seen % HELD_OUT else held).append(ids)
+        here = sum(map(len, documents))
+        if here >= min(SHARD_TOKENS, count - total):
+            write("train", number, documents)
+            total, number, documents = total + here, number + 1, []
+        if total >= count:
+            break
+    if documents:
+        write("train", number, documents)
+    write("heldout", 0, held)
+    entries = {name: split.close() for name, split in splits.items()}
+    write_index(folder, tokenizer.vocab_size, eot, entries)
+    return tokenizer
+
+
+def batches(some: Iterator[str]) -> Iterator[list[str]]:
+    """Lists of about a megabyte."""
+    held, size = [], 0
+    for text in some:
+        held.append(text)
+        size += len(text)
+        if size > 1 << 20:
+            yield held
+            held, size = [], 0
+    yield held
 
 
 def synthetic(folder: Path, count: int) -> dict[str, Any]:
     """Builds and asks an index of made-up tokens."""
     rng = np.random.default_rng(1)
     write_corpus(folder / "tokens", count, rng)
+    told = build_apart(folder)
+    index = SuffixIndex.open(folder / "index", folder / "tokens")
+    answers = []
+    for _ in range(ANSWERS):
+        place = int(rng.integers(0, len(index.shards) - COPIED_TOKENS))
+        copied = index.shards.tokens(place, COPIED_TOKENS)
+        invented = zipf(rng, ANSWER_TOKENS - COPIED_TOKENS)
+        answers.append(np.concatenate([invented[:60], copied, invented[60:]]))
+    times, cpus = timed([lambda answer=answer: find_spans(index, answer) for answer in answers])
+    return {**measured(times, cpus), **sizes(folder, index), **told}
+
+
+def measured(times: Sequence[float], cpus: Sequence[float]) -> dict[str, float]:
+    return {
+        "milliseconds": round(1000 * median(times), 2),
+        "cpu_milliseconds": round(1000 * median(cpus), 2),
+        "slowest_milliseconds": round(1000 * max(times), 2),
+    }
+
+
+def sizes(folder: Path, index: SuffixIndex) -> dict[str, float]:
+    size = sum(path.stat().st_size for path in (folder / "index").iterdir())
+    tokens = len(index.shards)
+    return {"bytes_per_token": round(size / tokens, 3), "tokens": tokens}
+
+
+def build_apart(folder: Path) -> dict[str, Any]:
+    """Builds in a process of its own; what it cost."""
     start = time.perf_counter()
     process = multiprocessing.get_context("spawn").Process(
         target=build_alone, args=(folder / "tokens", folder / "index")
@@ -70,26 +220,9 @@ def synthetic(folder: Path, count: int) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if process.exitcode:
         sys.exit(process.exitcode)
-    told = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
-    index = SuffixIndex.open(folder / "index", folder / "tokens")
-    size = sum(path.stat().st_size for path in (folder / "index").iterdir())
-    print(f"built {len(index.shards):,} tokens in {seconds:.1f} s")
-    answers = []
-    for _ in range(ANSWERS):
-        place = int(rng.integers(0, len(index.shards) - 80))
-        copied = index.shards.tokens(place, 80)
-        invented = zipf(rng, ANSWER_TOKENS - 80)
-        answers.append(np.concatenate([invented[:60], copied, invented[60:]]))
-    times, cpus = timed([lambda answer=answer: find_spans(index, answer) for answer in answers])
-    return {
-        "milliseconds": round(1000 * median(times), 2),
-        "cpu_milliseconds": round(1000 * median(cpus), 2),
-        "slowest_milliseconds": round(1000 * max(times), 2),
-        "bytes_per_token": round(size / len(index.shards), 3),
-        "tokens": len(index.shards),
-        "build_seconds": round(seconds, 2),
-        **told,
-    }
+    told: dict[str, Any] = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+    print(f"built in {seconds:.1f} s, {told['build_cpu_seconds']:.1f} CPU s", flush=True)
+    return {"build_seconds": round(seconds, 2), **told}
 
 
 def build_alone(tokens: Path, out: Path) -> None:
@@ -146,7 +279,6 @@ def workspace(path: Path) -> dict[str, Any]:
     """Traces held-out text of a real workspace, with sources."""
     from gristmill.stages.tracing import Tracer, newest_tokens
     from gristmill.stages.workspace import Workspace
-    from gristmill.tokenizer.shards import TokenShards
 
     tracer = Tracer.open(Workspace.at(path))
     tokens = newest_tokens(Workspace.at(path)).path

@@ -11,6 +11,7 @@ from gristmill.cli.flags import parse_flags
 from gristmill.cli.help import config_entries
 from gristmill.cli.main import main
 from gristmill.cli.present import console, print_table
+from gristmill.cli.stage import counts_line
 from gristmill.cli.tree import all_verbs
 from gristmill.core.errors import GristmillError
 from gristmill.stages.registry import STAGES, stage_by_verb
@@ -65,6 +66,9 @@ serve
 show
 study ablate
 study alignment
+study domain-draw
+study domain-fit
+study domain-weights
 study families
 study sums
 study sweep
@@ -101,6 +105,24 @@ def test_every_stage_has_help_with_an_example(
     joined = shown.replace("|\n      ", "|")
     assert [flag for flag, _ in config_entries(stage.config) if flag not in joined] == []
     assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_many_counts_fit_a_line() -> None:
+    counts = {f"dropped_{number}": number for number in range(30)}
+    line = counts_line(counts)
+    shown, _, more = line.rpartition(", ")
+    assert 60 < len(line) <= 78 and more == f"{30 - len(shown.split(', '))} more (--json)"
+    assert counts_line({"kept": 1200, "dropped": 3}) == "1,200 kept, 3 dropped"
+
+
+def test_help_names_the_groups_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "filter", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\n\nspam: Keyword stuffing.\n  --spam.enabled true|false  (True)\n" in shown
+    # A group like another says nothing twice.
+    assert "\n\ntoxic: as for adult\n" in shown
+    settings = shown.partition("\nsettings\n")[2].partition("\n\n")[0]
+    assert "--custom " in settings and "--spam." not in settings
 
 
 @pytest.mark.parametrize("verb", [v for v in TREE.split("\n")[1:-1] if v not in STAGES])

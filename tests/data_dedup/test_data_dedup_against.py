@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.core.artifact import Artifact
+from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_id, document_schema, host_of
+from gristmill.data.dedup.keep import WON
 from gristmill.data.documents import DocumentSet
+from gristmill.data.why import explain_page
 from gristmill.stages.data_dedup import data_dedup
 from gristmill.stages.stage import Inputs, Output, StageConfig, stage
 from gristmill.stages.workspace import Workspace
@@ -188,3 +191,66 @@ def test_a_kept_index_changes_no_verdict(workspace: Workspace) -> None:
     assert verdicts(plain) == verdicts(kept)
     size = sum(f.stat().st_size for f in (kept.path / "index").glob("*.parquet"))
     assert not (plain.path / "index").exists() and size > 40 * 100
+
+
+def test_why_names_the_earlier_page(workspace: Workspace) -> None:
+    old, new = snapshots()
+    before = dedup(documents(workspace, old), workspace)
+    made = documents(workspace, new, 3)
+    found = dedup(made, workspace, [before])
+
+    def last(place: int) -> dict[str, Any]:
+        told: dict[str, Any] = explain_page(new[place]["url"], [made, found])[-1]
+        return {"said": told["said"], **told["numbers"]}
+
+    exact, near, twin = last(2), last(9), [last(16), last(18)]
+    assert exact["said"] == "dropped: exact_duplicate_of_earlier"
+    assert exact["exact copy of an earlier page"] == "http://old.example/2"
+    assert near["near copy of an earlier page"] == "http://old.example/9"
+    assert near["it was kept because"] == exact["it was kept because"] == WON["earlier"]
+    (gone,) = [one for one in twin if "dropped" in one["said"]]
+    assert gone["kept of the exact copies"] in {new[16]["url"], new[18]["url"]}
+    assert gone["it was kept because"] == WON["url"]
+
+
+def test_the_order_of_earlier_documents_does_not_count(workspace: Workspace) -> None:
+    old, new = snapshots()
+    r = random.Random(1)
+    # Two earlier pages that one new page ties to each other.
+    half = prose(r).split()
+    old += [{"url": f"http://o.example/{k}", "text": f"{' '.join(half)} {prose(r)[:150]}"}
+            for k in range(2)]  # fmt: skip
+    new.append({"url": "http://n.example/", "text": " ".join(half)})
+    told = []
+    for _ in range(3):
+        r.shuffle(old)
+        r.shuffle(new)
+        found = dedup(documents(workspace, new, 3), workspace, [documents(workspace, old)])
+        said = [
+            (document_id(row["url"], row["text"]), *one)
+            for row, one in zip(new, verdicts(found), strict=True)
+        ]
+        told.append(sorted(said))
+    assert told[0] == told[1] == told[2]
+    assert sum(reason == "near_duplicate_of_earlier" for _, reason, _ in told[0]) >= 9
+
+
+def test_passages_of_earlier_documents_are_cut(workspace: Workspace) -> None:
+    r = random.Random(5)
+    passage = prose(r)
+    old = [{"url": "http://old.example/", "text": f"{prose(r)}\n{passage}"}]
+    new = [
+        {"url": f"http://new.example/{k}", "text": f"{prose(r)}\n{passage}\n{prose(r)}"}
+        for k in range(3)
+    ]
+    made = documents(workspace, new)
+    on = {"substrings": {"enabled": True, "min_bytes": 200, "shard_bytes": 1 << 16}}
+    alone = dedup(made, workspace, near={"enabled": False}, **on)
+    assert alone.manifest.counts["documents_with_repeated_substrings"] == 2
+    against = dedup(made, workspace, [documents(workspace, old)], near={"enabled": False}, **on)
+    assert against.manifest.counts["documents_with_repeated_substrings"] == 3
+    seen = DocumentSet.open(against)
+    texts = [text for part in seen.parts for text in seen.read(part, ["text"])["text"].to_pylist()]
+    assert texts == [row["text"].replace(f"{passage}\n", "") for row in new]
+    with pytest.raises(GristmillError, match="before passages are cut"):
+        dedup(made, workspace, near={"keep_index": True}, **on)

@@ -1,4 +1,4 @@
-"""Exact groups, which copy is kept, lines that a site repeats, and who links to whom."""
+"""Exact groups, lines and paragraphs that a site repeats, and who links to whom."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gristmill.data.dedup.exact import first_with, keep_order, kept_of_group, text_digest
-from gristmill.data.dedup.lines import RepeatedLines, SiteLines, line_keys, remove_lines
+from gristmill.data.dedup.columns import Column, groups_of
+from gristmill.data.dedup.exact import address_numbers, site_numbers, text_digest
+from gristmill.data.dedup.lines import RepeatedLines, SiteLines, Unit, line_keys, remove_lines
 from gristmill.data.links import LinkingSites, linked_pages, same_page
 
 
@@ -18,17 +19,32 @@ def test_layout_does_not_count_and_words_do() -> None:
     assert text_digest("a b c") != text_digest("a b C")
     assert text_digest("a b") != text_digest("ab")
     assert text_digest("a  b", "none") != text_digest("a b", "none")
-    assert first_with([b"x", b"y", b"x", b"z", b"y"]).tolist() == [0, 1, 0, 3, 1]
 
 
-def test_the_keep_rule_in_its_order() -> None:
-    hosts = ["m.example", "ref.example", "m.example", "o.example", "o.example"]
-    urls = ["http://m/long/path", "http://ref/x", "http://m/a", "http://o/b", "http://o/a"]
-    ranks = keep_order(hosts, [0, 0, 3, 0, 0], [900, 10, 20, 30, 30], urls, ["ref.example"])
-    # The preferred host, then the page that others link to, then length, then the smaller URL.
-    assert np.argsort(ranks).tolist() == [1, 2, 0, 4, 3]
-    groups = np.array([0, 0, 2, 3, 3])
-    assert kept_of_group(groups, ranks).tolist() == [1, 1, 2, 4, 4]
+def test_groups_are_of_equal_keys_and_named_by_the_smallest_id(tmp_path: Path) -> None:
+    r = np.random.default_rng(3)
+    high, low = r.integers(0, 40, 900, np.uint64) << np.uint64(56), r.integers(0, 3, 900, np.uint64)
+    ids, skip = r.permutation(900).astype(np.uint64), r.random(900) < 0.1
+    columns = [Column(tmp_path / str(number), "<u8") for number in range(3)]
+    for column, values in zip(columns, (high, low, ids), strict=True):
+        for piece in (values[:1], values[1:1], values[1:]):
+            column.append(piece)
+    wanted = list(range(900))
+    for i in np.flatnonzero(~skip):
+        same = np.flatnonzero((high == high[i]) & (low == low[i]) & ~skip)
+        wanted[i] = int(same[np.argmin(ids[same])])
+    # In one piece and in many.
+    for piece in (1 << 20, 50):
+        assert groups_of(columns[:2], columns[2], skip, piece).tolist() == wanted
+    assert columns[2].take(np.array([5, 2])).tolist() == [ids[5], ids[2]]
+    columns[2].write(3, np.array([7, 8], np.uint64))
+    assert columns[2].read(2, 4).tolist() == [ids[2], 7, 8, ids[5]]
+
+
+def test_addresses_of_one_page_are_one() -> None:
+    numbers = address_numbers(["http://a.example/x#1", "https://www.a.example/x/", "x", "mailto:a"])
+    assert numbers[0] == numbers[1] > 0 and numbers[2:].tolist() == [0, 0]
+    assert address_numbers(["http://a.example/x?q=1"])[0] != numbers[0]
 
 
 def test_links_from_the_same_site_do_not_count() -> None:
@@ -59,20 +75,24 @@ def test_pages_meet_their_links() -> None:
 
 
 def site_lines(
-    folder: Path, pages: list[tuple[str, str]], share: float = 0.5, min_pages: int = 3
+    folder: Path,
+    pages: list[tuple[str, str]],
+    share: float = 0.5,
+    min_pages: int = 3,
+    unit: Unit = "line",
 ) -> RepeatedLines:
-    counts = SiteLines(folder)
+    counts = SiteLines(folder, unit=unit)
     # In two parts: what a part holds is added up.
     for half in (pages[: len(pages) // 3], [], pages[len(pages) // 3 :]):
-        hosts, texts = [host for host, _ in half], [text for _, text in half]
-        counts.add(hosts, [text_digest(text) for text in texts], texts)
+        half = [(host, text) for host, text in half if host]
+        counts.add(site_numbers(host for host, _ in half), [text for _, text in half])
     return counts.repeated(share=share, min_pages=min_pages)
 
 
 def without(
     found: RepeatedLines, host: str, text: str, removed: list[str] | None = None
 ) -> str | None:
-    marks, starts = found.marks(["other.example", host], ["", text])
+    marks, starts = found.marks(site_numbers(["other.example", host]), ["", text])
     told = None if removed is None else removed.append
     return remove_lines(text, marks[starts[1] :].tolist(), told)
 
@@ -102,10 +122,19 @@ def test_a_share_of_the_pages_is_needed_too(tmp_path: Path) -> None:
     assert without(site_lines(tmp_path / "2", pages, share=0.41), "a.example", text) is None
 
 
-def test_one_page_under_many_addresses_keeps_its_lines(tmp_path: Path) -> None:
-    same = [("a.example", "The very same page\nwith two long lines")] * 20
-    other = [("a.example", f"Another page, number {'klmnopqr'[i]}") for i in range(8)]
-    assert not site_lines(tmp_path, [*same, *other])
+def test_a_paragraph_is_one_whatever_its_lines(tmp_path: Path) -> None:
+    notice = "Come in and find out\nwhat we have for you"
+    pages = [("a.example", f"A page of {k * 'x'}\n\n{notice}\n\nEnd") for k in range(6)]
+    found = site_lines(tmp_path / "1", pages, unit="paragraph")
+    gone: list[str] = []
+    # Other line breaks are the same paragraph; a part of it is another one.
+    text = "First\n \n  Come in and find\tout what\nwe have for you \n\nwhat we have for you\nEnd"
+    assert without(found, "a.example", text, gone) == "First\n \nwhat we have for you\nEnd"
+    assert gone == ["Come in and find\tout what", "we have for you"]
+    assert len(found.keys) == 1
+    assert without(found, "b.example", text) is None
+    # As lines they are found too, and the other paragraph loses one.
+    assert len(site_lines(tmp_path / "2", pages).keys) == 2
 
 
 def test_blank_lines_do_not_pile_up(tmp_path: Path) -> None:
@@ -133,3 +162,31 @@ def test_keys_of_lines_equal_the_plain_twin() -> None:
                 assert seen.setdefault((site, line), key) == key
     assert len(set(seen.values())) == len(seen) > 300
     assert len({line for _, line in seen}) < len(seen)
+
+
+def test_keys_of_paragraphs_equal_the_plain_twin() -> None:
+    r = random.Random(5)
+    texts = ["", "\n", "abc", "\nabc", "a\n\nbc\n", " abc \n\t\n"]
+    texts += ["".join(r.choices(ODD + "\n\n", k=r.randrange(60))) for _ in range(400)]
+    # Few letters, so that many paragraphs are alike but for their layout.
+    texts += ["".join(r.choices("ab \n", k=r.randrange(12))) for _ in range(400)]
+    sites = r.choices([r.getrandbits(64) for _ in range(3)], k=len(texts))
+    keys, starts = line_keys(texts, np.array(sites, np.uint64), 3, "paragraph")
+    seen: dict[tuple[int, str], int] = {}
+    for row, (text, site) in enumerate(zip(texts, sites, strict=True)):
+        lines = text.split("\n")
+        found = keys[starts[row] : starts[row + 1]].tolist()
+        assert len(found) == len(lines)
+        wanted: list[str] = []
+        paragraph: list[str] = []
+        for line in [*lines, ""]:
+            if line.strip():
+                paragraph.append(line)
+            else:
+                wanted += [" ".join(" ".join(paragraph).split())] * len(paragraph) + [""]
+                paragraph = []
+        for one, key in zip(wanted[:-1], found, strict=True):
+            assert (key == 0) == (sum(map(str.isalpha, one)) < 3)
+            if key:
+                assert seen.setdefault((site, one), key) == key
+    assert len(set(seen.values())) == len(seen) > 300

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
+
+import pyarrow as pa
 
 from gristmill.core.errors import GristmillError
 
@@ -87,3 +91,32 @@ def broken_setup() -> None:
 
 def kill_setup() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def spread_numbers(folder: Path, partitions: int, part: tuple[int, ...]) -> pa.Table:
+    """Rows (value, part) of a part's numbers; the first call of all ends its process."""
+    victim = folder / "killed-once"
+    if multiprocessing.parent_process() is not None and not victim.exists():
+        victim.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    values = pa.array(part, pa.int64())
+    return pa.table(
+        {
+            "value": values,
+            "length": pa.array([len(part)] * len(part), pa.int64()),
+            "partition": pa.array([value % partitions for value in part], pa.int64()),
+        }
+    )
+
+
+def gather_numbers(folder: Path, partition: int, rows: pa.Table) -> dict[str, object]:
+    """Writes the rows as they came."""
+    (folder / f"{partition}.json").write_text(json.dumps(rows.to_pylist()), encoding="utf-8")
+    return {"partition": partition, "rows": len(rows)}
+
+
+def part_size(folder: Path, part: tuple[str, ...]) -> int:
+    """How many letters a part has, written too; does what its texts ask for."""
+    size = len("".join(hostile(list(part))))
+    (folder / "-".join(part)).write_text(str(size), encoding="utf-8")
+    return size

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,10 +231,10 @@ def test_a_thousand_mutated_pages_are_all_accounted_for(tmp_path: Path) -> None:
 def test_of_a_crawls_index_only_what_workers_are_ahead_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gristmill.data.extract.tally import Tally
+    from gristmill.data.journal import PartJournal
     from gristmill.stages import data_extract as module
 
-    read, document, reject = module.read_index, Tally.document, Tally.reject
+    read, end = module.read_index, PartJournal.end
     drawn: list[StoredPage] = []
     leads: list[int] = []
 
@@ -244,21 +244,17 @@ def test_of_a_crawls_index_only_what_workers_are_ahead_is_held(
             drawn.append(page)
             yield page
 
-    def noted(kept: Callable[..., None]) -> Callable[..., None]:
-        def note(tally: Tally, *told: Any) -> None:
-            leads.append(len(drawn) - len(leads))
-            kept(tally, *told)
-
-        return note
+    def noted(journal: PartJournal, *told: Any) -> None:
+        leads.append(len(drawn) - 2 * len(leads))
+        end(journal, *told)
 
     monkeypatch.setattr(module, "read_index", counted)
-    monkeypatch.setattr(module, "_BATCH", 2)
-    monkeypatch.setattr(Tally, "document", noted(document))
-    monkeypatch.setattr(Tally, "reject", noted(reject))
+    monkeypatch.setattr(PartJournal, "end", noted)
     workspace = Workspace.at(tmp_path)
     inputs = {"pages": write_mutated.run(Mutated(pages=80), {}, workspace)}
-    data_extract.run(ExtractConfig(), inputs, workspace, execution=Execution(1))
-    assert len(leads) == len(drawn) == 80 and max(leads) <= 12
+    data_extract.run(ExtractConfig(part_pages=2), inputs, workspace, execution=Execution(1))
+    # Four parts of two pages, and the one that is next.
+    assert len(leads) == 40 and len(drawn) == 80 and max(leads) <= 12
 
 
 @posix

@@ -220,6 +220,33 @@ def test_stage_writes_an_aligned_layer(tmp_path: Path) -> None:
     assert made.manifest.counts["personal_data_email"] == 4
 
 
+def test_the_summary_counts_down_by_rules(tmp_path: Path) -> None:
+    made = run(tmp_path, config(tmp_path), parts=2)
+    shown = json.loads((made.path / "presentation.json").read_text("utf-8"))
+    filters, reasons = shown["tables"][:2]
+    assert filters["title"] == "Filters"
+    (_, none, documents, words, _), *steps = filters["rows"]
+    assert (none, documents) == (0, made.manifest.counts["documents"])
+    assert steps[0][:3] == ["blocklist", 2, documents - 2]
+    assert steps[0][3] == words and steps[0][4] == "gambling 2"
+    for before, after in zip([filters["rows"][0], *steps], steps, strict=False):
+        assert after[2] == before[2] - after[1]
+    assert steps[-1][2] == made.manifest.counts["kept"]
+    assert steps[-1][3] == made.manifest.counts["words_kept"]
+    assert sum(row[1] for row in reasons["rows"]) == made.manifest.counts["dropped"]
+
+
+# What a layer says of some documents. Where it says something else, down to the last detail, the
+# stage's version goes up with it, so that no old layer is taken for a new one.
+GOLDEN = (3, "b8e5b0ec52c18d55")
+
+
+def test_a_layer_that_changes_has_another_version(tmp_path: Path) -> None:
+    made = run(tmp_path, config(tmp_path, statistics=True), copies=2)
+    told = json.dumps(layer(made), sort_keys=True, ensure_ascii=False)
+    assert (data_filter.version, hashlib.sha256(told.encode()).hexdigest()[:16]) == GOLDEN
+
+
 def test_blocked_documents_keep_their_places(tmp_path: Path) -> None:
     rows = layer(run(tmp_path, config(tmp_path), copies=2))
     blocked = {number: row["reason"] for number, row in enumerate(rows) if row["words"] is None}

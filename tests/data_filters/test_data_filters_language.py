@@ -69,6 +69,9 @@ def test_rule() -> None:
     scores = np.array([0.9, 0.99, 0.5, 0.0], dtype=np.float32)
     verdict = verdicts(language(labels, scores, LanguageRules()), 4)
     assert verdict.reason == [None, "language.other", "language.score", "language.other"]
+    assert verdict.detail[1] == "fr 0.99, not en" and verdict.detail[2] == "score 0.5 < 0.65"
+    several = verdicts(language(labels, scores, LanguageRules(keep=["de", "la"])), 4)
+    assert several.detail[1] == "fr 0.99, not one of de, la"
     assert language(labels, scores, LanguageRules(keep=[])) == []
 
 

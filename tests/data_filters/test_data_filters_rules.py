@@ -45,7 +45,7 @@ def statistics(*texts: str, c4_rules: C4Rules | None = None) -> Statistics:
 def judge_c4(text: str, rules: C4Rules) -> C4Result:
     lexicon, lines = _lexicon(ADULT, (), STOPS), line_rules(rules, 30)
     texts = pa.array([text])
-    return c4(texts, *read(texts, lexicon, lines), lexicon, rules, lines)
+    return c4(texts, read(texts, lexicon, lines), rules, lines)
 
 
 def new_texts(result: C4Result) -> list[str]:

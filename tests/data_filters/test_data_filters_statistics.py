@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -18,10 +19,10 @@ from gristmill.data.filters.characters import (
     SENTENCE_END_CHARACTERS,
     core,
 )
-from gristmill.data.filters.kernel import LOOK_CITATION
 from gristmill.data.filters.lexicon import Lexicon, extend, hash_text
 from gristmill.data.filters.statistic_names import NAMES
-from gristmill.data.filters.statistics import LineRules, text_statistics
+from gristmill.data.filters.statistics import LineRules, read, text_statistics
+from gristmill.data.filters.text_reading import LOOK_CITATION
 from gristmill.data.personal_data.hints import (
     HINT_AT,
     HINT_COLONS,
@@ -191,7 +192,7 @@ PIECES = [
     "🙂", "𠀀", "x" * 12, "İ", " ", "  ", "\n", "\n\n", "\n \n", "\t", "\u00a0", "\u2028", "\r\n",
     "\x1f", ".", '?"', "!)", "'", "12", "(34", "5-6", "78.", "9.1.2.3", "AB12", "a@b", "::", "x:y",
     "JavaScript", "xjavascripts.", "Terms", "terms of use", "of", "OF", "use", "uses", "cookies",
-    "Cookie policy", "the privacy Policy.", "we use cookies", "lorem", "Lorem ipsum.", "[1]",
+    "\r", "Cookie policy", "the privacy Policy.", "we use cookies", "lorem", "Lorem ipsum.", "[1]",
     "[edit]", "[12", "[citation needed].",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=60).flatmap(
@@ -208,6 +209,33 @@ def test_equals_the_definitions(documents: list[str]) -> None:
         looks = numbers.pop("looks")
         assert numbers == twin(text), text
         assert looks & LOOK_CITATION or not CITATION.search(text), text
+
+
+# Of a text without its citation marks: what C4 and FineWeb judge.
+OF_LINES = [
+    "characters", "words", "newlines", "lines", "split_lines", "duplicate_lines",
+    "duplicate_line_characters", "bullet_lines", "ellipsis_lines", "ended_lines", "short_lines",
+    "prose_words", *(name for name in NAMES if name.startswith("c4_")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("as_written", [False, True])
+@settings(max_examples=400, deadline=None)
+@given(st.lists(texts, min_size=1, max_size=4))
+def test_lines_without_marks_are_those_of_the_text_without(
+    as_written: bool, documents: list[str]
+) -> None:
+    rules = replace(RULES, as_written=as_written)
+    found = read(documents, LEXICON, replace(rules, c4_citations=True))
+    marked = [row for row, text in enumerate(documents) if CITATION.search(text)]
+    assert found.cited.tolist() == marked
+    without = [CITATION.sub("", documents[row]) for row in marked]
+    again = text_statistics(without, LEXICON, rules)
+    for row, text in enumerate(without):
+        here, there = found.bare.of(row), again.of(row)
+        assert [(n, here[n]) for n in OF_LINES] == [(n, there[n]) for n in OF_LINES], text
+    # What is counted of the text as it stands does not change.
+    assert (found.statistics.values == text_statistics(documents, LEXICON, rules).values).all()
 
 
 @settings(max_examples=100, deadline=None)

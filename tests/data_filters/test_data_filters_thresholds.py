@@ -105,8 +105,9 @@ def test_outliers_are_unlike_their_corpus() -> None:
         "the " * 100,
         " ".join(usual) * 3,
     ]
+    rules = OutlierRules(enabled=True, max_word_bits=8, max_length_deviation=5)
     shape = CorpusShape.of([usual[:150], pa.array([*usual[150:], *odd])])
-    checks = outliers([*usual, *odd], shape, OutlierRules(enabled=True, max_word_bits=8))
+    checks = outliers([*usual, *odd], shape, rules)
     failed = {
         (check.reason.partition(".")[2], check.sign): check.failed[len(usual) :].tolist()
         for check in checks

@@ -16,6 +16,7 @@ import pytest
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_id, document_schema
+from gristmill.data.coded import Coded
 from gristmill.data.filters.chain import Chain, ChainRules, quarantined
 from gristmill.data.filters.labelled import Labelled, read_labelled
 from gristmill.data.filters.rules import TextUse
@@ -277,7 +278,8 @@ def test_a_weight_is_how_often_a_document_is_seen() -> None:
     ids = [f"{i:016x}" for i in range(count)]
     weights = np.where(np.arange(count) < count // 2, 0.25, 1.0)
     candidates = Candidates(
-        ids, ["h"] * count, ["d"] * count, ids, np.full(count, np.nan),
+        Coded.distinct(ids), Coded.of(["h"] * count), Coded.of(["d"] * count), Coded.of(ids),
+        np.full(count, np.nan),
         np.full(count, 100, np.int64), weights,
     )  # fmt: skip
     plan = plan_mixture(candidates, np.zeros(count, np.bool_), anneal_share=0.0)

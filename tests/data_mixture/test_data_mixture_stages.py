@@ -15,8 +15,8 @@ import pytest
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_id, document_schema, host_of
-from gristmill.data.classifier import Classifier
 from gristmill.data.documents import DocumentSet
+from gristmill.data.filters.trained import TextClassifier
 from gristmill.stages.data_decontaminate import data_decontaminate
 from gristmill.stages.data_dedup import data_dedup
 from gristmill.stages.data_domains import data_domains
@@ -238,7 +238,8 @@ def test_the_whole_chain(workspace: Workspace) -> None:
     assert all(quality[f"http://ref.example/{i}"]["keep"] for i in range(40))
     dropped = [u for u, row in quality.items() if row["reason"] == "low_quality"]
     assert len(dropped) == 54 and all("farm" in url for url in dropped)
-    assert Classifier.load(artifacts["quality"].path / "quality.safetensors").labels[0] == "other"
+    model = TextClassifier.load(artifacts["quality"].path / "quality.safetensors").model
+    assert model.classifier.labels[0] == "other"
 
     domains = rows_of(artifacts["domains"], ["domain", "domain_labelled", "domain_probability"])
     right = 0
@@ -349,6 +350,10 @@ def test_decontamination_drops_or_marks(workspace: Workspace, tmp_path: Path) ->
     assert found[bad[0]]["contamination_long"] == 23
     table = presented(layer)["tables"][0]["rows"][0]
     assert table[:4] == ["exam", 2, 1, 1]
+    told = (layer.path / "contamination.jsonl").read_text(encoding="utf-8").splitlines()
+    (finding,) = map(json.loads, told)
+    assert (finding["set"], finding["item"], finding["url"]) == ("exam", 1, bad[0])
+    assert finding["shared_13"] == 23 and finding["share_of_8"] == 1.0 and finding["lines"] == [1]
     marked = run(data_decontaminate, made_, workspace, sets=[path], action="mark")
     assert marked.manifest.counts["kept"] == 210
     with pytest.raises(GristmillError, match="no evaluation texts"):
@@ -358,3 +363,56 @@ def test_decontamination_drops_or_marks(workspace: Workspace, tmp_path: Path) ->
         data_decontaminate.config(), {"documents": made_, "evaluation": exam}, workspace
     )
     assert both.manifest.counts["contaminated"] == 1
+
+
+def test_a_document_counts_for_each_set_and_its_lines_are_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    r = random.Random(4)
+    first, second = (prose(r, range(5000), 30) for _ in range(2))
+    text = f"{prose(r, range(5000), 9)}\n{first}\n{prose(r, range(5000), 9)}\n{second}"
+    rows = [{"url": "http://a.example/1", "text": text}]
+    rows += [{"url": f"http://b.example/{i}", "text": prose(r, range(5000), 40)} for i in range(5)]
+    sets = []
+    for name, items in (("one", [prose(r, range(5000), 20), first]), ("two", [second])):
+        sets.append(tmp_path / f"{name}.jsonl")
+        sets[-1].write_text("\n".join(json.dumps({"text": t}) for t in items), encoding="utf-8")
+    layer = run(data_decontaminate, documents(workspace, rows, 3), workspace, sets=sets)
+    lines = (layer.path / "contamination.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [(one["set"], one["item"], one["lines"]) for one in map(json.loads, lines)]
+    assert told == [("one", 2, [2]), ("two", 1, [4])]
+    assert [row[3] for row in presented(layer)["tables"][0]["rows"]] == [1, 1]
+    assert layer.manifest.counts["contaminated"] == 1
+
+
+def test_weights_come_from_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    domains = chain(workspace, small_web())["domains"]
+    file = tmp_path / "weights.json"
+    weights = {"Arts": 4.0, "Maths": 1.0, "History": 1.0}
+    # A domain that no document is of, as in a study of other text, is left out.
+    file.write_text(json.dumps({"weights": {**weights, "Poetry": 1.0}}), encoding="utf-8")
+    by_hand = run(data_mix, domains, workspace, weighting="manual", weights=weights)
+    by_file = run(data_mix, domains, workspace, weights_from={"file": str(file)})
+    assert by_file.content == by_hand.content
+    # What is in the file counts, not where it lies.
+    (tmp_path / "moved").mkdir()
+    again = file.rename(tmp_path / "moved" / file.name)
+    same = run(data_mix, domains, workspace, weights_from={"file": str(again)})
+    assert same.path == by_file.path
+    again.write_text(json.dumps({"weights": {"Poetry": 1.0}}), encoding="utf-8")
+    with pytest.raises(GristmillError, match="no document is of these domains"):
+        run(data_mix, domains, workspace, weights_from={"file": str(again)})
+
+
+def test_sites_are_held_out_by_share_and_much_repetition_is_told(workspace: Workspace) -> None:
+    rows = small_web()
+    for number in range(40):
+        rows.append({"url": f"http://s{number}.example/", "text": f"page {number} " * 20})
+    documents_ = documents(workspace, rows)
+    mix = run(data_mix, documents_, workspace, heldout_host_share=0.3, heldout_share=0.0)
+    train, held = split(mix, "train"), split(mix, "heldout")
+    sites = {row["host"] for row in held}
+    assert not sites & {row["host"] for row in train} and 5 < len(sites) < 25
+    big = run(data_mix, documents_, workspace, budget_bytes=10**6, max_repeats=20.0)
+    assert any("is worth about" in note for note in presented(big)["notes"])
+    assert not any("is worth about" in note for note in presented(mix)["notes"])

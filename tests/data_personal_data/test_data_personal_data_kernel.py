@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gristmill.data.filters.characters import class_table, lower, lower_table
 from gristmill.data.personal_data import name_kernel as kernel
+from gristmill.data.personal_data import name_words
 from gristmill.data.personal_data.names import WordTable, code_points
 
 TABLE = WordTable.build(["Ann", "de"], ["Lee"])
@@ -26,7 +27,7 @@ def compiled_words(text: str) -> list[tuple[str, str]]:
     start, stop = np.empty(n, np.int32), np.empty(n, np.int32)
     hashes, shapes = np.empty(n, np.uint64), np.empty(n, np.uint8)
     bits = np.empty(n, np.uint16)
-    count = kernel.read_words(
+    count = name_words.read_words(
         codes, class_table(), lower_table(), TABLE.keys, TABLE.values,
         start, stop, hashes, shapes, bits,
     )  # fmt: skip
@@ -36,7 +37,7 @@ def compiled_words(text: str) -> list[tuple[str, str]]:
         word = lower(text[start[i] : stop[i]])
         if shapes[i] > 1:
             assert known.setdefault(word, int(hashes[i])) == int(hashes[i])
-            assert bool(bits[i] & kernel.FIRST) == (word in ("ann", "de"))
+            assert bool(bits[i] & name_words.FIRST) == (word in ("ann", "de"))
         found.append((word, SHAPES[shapes[i]]))
     assert len(set(known.values())) == len(known)
     return found
@@ -133,11 +134,12 @@ def test_places_are_words_of_the_lists() -> None:
     text = "born in the Street near Hauptweg 5, not at Park nor in weg 5 or Am 7"
     codes = code_points(text)
     out = np.empty((len(codes), 3), np.int32)
-    wanted = kernel.STREET | kernel.BIRTH
+    wanted = name_words.STREET | name_words.BIRTH
     count = kernel.find_places(
         codes, class_table(), lower_table(), TABLE.keys, TABLE.values, wanted, out
     )
     found = [(text[a:b], bits) for a, b, bits in out[:count].tolist()]
     assert found == [
-        ("born", kernel.BIRTH), ("Street", kernel.STREET), ("Hauptweg", 0), ("Park", kernel.STREET),
+        ("born", name_words.BIRTH), ("Street", name_words.STREET), ("Hauptweg", 0),
+        ("Park", name_words.STREET),
     ]  # fmt: skip

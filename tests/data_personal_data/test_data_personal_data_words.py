@@ -23,7 +23,9 @@ from gristmill.data.filters.rules import C4Rules, GopherQualityRules, PersonalDa
 from gristmill.data.personal_data import (
     births,
     find,
+    name_documents,
     name_lists,
+    name_templates,
     name_training,
     names,
     national_ids,
@@ -113,7 +115,7 @@ def test_the_shipped_tagger_is_what_the_command_makes(tmp_path: Path) -> None:
     small, _ = name_training.train_tagger(1500, epochs=3)
     shipped = names.shipped_tagger()
     r = random.Random(7)
-    documents = [name_training.invented_document(r) for _ in range(150)]
+    documents = [name_documents.invented_document(r) for _ in range(150)]
     right = found = true = same = 0
     for text, spans in documents:
         ours = {span[:2] for span in shipped.find(text)}
@@ -150,7 +152,7 @@ def test_benchmark_documents_are_unseen(monkeypatch: pytest.MonkeyPatch) -> None
     }
     assert not listed & {name.lower() for name in (*theirs.FIRST, *theirs.LAST)}
     assert not set(theirs.TEMPLATES + theirs.NOTHING) & set(
-        name_training.name_templates.WITH_NAMES + name_training.name_templates.WITHOUT_NAMES
+        name_templates.WITH_NAMES + name_templates.WITHOUT_NAMES
     )
     for text, truth in theirs.documents(50):
         assert all(0 <= start < end <= len(text) for start, end, _ in truth)

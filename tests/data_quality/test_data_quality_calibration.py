@@ -88,3 +88,31 @@ def test_calibration_error_by_hand() -> None:
     probabilities = np.array([0.1, 0.1, 0.9, 0.9])
     labels = np.array([False, True, True, True])
     assert calibration_error(probabilities, labels, bins=2) == pytest.approx(0.25)
+
+
+def test_copies_are_not_more_evidence() -> None:
+    r = np.random.default_rng(4)
+    labels = r.random(80) < 0.4
+    scores = r.normal(labels * 1.0, 1.0)
+    alone = roc_auc(scores, labels, [str(i) for i in range(80)])
+    tripled, names = np.tile(scores, 3), [str(i % 80) for i in range(240)]
+    grouped = roc_auc(tripled, np.tile(labels, 3), names)
+    naive = roc_auc(tripled, np.tile(labels, 3))
+    assert grouped.value == alone.value == naive.value
+    assert alone.low is not None and grouped.low is not None and naive.low is not None
+    assert grouped.low == pytest.approx(alone.low, abs=1e-9)
+    assert naive.low > alone.low + 0.02
+
+
+def test_the_interval_by_group_covers() -> None:
+    # Pages of a site share their luck: true area of normals of variance 2, one apart, 0.6915.
+    r = np.random.default_rng(5)
+    inside = 0
+    for _ in range(200):
+        site = np.repeat(np.arange(60), 4)
+        labels = r.random(240) < 0.5
+        scores = r.normal(0, 1, 60)[site] + r.normal(labels * 1.0, 1.0)
+        figure = roc_auc(scores, labels, [str(s) for s in site])
+        assert figure.low is not None and figure.high is not None
+        inside += figure.low <= 0.6915 <= figure.high
+    assert inside >= 183

@@ -1,28 +1,41 @@
-"""`data filter` while its processes are killed: no document is lost or doubled, the bytes are those
-of a run that nobody disturbed."""
+"""`data filter` while its processes are killed, and all that runs on a cluster while nodes are: no
+document is lost or doubled, the bytes are those of a run that nobody disturbed."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from gristmill.core.artifact import Artifact
+from gristmill.data.dedup.line_counts import LinesPart, count_lines
+from gristmill.data.documents import DocumentSet
+from gristmill.data.engine.steps import engine_of
+from gristmill.data.warc.writer import record_bytes
+from gristmill.stages.data_extract import ExtractConfig, data_extract
 from gristmill.stages.data_import import ImportConfig, data_import
+from gristmill.stages.data_warc import WarcConfig, data_warc
+from gristmill.stages.stage import Execution
 from gristmill.stages.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 PARTS, DOCUMENTS = 8, 15
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 ABORTS = PARTS * DOCUMENTS - 2
 FILTER = """
 import os, time
@@ -131,25 +144,97 @@ def test_kill_9_of_the_run_and_of_a_worker(
     assert taken_over >= PARTS - 1
 
 
-def test_ray_finishes_when_a_node_is_killed(
-    filtering: Callable[[str], Filtering], calm: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'gristmill[ray]'")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head with one processor; tests add nodes to it and kill them."""
+    for name in ("ray", "pandas"):
+        pytest.importorskip(name, reason="without Ray: pip install 'gristmill[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        lost = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-        run = filtering("ray")
-        process = run.start("--engine", "ray", "--address", cluster.address)
-        run.when(process, lambda: run.parts_done() >= 1)
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
+def test_ray_finishes_when_a_node_is_killed(
+    filtering: Callable[[str], Filtering], calm: Artifact, cluster: Any
+) -> None:
+    lost = cluster.add_node(**NODE)
+    run = filtering("ray")
+    process = run.start("--engine", "ray", "--address", cluster.address)
+    run.when(process, lambda: run.parts_done() >= 1)
+    cluster.remove_node(lost, allow_graceful=False)
+    assert run.parts_done() < PARTS
+    _same(run.finish(process), calm)
+
+
+def test_a_global_step_on_ray_finishes_when_a_node_is_killed(
+    filtering: Callable[[str], Filtering], cluster: Any, tmp_path: Path
+) -> None:
+    found = DocumentSet.open(Artifact.open(filtering("ray").documents))
+    parts = [
+        LinesPart(name, np.arange(DOCUMENTS), np.ones(DOCUMENTS, np.uint64)) for name in found.parts
+    ]
+    lost = cluster.add_node(**NODE)
+    killed = threading.Event()
+
+    def kill() -> None:
+        while not list(tmp_path.glob("ray/counts/*")) and not killed.wait(0.01):
+            pass
         cluster.remove_node(lost, allow_graceful=False)
-        assert run.parts_done() < PARTS
-        _same(run.finish(process), calm)
-    finally:
-        cluster.shutdown()
+        killed.set()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    written = []
+    for name, engine in (
+        ("ray", engine_of(1, "ray", cluster.address)),
+        ("local", engine_of(1)),
+    ):
+        (tmp_path / name).mkdir()
+        count_lines(
+            engine, found, parts, min_pages=1, min_letters=8, unit="line",
+            folder=tmp_path / name, partitions=16, isolate=False,
+        )  # fmt: skip
+        files = sorted((tmp_path / name / "counts").iterdir())
+        written.append([file.read_bytes() for file in files])
+        killed.set()
+    killer.join()
+    assert len(written[0]) == 16 and written[0] == written[1]
+
+
+def test_extraction_and_import_on_ray(cluster: Any, tmp_path: Path) -> None:
+    pages = "".join(
+        f"<html><body><main><p>Page {n} tells of a mill at a river, and of its wheel.</main>\0"
+        for n in range(12)
+    ).split("\0")[:-1]
+    (tmp_path / "saved").mkdir()
+    with open(tmp_path / "pages.warc.gz", "wb") as file:
+        for number, page in enumerate(pages):
+            (tmp_path / "saved" / f"{number:02d}.html").write_text(page, encoding="utf-8")
+            block = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{page}".encode()
+            url = f"http://mill.example/{number:02d}"
+            kind = "application/http; msgtype=response"
+            file.write(
+                gzip.compress(
+                    record_bytes(
+                        "response", block, date="2026-01-02T03:04:05Z", target_uri=url,
+                        content_type=kind,
+                    )
+                )
+            )  # fmt: skip
+    config = WarcConfig(paths=[str(tmp_path / "pages.warc.gz")])
+    crawled = data_warc.run(config, {}, Workspace.at(tmp_path / "pages"))
+    here, there = Execution(1), Execution(1, engine="ray", address=cluster.address)
+    for name, run in (
+        ("pages", partial(data_extract.run, ExtractConfig(part_pages=5), {"pages": crawled})),
+        ("saved", partial(data_import.run, ImportConfig(path=tmp_path / "saved"), {})),
+    ):
+        alone = run(Workspace.at(tmp_path / f"{name}-local"), execution=here)
+        found = run(Workspace.at(tmp_path / f"{name}-ray"), execution=there)
+        assert found.manifest.counts["documents"] == 12
+        assert found.content == alone.content
 
 
 def _kill_a_worker(parent: int) -> bool:

@@ -21,7 +21,7 @@ FRAME = [
     ("--seed N", "the seed of all that is random (0)"),
     ("--workers N", "processes for the data stages (the number of cores)"),
     ("--device NAME", "auto, cpu, cuda or mps"),
-    ("--engine NAME", "ray: data filter as tasks of a Ray cluster (local)"),
+    ("--engine NAME", "ray: data extract and filter on a Ray cluster (local)"),
     ("--address PLACE", "the Ray cluster's, such as HOST:6379 (this machine's)"),
     ("--dry-run", "check everything and say what would be done"),
     ("--json", "print the result as one JSON object"),
@@ -40,10 +40,7 @@ def stage_help(stage: Stage[Any]) -> str:
             lines += _entry(f"--{name} FOLDER", f"{slot.help or kinds}{optional}")
         lines.append("")
     if stage.config.model_fields:
-        lines.append("settings")
-        for flag, text in config_entries(stage.config):
-            lines += _entry(flag, text)
-        lines.append("")
+        lines += [*_settings(stage.config), ""]
     lines.append("how to work")
     for flag, text in FRAME:
         lines += _entry(flag, text)
@@ -53,10 +50,40 @@ def stage_help(stage: Stage[Any]) -> str:
     return "\n".join(lines)
 
 
-def config_entries(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
+def _settings(model: type[BaseModel]) -> list[str]:
+    """A line or more for each field; those of a group below what the group is, and of a group like
+    one before without saying all again."""
+    lines = ["settings"]
+    of_group: dict[Any, str] = {}
+    groups = {
+        name: info.annotation
+        for name, info in model.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+    for name in model.model_fields:
+        if name not in groups:
+            for flag, text in config_entries(model, only=name):
+                lines += _entry(flag, text)
+    for name, group in groups.items():
+        said = " ".join((group.__doc__ or "").partition("\n\n")[0].split())
+        like = of_group.setdefault(group, name)
+        said = said if like == name else f"as for {like}"
+        lines += ["", *textwrap.wrap(f"{name}: {said}", WIDTH, subsequent_indent="  ")]
+        for flag, text in config_entries(group, f"{name}."):
+            default = text[text.rfind("(") :] if text.endswith(")") else ""
+            short = like != name or flag.startswith(f"--{name}.enabled ")
+            lines += _entry(flag, default if short else text)
+    return lines
+
+
+def config_entries(
+    model: type[BaseModel], prefix: str = "", only: str | None = None
+) -> list[tuple[str, str]]:
     """(flag with its type, description with its default) of each field, nested ones too."""
     entries: list[tuple[str, str]] = []
     for name, info in model.model_fields.items():
+        if only not in (None, name):
+            continue
         annotation = info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             entries += config_entries(annotation, f"{prefix}{name}.")
@@ -86,6 +113,10 @@ def _entry(flag: str, text: str) -> list[str]:
     if len(flag) <= 24:
         wrapped = textwrap.wrap(text, WIDTH - 28) or [""]
         return [f"  {flag:<25} {wrapped[0]}", *(f"{'':28}{line}" for line in wrapped[1:])]
+    if len(flag) <= 44:
+        return textwrap.wrap(
+            f"  {flag}  {text}", WIDTH, subsequent_indent=indent, break_on_hyphens=False
+        )
     # Many choices are broken between two of them.
     head = textwrap.wrap(flag.replace("|", "| "), WIDTH - 8, break_on_hyphens=False)
     choices = [line.replace("| ", "|") for line in head]

@@ -156,11 +156,21 @@ def print_artifact(artifact: Artifact, cached: bool, of: Sequence[str] = ()) -> 
     how = "was there already" if cached else f"{artifact.manifest.seconds:.1f} s"
     out.print(f"{artifact.stage}: {artifact.path} ({how})", markup=False)
     if artifact.manifest.counts:
-        counts = ", ".join(f"{n:,} {name}" for name, n in artifact.manifest.counts.items())
-        out.print(f"  {counts}", markup=False)
+        out.print(f"  {counts_line(artifact.manifest.counts)}", markup=False)
     for found in of:
         out.print(f"  took {found}", markup=False)
     tell_what_it_shows(artifact)
+
+
+def counts_line(counts: Mapping[str, int], width: int = 78) -> str:
+    """As many counts as a line holds, and how many more there are."""
+    told = [f"{count:,} {name}" for name, count in counts.items()]
+    if len(", ".join(told)) <= width:
+        return ", ".join(told)
+    more = f", {len(told)} more (--json)"
+    while len(told) > 1 and len(", ".join(told) + more) > width:
+        told.pop()
+    return ", ".join(told) + f", {len(counts) - len(told)} more (--json)"
 
 
 def tell_what_it_shows(artifact: Artifact) -> None:
@@ -301,8 +311,9 @@ def _plan(
     key: str,
     cached: bool,
 ) -> str:
-    article = "an" if stage.kind[0] in "aeiou" else "a"
-    lines = [f"{stage.verb} would {'find' if cached else 'make'} {article} {stage.kind} artifact"]
+    kind = stage.makes(config)
+    article = "an" if kind[0] in "aeiou" else "a"
+    lines = [f"{stage.verb} would {'find' if cached else 'make'} {article} {kind} artifact"]
     lines.append(f"  at {workspace.artifact_path(stage.name, key)}")
     for name, artifacts in inputs.items():
         for artifact in artifacts:

@@ -6,6 +6,7 @@ Pure functions on arrays; scores are any real numbers, labels are booleans.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,21 +25,51 @@ def ranks(values: Floats) -> Floats:
     return ((last - (counts - 1) / 2.0)[inverse]).astype(np.float64)
 
 
-def roc_auc(scores: Floats, labels: Bools) -> Figure:
+def roc_auc(scores: Floats, labels: Bools, groups: Sequence[str] | None = None) -> Figure:
     """The probability that a positive outscores a negative (ties a half).
 
-    95% interval from Hanley and McNeil 1982, equations 1 to 3. nan where a class is empty.
+    95% interval from Hanley and McNeil 1982, equations 1 to 3, or, where documents of one of
+    `groups` are not independent (copies, pages of a site), from Obuchowski 1997 by group. nan where
+    a class is empty.
     """
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if positives == 0 or negatives == 0:
         return Figure(math.nan, n=len(labels))
     wins = ranks(scores)[labels].sum() - positives * (positives + 1) / 2
     area = float(wins / (positives * negatives))
-    q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
-    variance = area * (1 - area) + (positives - 1) * (q1 - area * area)
-    variance = (variance + (negatives - 1) * (q2 - area * area)) / (positives * negatives)
+    if groups is not None and len(set(groups)) > 1:
+        variance = _variance_by_group(scores, labels, groups, area)
+    else:
+        q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
+        variance = area * (1 - area) + (positives - 1) * (q1 - area * area)
+        variance = (variance + (negatives - 1) * (q2 - area * area)) / (positives * negatives)
     half = 1.96 * math.sqrt(max(0.0, variance))
     return Figure(area, max(0.0, area - half), min(1.0, area + half), len(labels))
+
+
+def _variance_by_group(scores: Floats, labels: Bools, groups: Sequence[str], area: float) -> float:
+    """Of the area, with documents of a group taken together (Obuchowski 1997, section 2)."""
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    everyone, positive, negative = (ranks(s) for s in (scores, scores[labels], scores[~labels]))
+    # Of each positive: the share of negatives that it beats; of each negative: that beat it.
+    won = np.zeros(len(scores))
+    won[labels] = (everyone[labels] - positive) / negatives
+    won[~labels] = 1.0 - (everyone[~labels] - negative) / positives
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(group.max()) + 1
+
+    def excess(chosen: Bools) -> Floats:
+        return np.bincount(group[chosen], won[chosen] - area, count).astype(np.float64)
+
+    def spread(products: Floats, groups_with: int) -> float:
+        return float(products.sum()) * groups_with / max(1, groups_with - 1)
+
+    of_positives, of_negatives = excess(labels), excess(~labels)
+    return (
+        spread(of_positives**2, len(np.unique(group[labels]))) / positives**2
+        + spread(of_negatives**2, len(np.unique(group[~labels]))) / negatives**2
+        + 2 * spread(of_positives * of_negatives, count) / (positives * negatives)
+    )
 
 
 def roc_curve(scores: Floats, labels: Bools, points: int = 101) -> tuple[Floats, Floats]:

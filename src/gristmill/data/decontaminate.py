@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gristmill.core.errors import GristmillError
 from gristmill.data.dedup.minhash import shingle_sets
-from gristmill.data.ngrams import Texts, word_hashes
+from gristmill.data.ngrams import Texts, ngram_hashes, word_hashes
 from gristmill.data.postings import Indices, Postings
 
 # An n-gram of more items than this is the set's template ("Which of the following ..."), not an
@@ -107,10 +107,46 @@ class Overlap:
         """Documents with at least that many shared long n-grams, or that share of an item."""
         return (self.long_hits >= min_long) | (self.short_share >= min_share)
 
+    def findings(
+        self, min_long: int = 1, min_share: float = 0.7
+    ) -> list[tuple[int, int, int, float]]:
+        """(document, item, shared long n-grams, share of short ones) of each pair that a rule
+        names, by document and item."""
+        document, item, hits, shares = self.pairs
+        named = np.flatnonzero((hits >= min_long) | (shares >= min_share))
+        columns = (document[named], item[named], hits[named], shares[named])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
     def leaked_items(self, min_long: int = 1, min_share: float = 0.7) -> Indices:
         """The items that some document holds, ascending."""
         _, items, hits, shares = self.pairs
         return np.unique(items[(hits >= min_long) | (shares >= min_share)])
+
+
+@dataclass(frozen=True)
+class SharedLines:
+    """Where a document shares text with an item: line numbers from 1, and the first of them."""
+
+    lines: tuple[int, ...]
+    first: str
+
+
+def shared_lines(text: str, item: int, index: EvaluationIndex) -> SharedLines:
+    """The lines of a document on which n-grams begin that it shares with the item: long ones, or
+    short ones where it shares no long one."""
+    lines = text.split("\n")
+    # A line break only separates words, so the words of the lines are those of the text.
+    words, line_starts = word_hashes(lines)
+    for n, postings in ((index.long_n, index.long), (index.short_n, index.short)):
+        if len(words) < n:
+            continue
+        grams, _ = ngram_hashes(words, np.array([0, len(words)], np.int64), n)
+        of_item = postings.hashes[postings.owners == item]
+        at = np.flatnonzero(np.isin(grams, of_item))
+        if len(at):
+            found = np.unique(np.searchsorted(line_starts, at, side="right") - 1)
+            return SharedLines(tuple((found + 1).tolist()), lines[int(found[0])])
+    return SharedLines((), "")
 
 
 def overlap(texts: Texts, index: EvaluationIndex) -> Overlap:

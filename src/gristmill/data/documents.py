@@ -64,6 +64,16 @@ class DocumentSet:
         """Documents in a part of the base, kept or not."""
         return int(pq.read_metadata(self._base_file(part)).num_rows)
 
+    def text_bytes(self) -> int:
+        """About how many bytes of text the base holds, as its files' footers tell."""
+        found = 0
+        for part in self.parts:
+            metadata = pq.read_metadata(self._base_file(part))
+            at = metadata.schema.names.index("text")
+            groups = (metadata.row_group(n) for n in range(metadata.num_row_groups))
+            found += sum(group.column(at).total_uncompressed_size for group in groups)
+        return found
+
     def read(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The documents of a part that all layers keep, with their current text.
 
@@ -160,6 +170,13 @@ class DocumentSet:
             if changed.null_count < len(changed):
                 text = pc.coalesce(changed, text)
         return text
+
+
+def seeds_of(documents: DocumentSet, part: str) -> pa.Table | None:
+    """What each document of a whole part was written from: `seed` (its id) and `seed_group` (of
+    near-duplicates); None where the documents are no synthetic ones (`align synthesize`)."""
+    path = documents.base.path / "synthetic" / f"{part}.parquet"
+    return _read(path, ["seed", "seed_group"]) if path.is_file() else None
 
 
 def write_layer(

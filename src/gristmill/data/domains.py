@@ -75,22 +75,24 @@ def train_domains(
 ) -> TrainedDomains:
     """Trains on the labelled documents; measures with a model that lacked the held-out share.
 
-    features and labels: of the whole corpus. groups: documents of one group are held out together.
-    At least one document must be labelled.
+    features and labels: of the labelled documents at least. groups: documents of one group are held
+    out together. At least one document must be labelled.
     """
     names = sorted({label for label in labels if label is not None})
     number = {name: i for i, name in enumerate(names)}
     rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
-    truth = np.array([number[label] for label in labels if label is not None], np.int64)
+    numbers = np.array([-1 if label is None else number[label] for label in labels], np.int64)
+    truth = numbers[rows]
     slices = 100
     fold = folds([groups[row] for row in rows], slices, seed)
     outside = fold < round(held_out * slices)
 
     def fit(chosen: npt.NDArray[np.int64]) -> Classifier:
         return train_classifier(
-            features.take(rows[chosen]),
-            truth[chosen],
+            features,
+            numbers,
             names,
+            rows=rows[chosen],
             bits=bits,
             ngrams=ngrams,
             epochs=epochs,

@@ -31,6 +31,46 @@ class Labels:
     negatives: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class KeptShare:
+    """What a share of the corpus keeps: documents and bytes of it, and shares of the labelled
+    pages that reach its threshold, each scored by a model that had not seen it."""
+
+    share: float
+    threshold: float
+    documents: int
+    bytes: int
+    linked: float
+    others: float
+
+
+def kept_shares(
+    quality: npt.NDArray[np.float64],
+    sizes: npt.NDArray[np.int64],
+    labelled: npt.NDArray[np.float64],
+    truth: npt.NDArray[np.bool_],
+    shares: Sequence[float],
+) -> list[KeptShare]:
+    """The table by which a kept share is chosen. labelled, truth: held-out quality and label of
+    the labelled pages."""
+    found = []
+    for share in shares:
+        threshold = threshold_for_share(quality, share)
+        kept = quality >= threshold
+        linked, others = labelled[truth] >= threshold, labelled[~truth] >= threshold
+        found.append(
+            KeptShare(
+                share,
+                threshold,
+                int(kept.sum()),
+                int(sizes[kept].sum()),
+                float(linked.mean()) if len(linked) else float("nan"),
+                float(others.mean()) if len(others) else float("nan"),
+            )
+        )
+    return found
+
+
 def choose_labels(
     ids: Sequence[str],
     urls: Sequence[str],
@@ -38,12 +78,14 @@ def choose_labels(
     linked: Collection[str],
     reference_hosts: Collection[str],
     *,
+    also: int = 0,
     negatives_per_positive: float = 3.0,
     seed: int = 0,
 ) -> Labels:
     """Positives are linked pages; negatives are drawn by hash from the rest.
 
-    Pages of the reference itself are neither: the classifier would learn its house style.
+    Pages of the reference itself are neither: the classifier would learn its house style. also:
+    positives that are no pages, for which negatives are drawn too.
     """
     own = {bare_host(host) for host in reference_hosts}
     positives, others = [], []
@@ -54,7 +96,7 @@ def choose_labels(
             positives.append(row)
         else:
             others.append((derive_seed(seed, "negative", identity), row))
-    wanted = round(negatives_per_positive * len(positives))
+    wanted = round(negatives_per_positive * (len(positives) + also))
     negatives = sorted(row for _, row in sorted(others)[:wanted])
     return Labels(np.array(positives, np.int64), np.array(negatives, np.int64))
 
@@ -106,21 +148,24 @@ def train_quality(
 ) -> TrainedQuality:
     """Trains on all labelled pages, and measures by cross-fitting over `fold_count` folds.
 
-    features: of the whole corpus. groups: for each document what may not be split between folds
-    (its near-duplicate group, or its host). Folds that lack a class train on what there is. names:
-    of the negative and of the positive label.
+    features: of the labelled documents at least, by which `labels` number them. groups: for each of
+    these what may not be split between folds (its near-duplicate group, or its host). Folds that
+    lack a class train on what there is. names: of the negative and of the positive label.
     """
     rows = np.concatenate([labels.positives, labels.negatives])
     truth = np.zeros(len(rows), np.bool_)
     truth[: len(labels.positives)] = True
+    positive = np.zeros(len(features), np.int64)
+    positive[labels.positives] = 1
     fold = folds([groups[row] for row in rows], fold_count, seed)
     held_out = np.zeros(len(rows), np.float64)
 
     def fit(chosen: npt.NDArray[np.int64]) -> Classifier:
         return train_classifier(
-            features.take(rows[chosen]),
-            truth[chosen].astype(np.int64),
+            features,
+            positive,
             names,
+            rows=rows[chosen],
             bits=bits,
             ngrams=ngrams,
             epochs=epochs,
@@ -142,7 +187,7 @@ def train_quality(
             probability[inside] = fit_isotonic(held_out[outside], truth[outside])(held_out[inside])
     return TrainedQuality(
         model=QualityModel(fit(np.arange(len(rows))), calibration),
-        auc=roc_auc(held_out, truth),
+        auc=roc_auc(held_out, truth, [groups[row] for row in rows]),
         error=calibration_error(probability, truth),
         rows=rows,
         labels=truth,

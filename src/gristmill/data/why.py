@@ -82,6 +82,7 @@ def _extraction(url: str, artifact: Artifact) -> list[dict[str, Any]]:
             row = {k: v for k, v in rows[0].items() if v is not None and k != "url"}
             row["words"] = len(row["text"].split())
             row["characters"] = len(row["text"])
+            row |= _written(artifact, path.name, row["id"])
             return [_said(artifact, "a document", row)]
     for path in sorted((artifact.path / "rejects").glob("*.jsonl")):
         with open(path, encoding="utf-8") as lines:
@@ -92,6 +93,16 @@ def _extraction(url: str, artifact: Artifact) -> list[dict[str, Any]]:
                     numbers = {"detail": sample} if sample else {}
                     return [_said(artifact, f"rejected: {record.get('reason', '')}", numbers)]
     return []
+
+
+def _written(artifact: Artifact, part: str, id_: str) -> dict[str, Any]:
+    """How a synthetic document was made."""
+    path = artifact.path / "synthetic" / part
+    if not path.is_file():
+        return {}
+    columns = ["seed_url", "style", "generator", "temperature", "copied", "run"]
+    (row,) = pq.read_table(path, columns=columns, filters=[("id", "=", id_)]).to_pylist()
+    return {"written from": row.pop("seed_url"), **row}
 
 
 def _layers(url: str, artifacts: Sequence[Artifact]) -> tuple[list[dict[str, Any]], bool]:
@@ -138,7 +149,10 @@ def _copies(
     documents: DocumentSet, number: int, verdict: dict[str, Any], own: dict[str, Any]
 ) -> dict[str, Any]:
     """The groups of a page as what a person asks of them: which copy was kept, how like it is."""
-    found = {k: v for k, v in own.items() if k not in ("exact_group", "near_group")}
+    from gristmill.data.dedup.keep import WON
+
+    hidden = ("exact_group", "near_group", "kept_because")
+    found = {k: v for k, v in own.items() if k not in hidden}
     layer = documents.layers[number]
     for kind in ("exact_group", "near_group"):
         group = verdict[kind]
@@ -147,10 +161,14 @@ def _copies(
         members = _members(documents, layer, kind, group)
         others = [url for one, url in members if one != verdict["id"]]
         name = kind.removesuffix("_group")
-        if not others:
+        known = any(one == group for one, _ in members)
+        if not others and known:
             found[f"{name} copies"] = 0
             continue
         found[f"{name} copies"] = len(others)
+        if not known:
+            found[f"{name} copy of an earlier page"] = _earlier_url(layer, group) or group
+            continue
         if group == verdict["id"]:
             found[f"kept of the {name} copies"] = "this one"
             found[f"{name} copy of it"] = ", ".join(others[:_COPIES_SHOWN])
@@ -162,7 +180,25 @@ def _copies(
                 found["likeness to it"] = _likeness(
                     before, layer.manifest.config, verdict["id"], group
                 )
+    if (won := WON.get(verdict.get("kept_because") or "")) is not None:
+        found["it was kept because"] = won
     return {k: v for k, v in found.items() if v is not None}
+
+
+def _earlier_url(layer: Artifact, wanted: str) -> str | None:
+    """The URL of a document of the snapshots that the step compared with."""
+    refs = [ref for name, of in layer.manifest.inputs.items() for ref in of if name == "against"]
+    for ref in refs:
+        try:
+            earlier = DocumentSet.open(layer.resolve(ref))
+        except GristmillError:
+            continue  # it is gone: the id is all that is known
+        for part in earlier.parts:
+            row = pc.index(earlier.ids(part), wanted).as_py()
+            if row >= 0:
+                url: str = earlier.read_all(part, ["url"])["url"][row].as_py()
+                return url
+    return None
 
 
 def _members(
@@ -219,7 +255,10 @@ def _mixture(url: str, artifact: Artifact, *, expected: bool) -> list[dict[str, 
                 return [_said(artifact, f"in {split}", kept)]
     if not expected:
         return []
-    why = "it quotes a held-out page or is a copy of one that does, or its weight left it out"
+    why = (
+        "it quotes a held-out page or is a copy of one that does, or was written from one, or its "
+        "weight left it out"
+    )
     return [_said(artifact, "dropped: not in the mixture", {"detail": why})]
 
 

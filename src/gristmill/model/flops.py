@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gristmill.model.lstm import LstmConfig
+from gristmill.model.speedrun_config import SpeedrunConfig
 from gristmill.model.transformer import TransformerConfig
 
-ModelConfig = TransformerConfig | LstmConfig
+ModelConfig = TransformerConfig | LstmConfig | SpeedrunConfig
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """total: everything, a tied embedding once. embedding: the looked-up matrix. head: the matrix
+    """total: everything, a tied embedding once. embedding: the looked-up matrices. head: the matrix
     that makes logits (the same one where tied). blocks: everything else that multiplies.
     norms: vectors, which are gains and biases. `without_embedding` is Kaplan et al.'s N (2020),
     `matrix` is the N for which 6 N D counts a step's matrix products (blocks and head).
@@ -44,6 +45,8 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
     the projection behind them, its `norms` the gates' biases."""
     if isinstance(config, LstmConfig):
         return _count_lstm(config)
+    if isinstance(config, SpeedrunConfig):
+        return _count_speedrun(config)
     q_width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
     attention = config.width * (2 * q_width + 2 * kv_width)
     block = attention + 3 * config.width * config.mlp_width
@@ -54,6 +57,20 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
     blocks = config.layers * block
     total = blocks + norms + embedding * (1 if config.tied else 2)
     return ParameterCount(total, embedding, embedding, blocks, norms)
+
+
+def _count_speedrun(config: SpeedrunConfig) -> ParameterCount:
+    """The embeddings of n-grams and values are looked up, as that of tokens is."""
+    attention = config.width * 2 * (config.heads * config.head_dim + config.kv_width)
+    matrices = 2 if config.mlp == "relu2" else 3
+    blocks = config.layers * (attention + matrices * config.width * config.mlp_width)
+    gains = (2 * config.layers + 1) * config.width if config.norm_weights else 0
+    scalars = 2 * config.layers if config.residual_scalars else 0
+    head = config.vocab_size * config.width
+    extra = len(config.ngrams) * config.ngram_rows * config.width
+    extra += config.vocab_size * config.value_embeddings * config.kv_width
+    total = blocks + gains + scalars + extra + head * (1 if config.tied else 2)
+    return ParameterCount(total, head + extra, head, blocks, gains + scalars)
 
 
 def _count_lstm(config: LstmConfig) -> ParameterCount:
@@ -72,7 +89,12 @@ def attention_flops_per_token(config: ModelConfig, keys: float) -> float:
     none of an LSTM, whose cost does not grow with what it has read."""
     if isinstance(config, LstmConfig):
         return 0.0
-    return 4.0 * config.layers * config.heads * config.head_dim * keys
+    if isinstance(config, SpeedrunConfig):
+        near = sum(config.windowed(layer) for layer in range(config.layers))
+        layer_keys = near * min(keys, config.window) + (config.layers - near) * keys
+    else:
+        layer_keys = config.layers * keys
+    return 4.0 * layer_keys * config.heads * config.head_dim
 
 
 def flops_per_token(config: ModelConfig, length: int | None = None) -> float:

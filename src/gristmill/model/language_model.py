@@ -137,9 +137,17 @@ class LanguageModel(ABC, nn.Module):
         """The (vocab_size, width) matrix that `head` multiplies by: the embedding where tied."""
         return self.embedding_weight if self.lm_head is None else self.lm_head.weight
 
+    @property
+    def logit_cap(self) -> float:
+        """Logits are cap * tanh(logits / cap), so that none is beyond it; 0: as they are. Who
+        computes logits from `head_weight` caps them too."""
+        return 0.0
+
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """logits_BTV of hidden states (any leading axes)."""
-        return F.linear(hidden_BTD, self.head_weight)
+        logits_BTV = F.linear(hidden_BTD, self.head_weight)
+        cap = self.logit_cap
+        return cap * torch.tanh(logits_BTV / cap) if cap else logits_BTV
 
     def num_parameters(self) -> int:
         """All parameters, a tied embedding counted once."""

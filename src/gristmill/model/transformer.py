@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -96,10 +97,14 @@ def require_transformer(
     if isinstance(config, TransformerConfig):
         return config
     raise GristmillError(
-        f"{what} needs a transformer, and this model is an LSTM",
+        f"{what} needs a transformer of the shape that is exported, not {_family(config)}",
         where=where,
         mend="give a model of train lm with architecture: transformer",
     )
+
+
+def _family(config: object) -> str:
+    return "an LSTM" if type(config).__name__ == "LstmConfig" else "a speedrun"
 
 
 class RMSNorm(nn.Module):
@@ -198,7 +203,7 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """Final-normed hidden states, hidden_BTD; the arguments are `Transformer.forward`'s."""
         dtype = compute_dtype(self.embed_tokens.weight)
-        step = _plan(self.config, dtype, tokens_BT, segments_BT, positions_BT, cache)
+        step = plan(self.config, dtype, tokens_BT, segments_BT, positions_BT, cache)
         x_BTD = self.embed_tokens(tokens_BT)
         for index, block in enumerate(self.layers):
             x_BTD = block(x_BTD, step, None if cache is None else cache.layer(index))
@@ -329,14 +334,32 @@ def rotate(x_BHTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-def _plan(
-    config: TransformerConfig,
+class Rotary(Protocol):
+    """What `plan` asks of a shape."""
+
+    @property
+    def head_dim(self) -> int:
+        """Of each head; even."""
+
+    @property
+    def rope_theta(self) -> float:
+        """The base of the angles."""
+
+    @property
+    def rope_scaling(self) -> RopeScaling | None:
+        """See RopeScaling."""
+
+
+def plan(
+    config: Rotary,
     dtype: torch.dtype,
     tokens_BT: Tensor,
     segments_BT: Tensor | None,
     positions_BT: Tensor | None,
     cache: KVCache | None,
 ) -> Step:
+    """Positions, their angles in `dtype` and who sees whom, for the tokens of one pass; makes room
+    in the cache. Raises GristmillError for segments beside a cache."""
     length, device = tokens_BT.shape[1], tokens_BT.device
     if cache is not None and segments_BT is not None:
         raise GristmillError("segments and a cache cannot be combined")

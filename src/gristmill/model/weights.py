@@ -1,6 +1,7 @@
 """Weights in and out: safetensors and a `config.json` that transformers loads with no custom code.
 
-The architectures are Llama's, Qwen2's and Qwen3's, and an LSTM, which nothing but gristmill loads.
+The architectures are Llama's, Qwen2's and Qwen3's, and two which nothing but gristmill loads: an
+LSTM and the transformer of speedrun.py.
 No pickle in either direction. Shapes are checked against the configuration before anything is
 copied, so that a wrong file is refused by name rather than half loaded.
 """
@@ -22,6 +23,14 @@ from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
 from gristmill.model.language_model import LanguageModel
 from gristmill.model.lstm import LstmConfig, LstmModel
+from gristmill.model.speedrun import Speedrun
+from gristmill.model.speedrun_config import (
+    NOT_EXPORTABLE,
+    SPEEDRUN_TYPE,
+    SpeedrunConfig,
+    speedrun_from_json,
+    speedrun_to_json,
+)
 from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
@@ -36,7 +45,7 @@ _SHAPES = {
 # No class of transformers computes it: nothing but gristmill loads such a folder.
 LSTM_TYPE = "gristmill_lstm"
 
-ModelConfig = TransformerConfig | LstmConfig
+ModelConfig = TransformerConfig | LstmConfig | SpeedrunConfig
 
 
 def save_model(
@@ -80,6 +89,8 @@ def save_folder(
     dtype = tensors["model.embed_tokens.weight"].dtype
     if isinstance(config, LstmConfig):
         described = _lstm_to_json(config, dtype)
+    elif isinstance(config, SpeedrunConfig):
+        described = {**speedrun_to_json(config), "dtype": str(dtype).removeprefix("torch.")}
     else:
         described = config_to_hf(config, dtype)
     stops = {"bos_token_id": bos_id, "eos_token_id": eos_id, "pad_token_id": pad_id}
@@ -99,8 +110,8 @@ def save_folder(
 def load_model(
     folder: Path | str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> LanguageModel:
-    """The model that `save_model` (or transformers) wrote, in evaluation mode: a `Transformer` or
-    an `LstmModel`, as its config.json says.
+    """The model that `save_model` (or transformers) wrote, in evaluation mode: a `Transformer`,
+    an `LstmModel` or a `Speedrun`, as its config.json says.
 
     dtype: the precision to hold it in; the file's own where None. A sharded checkpoint
     (`model.safetensors.index.json`) is read too.
@@ -125,12 +136,21 @@ def load_model(
 
 def new_model(config: ModelConfig) -> LanguageModel:
     """A model of that shape, of the family that its configuration belongs to; not initialised."""
+    if isinstance(config, SpeedrunConfig):
+        return Speedrun(config)
     return LstmModel(config) if isinstance(config, LstmConfig) else Transformer(config)
 
 
 def require_exportable(folder: Path | str) -> TransformerConfig:
-    """The shape of a model that other programs load too; raises GristmillError for an LSTM."""
+    """The shape of a model that other programs load too; raises GristmillError for others."""
     config = load_config(folder)
+    if isinstance(config, SpeedrunConfig):
+        raise GristmillError(
+            NOT_EXPORTABLE,
+            where=folder,
+            mend="export a transformer (train lm with architecture: transformer); generate, chat, "
+            "score, evaluate and serve work on this one here",
+        )
     if isinstance(config, LstmConfig):
         raise GristmillError(
             "an LSTM cannot be exported: no other program loads this architecture",
@@ -154,6 +174,8 @@ def load_config(folder: Path | str) -> ModelConfig:
         raise GristmillError("not a JSON object", where=path)
     if config.get("model_type") == LSTM_TYPE:
         return _lstm_from_json(config, path)
+    if config.get("model_type") == SPEEDRUN_TYPE:
+        return speedrun_from_json(config, path)
     return config_from_hf(config, path)
 
 

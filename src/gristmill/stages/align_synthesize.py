@@ -1,14 +1,18 @@
-"""`align synthesize`: questions and answers from the articles of a mixture, and a user's chats."""
+"""`align synthesize`: chats from the articles of a mixture, or documents written from them.
+
+The chats are made here, by rules; the documents in `synthesized_documents.py`, by a generator.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gristmill.core.figure import Figure, Samples, Table
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, later, stage
+from gristmill.stages.synthesized_documents import DocumentsConfig
 
 if TYPE_CHECKING:
     from gristmill.align.chats import Chat
@@ -32,8 +36,11 @@ class KindsConfig(StageConfig):
 
 
 class SynthesizeConfig(StageConfig):
-    """Which questions, how many, and how they are split."""
+    """Which questions, how many, and how they are split; or which documents."""
 
+    kind: Literal["chats", "documents"] = later("chats")
+    """chats: questions and answers from articles, to learn to answer; documents: texts that a
+    generator writes from seed documents, to pre-train on."""
     kinds: KindsConfig = KindsConfig()
     per_article: int = Field(2, ge=1, le=5)
     """Kinds drawn for each article; those that it cannot answer fall away."""
@@ -64,6 +71,15 @@ class SynthesizeConfig(StageConfig):
     """Chats of one's own, JSON Lines: {"messages": [{"role": "user", "content": ...}, ...]}. By a
     hash of their group (or question) some go to prompts, one in twenty to heldout, the rest to
     train. Several files: [a.jsonl, b.jsonl]."""
+    documents: DocumentsConfig = later(DocumentsConfig())
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.kind == "chats" and self.documents != DocumentsConfig():
+            raise ValueError("'documents' is for --kind documents")
+        if self.kind == "documents" and self.files:
+            raise ValueError("'files' holds chats; it is not for --kind documents")
+        return self
 
 
 @stage(
@@ -72,20 +88,37 @@ class SynthesizeConfig(StageConfig):
     kind="chats",
     config=SynthesizeConfig,
     inputs={
-        "mixture": Slot("mixture", optional=True, help="the articles; not needed with --files")
+        "mixture": Slot("mixture", optional=True, help="the articles; not needed with --files"),
+        "generator": Slot(
+            "model", optional=True, named=True, help="a model that writes the documents"
+        ),
     },
-    summary="questions and answers from articles",
-    example="gristmill align synthesize --mixture FOLDER --heldout 300",
+    summary="chats from articles; documents that a generator writes",
+    example="gristmill align synthesize --mixture FOLDER --heldout 300\n"
+    "gristmill align synthesize --kind documents --mixture FOLDER "
+    "--documents.endpoint http://127.0.0.1:8000/v1 --documents.endpoint_model NAME",
     seeded=True,
+    kind_setting="kind",
 )
 def align_synthesize(config: SynthesizeConfig, inputs: Inputs, output: Output) -> None:
     """train.jsonl (SFT), prompts.jsonl (preferences, PPO), heldout.jsonl (read in pre-training, in
-    neither), unseen.jsonl (never read). Figures: `chats.SPLIT`."""
+    neither), unseen.jsonl (never read). Figures: `chats.SPLIT`.
+
+    With --kind documents: documents/ and synthetic/, how each was made, beside it."""
+    if config.kind == "documents":
+        from gristmill.stages.synthesized_documents import write_documents
+
+        write_documents(config.documents, inputs, output)
+        return
     from gristmill.align.chats import read_chats, write_records
     from gristmill.align.synthesize import Choices, add_own, synthesize
     from gristmill.core.errors import GristmillError
 
     mixture = inputs.get("mixture")
+    if inputs.get("generator") is not None:
+        raise GristmillError(
+            "chats are made by rules, without a generator", mend="say --kind documents"
+        )
     if mixture is None and not config.files:
         raise GristmillError(
             "nothing to make chats from", mend="give --mixture FOLDER, or --files [CHATS.jsonl]"
@@ -95,7 +128,7 @@ def align_synthesize(config: SynthesizeConfig, inputs: Inputs, output: Output) -
         **{
             name: getattr(config, name)
             for name in SynthesizeConfig.model_fields
-            if name not in ("kinds", "files")
+            if name not in ("kind", "kinds", "files", "documents")
         },
     )
     splits: dict[str, list[Chat]] = {name: [] for name in SPLITS}

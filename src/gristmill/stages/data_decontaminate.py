@@ -11,8 +11,6 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure, Samples, Table, proportion
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, stage
 
-_SAMPLES = 8
-
 
 class DecontaminateConfig(StageConfig):
     """The evaluation texts and the two rules (13-grams of GPT-3, 70% of 8-grams of PaLM)."""
@@ -33,7 +31,7 @@ class DecontaminateConfig(StageConfig):
 
 @stage(
     "data decontaminate",
-    version=1,
+    version=2,
     kind="layer",
     config=DecontaminateConfig,
     inputs={
@@ -47,12 +45,14 @@ class DecontaminateConfig(StageConfig):
 )
 def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Output) -> None:
     """Columns: contaminated, contamination_long (shared 13-grams), contamination_share (of the
-    worst item's 8-grams), contamination_set. Reason: contaminated."""
+    worst item's 8-grams), contamination_set. Reason: contaminated. contamination.jsonl names every
+    pair of a document and an item, with the lines that they share."""
     import numpy as np
-    import pyarrow as pa
 
-    from gristmill.data.decontaminate import EvaluationIndex, overlap, read_items
-    from gristmill.data.documents import DocumentSet, write_layer
+    from gristmill.data.contamination import SAMPLES, ContaminationRules, judge_documents
+    from gristmill.data.decontaminate import EvaluationIndex, read_items
+    from gristmill.data.documents import DocumentSet
+    from gristmill.data.engine.steps import engine_of
     from gristmill.data.journal import PartJournal
 
     documents = DocumentSet.open(inputs["documents"])
@@ -71,60 +71,20 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
             mend="name JSONL files, give --evaluation FOLDER, or leave the step out",
         )
     index = EvaluationIndex.build(sets, long_n=config.long_n, short_n=config.short_n)
+    rules = ContaminationRules(config.action == "drop", config.min_long, config.min_share)
     journal = PartJournal(output.run.path, "decontaminate")
-    for part in documents.parts[len(journal.parts) :]:
-        table = documents.read(part, ["url", "text"])
-        found = overlap(table["text"], index)
-        bad = found.contaminated(config.min_long, config.min_share)
-        worst = index.set_of[found.worst_item] if len(index.set_of) else found.worst_item
-        keep = ~bad if config.action == "drop" else np.ones(len(bad), np.bool_)
-        samples = [
-            {
-                "set": index.names[worst[row]],
-                "url": table["url"][row].as_py(),
-                "shared": f"{found.long_hits[row]} runs of {config.long_n} words",
-                "share": f"{found.short_share[row]:.2f}",
-                "text": table["text"][row].as_py()[:300],
-            }
-            for row in np.flatnonzero(bad)[:_SAMPLES].tolist()
-        ]
-        name = [index.names[w] if b else None for w, b in zip(worst, bad, strict=True)]
-        write_layer(
-            journal.folder,
-            part,
-            documents.ids(part),
-            table["row"].to_numpy(),
-            keep=keep,
-            reason=[None if k else "contaminated" for k in keep],
-            own={
-                "contaminated": pa.array(bad),
-                "contamination_long": pa.array(found.long_hits, pa.int32()),
-                "contamination_share": pa.array(found.short_share, pa.float32()),
-                "contamination_set": pa.array(name, pa.string()),
-            },
-        )
-        journal.end(
-            part,
-            [f"layer/{part}.parquet"],
-            {
-                "seen": len(keep),
-                "kept": int(keep.sum()),
-                "hits": np.bincount(worst[bad], minlength=len(index.names)).tolist(),
-                "leaked": found.leaked_items(config.min_long, config.min_share).tolist(),
-                "samples": samples,
-            },
-        )
-    journal.hand_over(output.path)
+    engine = engine_of(*output.execution.engine_settings)
     hit_documents = np.zeros(len(index.names), np.int64)
     leaked: set[int] = set()
-    kept = seen = 0
-    samples = []
-    for note in journal.notes():
+    kept = seen = contaminated = 0
+    samples: list[dict[str, str]] = []
+    for note in judge_documents(engine, documents, index, rules, journal):
         seen, kept = seen + note["seen"], kept + note["kept"]
+        contaminated += note["contaminated"]
         hit_documents += np.array(note["hits"], np.int64)
         leaked.update(note["leaked"])
-        samples += note["samples"][: _SAMPLES - len(samples)]
-    contaminated = int(hit_documents.sum())
+        samples += note["samples"][: SAMPLES - len(samples)]
+    journal.hand_over(output.path)
     output.counts.update(
         documents=seen, kept=kept, contaminated=contaminated, items=len(index.words)
     )
@@ -150,7 +110,8 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
             rows,
             f"{config.min_long} shared run(s) of {config.long_n} words, or {config.min_share:.0%} "
             f"of an item's runs of {config.short_n}; items of fewer than {config.short_n} words "
-            "cannot be found. A document counts for the set of its worst item.",
+            "cannot be found. A document counts for each set of which it holds an item; which "
+            "items and lines these are is in contamination.jsonl.",
         )
     )
     if samples:

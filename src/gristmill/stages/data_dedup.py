@@ -1,7 +1,8 @@
-"""`data dedup`: exact and near duplicates, and lines repeated across a site; one layer.
+"""`data dedup`: copies of documents, and text that documents share; one layer.
 
-Order: lines that a site repeats are taken out first, so that one article under two page designs is
-one text; then exact copies by hash; then near copies among what is left.
+Order: lines and paragraphs that a site repeats are taken out first, so that one article under two
+page designs is one text; then copies by address and exact ones; then near ones among what is left;
+then, of what is kept, long passages that stand elsewhere too.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Chart, Figure, Samples, Series, Table
 from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, stage
 
 if TYPE_CHECKING:
+    from gristmill.data.dedup.corpus import DedupSettings
     from gristmill.data.dedup.verdicts import DedupResult
 
 
@@ -23,6 +26,9 @@ class ExactConfig(StageConfig):
     enabled: bool = True
     normalisation: Literal["whitespace", "none"] = "whitespace"
     """whitespace: layout does not count, case and punctuation do."""
+    addresses: bool = later(False)
+    """Documents of one address (scheme, www. and fragment aside) are copies too, whatever they
+    say; with `--keep '[newest]'` the latest stays."""
 
 
 class NearConfig(StageConfig):
@@ -57,20 +63,55 @@ class LinesConfig(StageConfig):
     """Lines on so many distinct pages of the whole corpus are removed too; 0: none are."""
 
 
+class ParagraphsConfig(StageConfig):
+    """Paragraphs (what stands between blank lines) that many pages of one site share."""
+
+    enabled: bool = False
+    share: float = Field(0.1, gt=0.0, le=1.0)
+    """Share of a site's distinct pages on which a paragraph must stand to be removed."""
+    min_pages: int = Field(3, ge=2)
+    """And at least so many pages."""
+    min_letters: int = Field(40, ge=1)
+    """Paragraphs with fewer letters are left alone."""
+    corpus_pages: int = Field(0, ge=0)
+    """Paragraphs on so many distinct pages of the whole corpus are removed too; 0: none are."""
+
+
+class SubstringsConfig(StageConfig):
+    """Long passages that stand in several of the documents that are kept, by suffix array."""
+
+    enabled: bool = False
+    min_bytes: int = Field(400, ge=20)
+    """Passages of at least so many bytes of UTF-8 stay in one document and are cut out of the
+    others, at the borders of words."""
+    shard_bytes: int = Field(1 << 25, ge=1 << 16, le=1 << 30)
+    """Text that is sorted at once, about ten bytes of memory for each."""
+
+
 class DedupConfig(StageConfig):
     """Which copies are found, and which copy is kept."""
 
     exact: ExactConfig = ExactConfig()
     near: NearConfig = NearConfig()
     lines: LinesConfig = LinesConfig()
+    paragraphs: ParagraphsConfig = later(ParagraphsConfig())
+    substrings: SubstringsConfig = later(SubstringsConfig())
+    keep: tuple[
+        Literal["host", "source", "linked", "quality", "newest", "longest", "short_url", "first"],
+        ...,
+    ] = later(("host", "source", "linked", "longest", "short_url"))
+    """Which copy stays: criteria in their order, the first that differs decides. On a preferred
+    host or of a preferred source; to which the most other sites link; best by data quality; latest
+    by its date; longest; of the shortest URL; first in the order of documents."""
     prefer_hosts: tuple[str, ...] = ()
-    """Of several copies the one on the first of these hosts is kept; then the one to which the most
-    other sites link, then the longest text, then the shortest URL."""
+    """Hosts whose copies stay, the first most."""
+    prefer_sources: tuple[str, ...] = later(())
+    """The same of the documents' `source`."""
 
 
 @stage(
     "data dedup",
-    version=1,
+    version=2,
     kind="layer",
     config=DedupConfig,
     inputs={
@@ -84,46 +125,28 @@ class DedupConfig(StageConfig):
             help="earlier documents, or a step after them: copies of what they keep are dropped",
         ),
     },
-    summary="exact and near duplicates, lines repeated on a site",
+    summary="copies of documents, and lines and passages that repeat",
     example="gristmill data dedup --documents runs/mine/artifacts/data.filter-1a2b --near.words 5",
     seeded=True,
 )
 def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
-    """Columns: exact_group and near_group, each the id of the copy that is kept."""
+    """Columns: exact_group and near_group, each the id of the copy that is kept, and kept_because,
+    the criterion by which it won over this one."""
     import pyarrow as pa
 
-    from gristmill.data.dedup.corpus import DedupSettings, deduplicate
-    from gristmill.data.dedup.earlier import read_earlier
-    from gristmill.data.dedup.near import NearSettings
+    from gristmill.data.dedup.corpus import deduplicate
+    from gristmill.data.dedup.verdicts import DedupPart
     from gristmill.data.documents import DocumentSet, write_layer
 
+    if config.substrings.enabled and config.near.keep_index:
+        raise GristmillError(
+            "the index is of the texts before passages are cut out of them",
+            where="near.keep_index, substrings.enabled",
+            mend="leave one of the two off",
+        )
     documents = DocumentSet.open(inputs["documents"])
-    near = config.near
-    settings = DedupSettings(
-        normalisation=config.exact.normalisation if config.exact.enabled else None,
-        near=NearSettings(near.words, near.threshold, near.bands, near.rows, output.seed)
-        if near.enabled
-        else None,
-        near_sample=near.sample,
-        line_share=config.lines.share if config.lines.enabled else None,
-        line_min_pages=config.lines.min_pages,
-        line_min_letters=config.lines.min_letters,
-        line_corpus_pages=config.lines.corpus_pages,
-        prefer_hosts=config.prefer_hosts,
-    )
-    result = deduplicate(
-        documents,
-        settings,
-        workers=output.execution.workers,
-        earlier=read_earlier(
-            [DocumentSet.open(artifact) for artifact in inputs.many("against")],
-            settings.near,
-            settings.normalisation or "none",
-        ),
-        index_folder=output.path if near.enabled and near.keep_index else None,
-        scratch=output.run.path,
-    )
-    for part in result.parts:
+
+    def write(part: DedupPart) -> None:
         write_layer(
             output.path,
             part.name,
@@ -135,16 +158,88 @@ def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
             own={
                 "exact_group": pa.array(part.exact_group, pa.string()),
                 "near_group": pa.array(part.near_group, pa.string()),
+                "kept_because": pa.array(part.because, pa.string()),
             },
         )
+
+    result = deduplicate(
+        documents,
+        _settings(config, output.seed),
+        write,
+        workers=output.execution.workers,
+        against=[DocumentSet.open(artifact) for artifact in inputs.many("against")],
+        index_folder=output.path if config.near.enabled and config.near.keep_index else None,
+        scratch=output.run.path,
+    )
     output.counts.update(result.counts)
     _present(config, result, output)
 
 
+def _settings(config: DedupConfig, seed: int) -> DedupSettings:
+    from gristmill.data.dedup.corpus import DedupSettings
+    from gristmill.data.dedup.corpus_texts import LineSettings
+    from gristmill.data.dedup.keep import KeepRule
+    from gristmill.data.dedup.near import NearSettings
+    from gristmill.data.dedup.substrings import SubstringSettings
+
+    near, lines, paragraphs = config.near, config.lines, config.paragraphs
+    units = []
+    if lines.enabled:
+        units.append(
+            LineSettings(
+                "line", lines.share, lines.min_pages, lines.min_letters, lines.corpus_pages
+            )
+        )
+    if paragraphs.enabled:
+        units.append(
+            LineSettings(
+                "paragraph",
+                paragraphs.share,
+                paragraphs.min_pages,
+                paragraphs.min_letters,
+                paragraphs.corpus_pages,
+            )
+        )
+    return DedupSettings(
+        normalisation=config.exact.normalisation if config.exact.enabled else None,
+        addresses=config.exact.enabled and config.exact.addresses,
+        near=NearSettings(near.words, near.threshold, near.bands, near.rows, seed)
+        if near.enabled
+        else None,
+        near_sample=near.sample,
+        lines=tuple(units),
+        substrings=SubstringSettings(config.substrings.min_bytes, config.substrings.shard_bytes)
+        if config.substrings.enabled
+        else None,
+        keep=KeepRule(config.keep, config.prefer_hosts, config.prefer_sources),
+    )
+
+
+def _present_substrings(substrings: SubstringsConfig, result: DedupResult, output: Output) -> None:
+    counts = result.counts
+    gone, searched = counts["repeated_substring_bytes"], counts["bytes_searched"]
+    output.figures["dedup.substring_share"] = Figure(gone / max(1, searched), n=searched)
+    output.notes.append(
+        f"Of {searched:,} bytes {gone:,} in {counts['documents_with_repeated_substrings']:,} "
+        f"documents were passages of {substrings.min_bytes} bytes or more that stand in the text "
+        "of another."
+    )
+    if result.substrings:
+        output.samples.append(
+            Samples(
+                "Passages cut, because they stand elsewhere too",
+                [{"host": host, "passage": text} for host, text in result.substrings],
+            )
+        )
+
+
 def _present(config: DedupConfig, result: DedupResult, output: Output) -> None:
+    from gristmill.data.dedup.keep import WON
+
     counts = result.counts
     total = max(1, counts["documents"])
     names = ["kept", "exact_duplicate", "near_duplicate", "only_repeated_lines"]
+    names += [name for name in ("same_address", "only_repeated_substrings") if name in counts]
     if "earlier_documents" in counts:
         names += ["exact_duplicate_of_earlier", "near_duplicate_of_earlier"]
         output.notes.append(
@@ -152,7 +247,8 @@ def _present(config: DedupConfig, result: DedupResult, output: Output) -> None:
             f"{counts['earlier_documents_by_index']} by their kept index."
         )
     output.figures["dedup.kept"] = Figure(counts["kept"] / total, n=counts["documents"])
-    lines = "repeated lines" if config.lines.corpus_pages else "lines that sites repeat"
+    corpus = config.lines.corpus_pages or config.paragraphs.enabled
+    lines = "repeated lines" if corpus else "lines that sites repeat"
     output.tables.append(
         Table(
             "Deduplication",
@@ -162,6 +258,21 @@ def _present(config: DedupConfig, result: DedupResult, output: Output) -> None:
             f"{counts['documents_with_repeated_lines']} documents.",
         )
     )
+    if result.because:
+        output.tables.append(
+            Table(
+                "Why another copy was kept",
+                ("what decided", "copies"),
+                [
+                    (won, result.because[name])
+                    for name, won in WON.items()
+                    if name in result.because
+                ],
+                "The first of the rule's criteria in which the two differ.",
+            )
+        )
+    if config.substrings.enabled:
+        _present_substrings(config.substrings, result, output)
     if result.lines:
         output.samples.append(
             Samples(

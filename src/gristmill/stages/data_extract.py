@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from gristmill.data.extract.opt_out import TdmRules
     from gristmill.data.extract.page import ExtractOptions
     from gristmill.data.extract.stored import StoredPage
-
-_BATCH = 100
 
 
 class ExtractConfig(StageConfig):
@@ -62,40 +59,40 @@ class ExtractConfig(StageConfig):
 def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
     """One document a page with status 200 and a main text, in the order of URLs."""
     from gristmill.core.progress import progress, say
-    from gristmill.data.engine import in_batches, map_batches
+    from gristmill.data.engine.limits import Limits
+    from gristmill.data.engine.steps import engine_of
     from gristmill.data.extract.intake import Intake
+    from gristmill.data.extract.step import ExtractStep
     from gristmill.data.extract.stored import PageExtractor
+    from gristmill.data.journal import PartJournal
 
     pages = inputs["pages"]
     index = pages.file("index.parquet")
-    intake = Intake(output.run.path, config.source, config.part_pages)
-    # Pages that workers have, in order: no more of the index is held than they are ahead.
-    ahead: deque[StoredPage] = deque()
-    look = look_of(config.cascade)
-    results = map_batches(
-        PageExtractor(pages.path / "warc", options_of(config), tdm_rules(pages), look),
-        in_batches(
-            _noted(refused_addresses(read_index(index, intake.taken_over), config.cascade), ahead),
-            _BATCH,
-        ),
-        workers=output.execution.workers,
-        seconds_per_item=config.seconds_per_page,
-        memory_bytes=config.memory_mb << 20,
-        by_item=True,
-        setup=None if look is None else look.warm_up,
+    journal = PartJournal(output.run.path, "extract")
+    intake = Intake(journal)
+    extractor = PageExtractor(
+        (pages.path / "warc").resolve(),
+        options_of(config),
+        tdm_rules(pages),
+        look_of(config.cascade),
+    )
+    done = intake.extract(
+        refused_addresses(read_index(index, intake.taken_over), config.cascade),
+        ExtractStep(extractor, journal.folder.resolve(), config.source),
+        part_pages=config.part_pages,
+        engine=engine_of(*output.execution.engine_settings),
+        limits=Limits(config.seconds_per_page, config.memory_mb << 20),
     )
     total = rows_of(index)
     if intake.taken_over:
         say(f"data extract goes on after {intake.taken_over:,} of {total:,} pages")
     bar = progress("data extract", total - intake.taken_over, "pages")
     try:
-        for batch in results:
-            for outcome in batch.items():
-                intake.take(ahead.popleft(), outcome)
-            bar.advance(batch.size, intake.note())
+        for count in done:
+            bar.advance(count, intake.note())
     finally:
         bar.close()
-    intake.finish(output.path)
+    journal.hand_over(output.path)
     output.volatile.add("provenance/")
     tally = intake.tally
     output.counts.update(
@@ -125,12 +122,6 @@ def options_of(config: ExtractConfig) -> ExtractOptions:
         min_chars=config.min_chars,
         limits=Limits(bytes=config.max_bytes),
     )
-
-
-def _noted(pages: Iterable[StoredPage], into: deque[StoredPage]) -> Iterator[StoredPage]:
-    for page in pages:
-        into.append(page)
-        yield page
 
 
 def rows_of(index: Path) -> int:

@@ -173,7 +173,8 @@ def _records(
     config: ImportConfig, output: Output, intake: Intake, files: list[SourceFile]
 ) -> Iterator[tuple[str, Record]]:
     """Each record that an earlier attempt has not taken, with where it lies."""
-    from gristmill.data.engine import Failure, map_batches
+    from gristmill.data.engine import Failure, Limits
+    from gristmill.data.engine.steps import engine_of
     from gristmill.data.sources.convert import Converter, ConvertOptions
     from gristmill.data.sources.formats import CONVERTED
     from gristmill.data.sources.git import GitOptions
@@ -210,12 +211,10 @@ def _records(
         )
     )
     names: list[list[str]] = []
-    results = map_batches(
+    results = engine_of(*output.execution.engine_settings).map_batches(
         converter,
         batches_of(placed_records(heavy, options), left, names),
-        workers=output.execution.workers,
-        seconds_per_item=config.seconds_per_document,
-        memory_bytes=config.memory_mb << 20,
+        limits=Limits(config.seconds_per_document, config.memory_mb << 20),
     )
     for batch in results:
         for where, result in zip(names.pop(0), batch.items(), strict=True):

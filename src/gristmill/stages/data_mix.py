@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.figure import Figure, Table, proportion
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, later, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, later, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
+    from gristmill.core.progress import Progress
     from gristmill.data.documents import DocumentSet
     from gristmill.data.mixture import Candidates, MixturePlan
+
+    _Tables: TypeAlias = Callable[[Sequence[str]], Iterator[pa.Table]]
+
+
+class WeightsFrom(StageConfig):
+    """Weights that stand in a file."""
+
+    file: str | None = content_of(None)
+    """JSON, {"weights": {"DOMAIN": NUMBER}}, as `study domain-weights` writes it, or the folder
+    with its weights.json; taken in place of `weights`."""
 
 
 class MixConfig(StageConfig):
@@ -28,6 +43,7 @@ class MixConfig(StageConfig):
     """Above 1 small domains gain."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Relative weight by domain for `manual`; '*' stands for the domains that are not named."""
+    weights_from: WeightsFrom = later(WeightsFrom())
     budget_bytes: int | None = Field(None, ge=1)
     """Size of the training text with repeats; none: the size of what is there."""
     max_repeats: float = Field(4.0, gt=0.0)
@@ -37,6 +53,8 @@ class MixConfig(StageConfig):
     """Share of near-duplicate groups that is held out."""
     heldout_hosts: tuple[str, ...] = ()
     """Sites that are held out whole."""
+    heldout_host_share: float = later(0.0, ge=0.0, lt=1.0)
+    """Share of all sites that is held out whole, drawn by their names."""
     leak_share: float = Field(0.5, gt=0.0, le=1.0)
     """A page that holds this share of a held-out page's word 8-grams is not trained on."""
     anneal_share: float = Field(0.1, ge=0.0, le=1.0)
@@ -53,7 +71,20 @@ class MixConfig(StageConfig):
     version=1,
     kind="mixture",
     config=MixConfig,
-    inputs={"documents": Slot("layer", "documents", help="documents, or a step after them")},
+    inputs={
+        "documents": Slot("layer", "documents", help="documents, or a step after them"),
+        "also": Slot(
+            "layer",
+            "documents",
+            optional=True,
+            many=True,
+            named=True,
+            help="further documents, such as synthetic ones",
+        ),
+        "learned": Slot(
+            "weights", optional=True, named=True, help="domain weights that a study has learned"
+        ),
+    },
     summary="choose and weigh documents, hold some out, shuffle",
     example="gristmill data mix --documents DOMAINS --weighting temperature --temperature 2",
     seeded=True,
@@ -62,108 +93,211 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
     """Writes train/ and heldout/; raises SplitLeak where a group would cross."""
     import numpy as np
 
+    from gristmill.core.progress import progress
     from gristmill.data.documents import DocumentSet
-    from gristmill.data.mixture import check_split, plan_mixture, split_heldout
+    from gristmill.data.mixture import check_split, held_out_sites, plan_mixture, split_heldout
     from gristmill.data.mixture_files import leaking, write_split
 
-    documents = DocumentSet.open(inputs["documents"])
-    candidates = _candidates(documents, config.document_weights)
-    heldout = split_heldout(
-        candidates, share=config.heldout_share, hosts=config.heldout_hosts, seed=output.seed
-    )
-    leak = leaking(
-        lambda: (table["text"] for _, table in documents.tables(["text"])),
-        heldout,
-        share=config.leak_share,
-    )
-    # The copies of a page that quotes a held-out one quote it too.
-    leaked_groups = {candidates.groups[row] for row in np.flatnonzero(leak).tolist()}
-    leak |= np.array([g in leaked_groups for g in candidates.groups], np.bool_) & ~heldout
-    plan = plan_mixture(
-        candidates,
-        heldout,
-        excluded=leak,
-        weighting=config.weighting,
-        temperature=config.temperature,
-        weights=config.weights,
-        budget_bytes=config.budget_bytes,
-        max_repeats=config.max_repeats,
-        anneal_share=config.anneal_share,
-        anneal_by_domain=config.anneal_by_domain,
-        seed=output.seed,
-    )
-    check_split(candidates, plan, config.heldout_hosts)
-    for split, order in (("train", plan.train), ("heldout", plan.heldout_order)):
-        write_split(
-            output.path / split,
-            _rows(documents, candidates, plan),
-            order,
-            documents_per_part=config.documents_per_part,
+    documents = [DocumentSet.open(one) for one in (inputs["documents"], *inputs.many("also"))]
+    bar = progress("data mix", 5 * sum(len(one.parts) for one in documents), "parts read")
+    try:
+        candidates = _candidates(_told(documents, bar), config.document_weights)
+        sites = held_out_sites(
+            candidates,
+            hosts=config.heldout_hosts,
+            share=config.heldout_host_share,
+            seed=output.seed,
         )
-    _present(config, candidates, plan, int(leak.sum()), output)
+        heldout = split_heldout(
+            candidates, share=config.heldout_share, hosts=sites, seed=output.seed
+        )
+        written = np.zeros(len(candidates), np.bool_)
+        if candidates.made is not None:
+            # What was written from a held-out document is neither trained on nor held out.
+            written = heldout & candidates.made
+            heldout &= ~candidates.made
+        leak = leaking(
+            lambda: (table["text"] for table in _told(documents, bar)(["text"])),
+            heldout,
+            share=config.leak_share,
+        )
+        # The copies of a page that quotes a held-out one quote it too.
+        groups = candidates.group_codes()
+        leaked_groups = np.zeros(len(candidates.groups.names), np.bool_)
+        leaked_groups[groups[leak]] = True
+        leak |= leaked_groups[groups] & ~heldout
+        weights = _weights(config, inputs, candidates)
+        plan = plan_mixture(
+            candidates,
+            heldout,
+            excluded=leak | written,
+            weighting=config.weighting if weights is None else "manual",
+            temperature=config.temperature,
+            weights=config.weights if weights is None else weights,
+            budget_bytes=config.budget_bytes,
+            max_repeats=config.max_repeats,
+            anneal_share=config.anneal_share,
+            anneal_by_domain=config.anneal_by_domain,
+            seed=output.seed,
+        )
+        check_split(candidates, plan, sites)
+        for split, order in (("train", plan.train), ("heldout", plan.heldout_order)):
+            write_split(
+                output.path / split,
+                _rows(_told(documents, bar), candidates, plan),
+                order,
+                documents_per_part=config.documents_per_part,
+            )
+    finally:
+        bar.close()
+    _present(config, candidates, plan, int((leak & ~written).sum()), output)
+    if candidates.made is not None:
+        _present_made(candidates.made, plan, int(written.sum()), output)
 
 
-def _candidates(documents: DocumentSet, weigh: bool) -> Candidates:
+def _told(documents: Sequence[DocumentSet], bar: Progress) -> _Tables:
+    """All documents' tables by columns; each that is read advances the bar.
+
+    Synthetic ones have the group of their seed for `near_group`, and the seed's id as `seed`.
+    """
+    from gristmill.data.documents import seeds_of
+
+    def tables(columns: Sequence[str]) -> Iterator[pa.Table]:
+        for one in documents:
+            have = one.column_names()
+            for part, table in one.tables([name for name in columns if name in have]):
+                seeds = seeds_of(one, part) if "near_group" in columns else None
+                if seeds is not None:
+                    seeds = seeds.take(table["row"])
+                    if "near_group" in table.column_names:
+                        table = table.drop_columns("near_group")
+                    table = table.append_column("near_group", seeds["seed_group"])
+                    table = table.append_column("seed", seeds["seed"])
+                yield table
+                bar.advance(1)
+
+    return tables
+
+
+def _weights(config: MixConfig, inputs: Inputs, candidates: Candidates) -> dict[str, float] | None:
+    """What a file or the slot `learned` says of the domains that are there; None without both."""
+    from gristmill.data.domain_weights import WEIGHTS, read_weights
+
+    artifact, file = inputs.get("learned"), config.weights_from.file
+    if artifact is not None and file is not None:
+        raise GristmillError(
+            "weights are given twice, by a file and by a study",
+            where="data.mix.weights_from.file",
+            mend="leave one of the two out",
+        )
+    if artifact is None and file is None:
+        return None
+    weights = read_weights(Path(str(file)) if artifact is None else artifact.file(WEIGHTS))
+    there = set(candidates.domains.names.to_pylist())
+    found = {name: weight for name, weight in weights.items() if name in there or name == "*"}
+    if not found:
+        raise GristmillError(
+            f"the weights name {', '.join(sorted(weights))}, and no document is of these domains",
+            where=file or "learned",
+            mend=f"there are {', '.join(sorted(there))}",
+        )
+    return found
+
+
+def _candidates(tables: _Tables, weigh: bool) -> Candidates:
     """One entry per document; what no layer says has a plain value: domain 'all', own group."""
     import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    from gristmill.data.coded import Coded
     from gristmill.data.domains import ALL
     from gristmill.data.mixture import Candidates
 
-    have = documents.column_names()
-    ids: list[str] = []
-    hosts: list[str] = []
-    domains: list[str] = []
-    groups: list[str] = []
-    quality, sizes = [np.zeros(0)], [np.zeros(0, np.int64)]
-    weights: list[float | None] = []
-    weighed = weigh and "weight" in have
-    wanted = ("domain", "near_group", "quality", *(("weight",) if weighed else ()))
-    extra = [name for name in wanted if name in have]
-    for _, table in documents.tables(["id", "host", "text", *extra]):
-        part_ids = table["id"].to_pylist()
-        ids += part_ids
-        hosts += table["host"].to_pylist()
-        domains += table["domain"].to_pylist() if "domain" in have else [ALL] * len(part_ids)
-        found = table["near_group"].to_pylist() if "near_group" in have else part_ids
-        groups += [group or own for group, own in zip(found, part_ids, strict=True)]
-        weights += table["weight"].to_pylist() if weighed else []
+    names = ("id", "host", "domain", "near_group", "seed")
+    strings: dict[str, list[pa.Array]] = {name: [] for name in names}
+    quality, sizes, weights = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    written = [np.zeros(0, np.bool_)]
+    weighed = False
+    for table in tables(["id", "host", "text", "domain", "near_group", "quality", "weight"]):
+        have = table.column_names
+        strings["id"].append(_whole(table["id"]))
+        strings["host"].append(_whole(table["host"]))
+        domain = table["domain"] if "domain" in have else pa.array([ALL] * len(table))
+        strings["domain"].append(_whole(domain))
+        # An empty group is none.
+        group = table["near_group"] if "near_group" in have else table["id"]
+        own = pc.or_kleene(pc.is_null(group), pc.equal(group, ""))
+        strings["near_group"].append(_whole(pc.if_else(own, table["id"], group)))
         sizes.append(pc.binary_length(table["text"]).to_numpy().astype(np.int64))
-        quality.append(
-            np.array([np.nan if q is None else q for q in table["quality"].to_pylist()])
-            if "quality" in have
-            else np.full(len(part_ids), np.nan)
-        )
-    return Candidates(
-        ids,
-        hosts,
-        domains,
-        groups,
+        quality.append(_numbers(table, "quality", np.nan))
+        weighed |= weigh and "weight" in have
+        written.append(np.full(len(table), "seed" in have))
+        seed = table["seed"] if "seed" in have else pa.nulls(len(table), pa.string())
+        strings["seed"].append(_whole(seed))
+        weights.append(_numbers(table, "weight", 1.0))
+    ids, hosts, domains, groups, seeds = (
+        pa.chunked_array(strings[name], pa.large_string()) for name in names
+    )
+    strings.clear()
+    any_written = any(one.any() for one in written)
+    if any_written:
+        # The seed's group as it is called here: these documents may have been grouped anew.
+        groups = pc.coalesce(groups.take(pc.index_in(seeds, value_set=ids)), groups)
+    made = Candidates(
+        Coded.distinct(ids),
+        Coded.of(hosts),
+        Coded.of(domains),
+        Coded.of(groups),
         np.concatenate(quality),
         np.concatenate(sizes),
-        np.array([1.0 if w is None else w for w in weights]) if weighed else None,
+        np.concatenate(weights) if weighed else None,
+        np.concatenate(written) if any_written else None,
     )
+    del ids, hosts, domains, groups, seeds
+    # Coding takes four times what it leaves, and the pool would keep it.
+    pa.default_memory_pool().release_unused()
+    return made
 
 
-def _rows(documents: DocumentSet, candidates: Candidates, plan: MixturePlan) -> Iterator[pa.Table]:
+def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One array of large strings: many parts of ordinary ones may be more than 2 GB together."""
+    import pyarrow as pa
+
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.cast(pa.large_string())
+
+
+def _numbers(table: pa.Table, name: str, missing: float) -> npt.NDArray[np.float64]:
+    """A column as float64; `missing` where it says nothing or is not there."""
+    import numpy as np
+    import pyarrow as pa
+
+    if name not in table.column_names:
+        return np.full(len(table), missing)
+    filled = table[name].cast(pa.float64()).fill_null(missing)
+    numbers: npt.NDArray[np.float64] = filled.to_numpy()
+    return numbers
+
+
+def _rows(tables: _Tables, candidates: Candidates, plan: MixturePlan) -> Iterator[pa.Table]:
     """Each part's documents with the columns of the mixture."""
     import numpy as np
     import pyarrow as pa
 
     names = ["id", "url", "host", "title", "description", "topic", "text"]
     first = 0
-    for _, table in documents.tables(names):
-        here = slice(first, first + table.num_rows)
+    for table in tables(names):
+        rows = np.arange(first, first + table.num_rows)
         first += table.num_rows
-        quality = candidates.quality[here]
-        table = table.append_column("domain", pa.array(candidates.domains[here], pa.string()))
-        table = table.append_column("group", pa.array(candidates.groups[here], pa.string()))
+        quality = candidates.quality[rows]
+        table = table.append_column("domain", candidates.domains.take(rows))
+        table = table.append_column("group", candidates.groups.take(rows))
         table = table.append_column(
             "quality", pa.array(quality.astype(np.float32), mask=np.isnan(quality))
         )
-        table = table.append_column("repeats", pa.array(plan.repeats[here], pa.int32()))
-        yield table.append_column("anneal", pa.array(plan.anneal[here]))
+        table = table.append_column("repeats", pa.array(plan.repeats[rows], pa.int32()))
+        yield table.append_column("anneal", pa.array(plan.anneal[rows]))
 
 
 def _present(
@@ -171,7 +305,7 @@ def _present(
 ) -> None:
     import numpy as np
 
-    from gristmill.data.mixture import effective_bytes
+    from gristmill.data.mixture import MANY_REPEATS, effective_bytes
 
     train, held = len(plan.train), len(plan.heldout_order)
     sizes = candidates.sizes
@@ -200,10 +334,8 @@ def _present(
     output.figures["mix.effective_bytes"] = Figure(worth)
     available = max(1, sum(domain.available for domain in plan.domains))
     planned = max(1, seen)
-    held_domains = Counter(candidates.domains[row] for row in plan.heldout_order)
-    anneal_domains = Counter(
-        candidates.domains[row] for row in np.flatnonzero(plan.anneal).tolist()
-    )
+    held_domains = Counter(candidates.domains.counts(plan.heldout_order))
+    anneal_domains = Counter(candidates.domains.counts(np.flatnonzero(plan.anneal)))
     output.tables.append(
         Table(
             "Mixture",
@@ -241,6 +373,14 @@ def _present(
     if candidates.weights is not None:
         fewer = int((candidates.weights < 1).sum())
         output.notes.append(f"{fewer} documents have a lower weight and are seen less often.")
+    for domain in plan.domains:
+        if domain.repeats > MANY_REPEATS:
+            one = effective_bytes(domain.available, domain.repeats) / domain.available
+            output.notes.append(
+                f"The domain '{domain.name}' is seen {domain.repeats:.1f} times, which is worth "
+                f"about {one:.1f} times its text: beyond {MANY_REPEATS} repeats the same text is "
+                "worth ever less, and beyond some 16 next to nothing (Muennighoff et al. 2023)."
+            )
     for name in plan.capped:
         output.notes.append(
             f"The domain '{name}' has too little text for its weight: it is seen "
@@ -253,9 +393,20 @@ def _present(
         )
 
 
+def _present_made(
+    made: npt.NDArray[np.bool_], plan: MixturePlan, lost: int, output: Output
+) -> None:
+    count, seen = int(made.sum()), int((plan.repeats[made] > 0).sum())
+    output.counts.update(synthetic=count, synthetic_train=seen, synthetic_of_heldout=lost)
+    output.notes.append(
+        f"{count} documents were written by a generator; {seen} are trained on, none is held out, "
+        f"and {lost} were written from documents that are held out here, so they are left out."
+    )
+
+
 def _hosts_table(candidates: Candidates, plan: MixturePlan) -> Table:
-    train = Counter(candidates.hosts[row] for row in plan.train)
-    held = Counter(candidates.hosts[row] for row in plan.heldout_order)
+    train = Counter(candidates.hosts.counts(plan.train))
+    held = Counter(candidates.hosts.counts(plan.heldout_order))
     hosts = sorted(set(train) | set(held), key=lambda host: (-train[host] - held[host], host))[:20]
     return Table(
         "Mixture by site",

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from gristmill.core.canonical import write_json
-from gristmill.core.figure import Chart, Figure, Samples, Series, Table
-from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, stage
+from gristmill.stages.stage import Inputs, Output, Slot, StageConfig, content_of, later, stage
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from gristmill.data.documents import DocumentSet
-    from gristmill.data.quality import TrainedQuality
+    from gristmill.data.quality import Labels
+    from gristmill.data.reference import ReferenceList
 
 MODEL = "quality.safetensors"
-CALIBRATION = "quality.json"
-SAMPLE_LETTERS = 300
+
+
+class Reference(StageConfig):
+    """What is good, from files, beside or in place of a reference's links."""
+
+    pages: tuple[str, ...] = content_of(())
+    """Addresses, one a line, or JSONL with `url`: these pages are good."""
+    texts: tuple[str, ...] = content_of(())
+    """JSONL with `text`: good documents of your own, which are learnt from and kept nowhere."""
+    others: tuple[str, ...] = content_of(())
+    """The same for what is not good; default: random other pages."""
+    classifier: str | None = content_of(None)
+    """quality.safetensors of an earlier layer, or its folder: used as it is, nothing is learnt."""
 
 
 class QualityConfig(StageConfig):
@@ -29,14 +39,16 @@ class QualityConfig(StageConfig):
     enabled: bool = True
     """false: every document is kept and `quality` is null."""
     reference_hosts: tuple[str, ...] = ()
-    """Sites whose links say what is good; pages that they link to are the positives. Empty: as
-    with `enabled: false`, for a text that has no web around it."""
+    """Sites whose links say what is good; pages that they link to are the positives. Without
+    them and without `reference` every document is kept."""
+    reference: Reference = later(Reference())
     keep_share: float = Field(0.9, gt=0.0, le=1.0)
     """Share of the documents that is kept, best first. Ignored where `threshold` is given."""
     threshold: float | None = Field(None, ge=0.0, le=1.0)
     """Smallest quality that is kept."""
     keep_reference: bool = True
-    """The reference's own pages are kept whatever their score."""
+    """The reference's own pages are kept whatever their score, over and above the share; false
+    makes the share exact."""
     negatives_per_positive: float = Field(3.0, gt=0.0)
     min_positives: int = Field(30, ge=2)
     """With fewer linked pages no classifier is trained and every document is kept."""
@@ -52,7 +64,7 @@ class QualityConfig(StageConfig):
 
 @stage(
     "data quality",
-    version=1,
+    version=2,
     kind="layer",
     config=QualityConfig,
     inputs={"documents": Slot("layer", "documents", help="documents, or a step after them")},
@@ -62,70 +74,184 @@ class QualityConfig(StageConfig):
 )
 def data_quality(config: QualityConfig, inputs: Inputs, output: Output) -> None:
     """Column: quality (0..1, null where there is no classifier). Reason: low_quality."""
+    import shutil
+    import time
+
     import numpy as np
 
-    from gristmill.data.classifier import Features, hashed_features
     from gristmill.data.documents import DocumentSet
+    from gristmill.data.engine.steps import engine_of
+    from gristmill.data.features import corpus_features
+    from gristmill.data.filters.trained import TextClassifier
     from gristmill.data.links import linked_pages
-    from gristmill.data.quality import choose_labels, threshold_for_share, train_quality
+    from gristmill.data.quality import NAMES, Labels, train_quality
+    from gristmill.data.reference import read_reference
+    from gristmill.stages.domains_results import tell_speed
+    from gristmill.stages.quality_results import Scored, present, present_scores, sample_tenths
 
     documents = DocumentSet.open(inputs["documents"])
-    if not config.enabled or not config.reference_hosts:
+    own = config.reference
+    good = read_reference([Path(file) for file in (*own.pages, *own.texts)])
+    poor = read_reference([Path(file) for file in own.others])
+    asked = config.reference_hosts or own.classifier or good.pages or good.texts
+    if not config.enabled or not asked:
         return _keep_all(documents, output, "Quality was not judged: no reference was given.")
+    for name, found in (("reference", good), ("others", poor)):
+        if found.bad:
+            output.reject(name, found.shown)
+            output.counts[f"{name}_bad_lines"] = found.bad
+    if own.classifier is not None:
+        return _with_classifier(config, documents, own.classifier, output)
+    start = time.process_time()
     has_groups = "near_group" in documents.column_names() and config.split_by == "group"
     names = ["id", "url", "host", "links", *(["near_group"] if has_groups else [])]
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    features = []
-    for _, table in documents.tables([*names, "text"]):
+    for _, table in documents.tables(names):
         for name in names:
             columns[name] += table[name].to_pylist()
-        features.append(hashed_features(table["text"], bits=config.bits, ngrams=config.ngrams))
     ids, urls, hosts = ([str(value) for value in columns[n]] for n in ("id", "url", "host"))
     linked = linked_pages(hosts, columns["links"], config.reference_hosts)
-    labels = choose_labels(
-        ids,
-        urls,
-        hosts,
-        linked,
-        config.reference_hosts,
-        negatives_per_positive=config.negatives_per_positive,
-        seed=output.seed,
-    )
-    found = min(len(labels.positives), len(labels.negatives))
-    if found < config.min_positives:
+    labels = _labels(config, ids, urls, hosts, linked, good, poor, output.seed)
+    found_least = min(len(labels.positives), len(labels.negatives))
+    if found_least < config.min_positives:
         return _keep_all(
             documents,
             output,
-            f"Quality was not judged: {', '.join(config.reference_hosts)} links to "
-            f"{len(labels.positives)} of the kept pages and {len(labels.negatives)} others are "
+            f"Quality was not judged: {', '.join(config.reference_hosts) or 'the reference'} links "
+            f"to {len(labels.positives)} of the kept pages and {len(labels.negatives)} others are "
             f"there to compare with; at least {config.min_positives} of each are needed.",
         )
     groups = columns["near_group"] if has_groups else hosts if config.split_by == "host" else ids
+    extra = [*good.texts, *poor.texts]
+    groups = [*(str(group) for group in groups), *(f"text {n}" for n in range(len(extra)))]
+    # Only what is labelled is learnt from, and held; the files' texts follow the documents.
+    learnt = np.zeros(len(ids) + len(extra), np.bool_)
+    learnt[labels.positives] = learnt[labels.negatives] = learnt[len(ids) :] = True
+    rows = np.flatnonzero(learnt)
     trained = train_quality(
-        Features.join(features),
-        labels,
-        [str(group) for group in groups],
+        corpus_features(
+            engine_of(*output.execution.engine_settings),
+            documents,
+            learnt[: len(ids)],
+            bits=config.bits,
+            ngrams=config.ngrams,
+            folder=output.run.path / "features",
+            extra=extra,
+        ),
+        Labels(np.searchsorted(rows, labels.positives), np.searchsorted(rows, labels.negatives)),
+        [groups[row] for row in rows.tolist()],
         bits=config.bits,
         ngrams=config.ngrams,
         fold_count=config.folds,
         epochs=config.epochs,
         seed=output.seed,
     )
-    quality = np.concatenate([trained.model.quality(part) for part in features])
+    model = output.run.path / MODEL
+    TextClassifier(NAMES[1], trained.model).save(model)
+    quality, sizes = _scores(documents, model, output)
     # A labelled page has the score of a model that was not trained on it.
-    quality[trained.rows] = trained.held_out
-    threshold = config.threshold
-    if threshold is None:
-        threshold = threshold_for_share(quality, config.keep_share)
-    keep = quality >= threshold
-    if config.keep_reference:
-        own = set(config.reference_hosts)
-        keep |= np.array([host in own for host in hosts], np.bool_)
-    trained.model.classifier.save(output.path / MODEL)
-    write_json(output.path / CALIBRATION, asdict(trained.model.calibration))
-    _write(documents, output, quality, keep)
-    _present(trained, quality, keep, threshold, output)
-    _sample_deciles(documents, quality, output)
+    own_rows = rows[trained.rows]
+    inside = own_rows < len(quality)
+    quality[own_rows[inside]] = trained.held_out[inside]
+    tell_speed(len(quality), time.process_time() - start)
+    shutil.copyfile(model, output.path / MODEL)
+    scored = Scored.choose(config, quality, sizes, hosts)
+    _write(documents, output, quality, scored.keep)
+    present(trained, scored, output)
+    present_scores(config, scored, output)
+    sample_tenths(documents, quality, output)
+
+
+def _labels(
+    config: QualityConfig,
+    ids: list[str],
+    urls: list[str],
+    hosts: list[str],
+    linked: set[str],
+    good: ReferenceList,
+    poor: ReferenceList,
+    seed: int,
+) -> Labels:
+    """Rows of what is good and what is not; the files' own texts come after the documents."""
+    import numpy as np
+
+    from gristmill.data.quality import Labels, choose_labels
+
+    texts = np.arange(len(good.texts) + len(poor.texts)) + len(ids)
+    if not poor.pages and not poor.texts:
+        labels = choose_labels(
+            ids,
+            urls,
+            hosts,
+            linked | good.pages,
+            config.reference_hosts,
+            # Texts of one's own are positives too, and want their share of random pages.
+            also=len(good.texts),
+            negatives_per_positive=config.negatives_per_positive,
+            seed=seed,
+        )
+        return Labels(np.concatenate([labels.positives, texts]), labels.negatives)
+    from gristmill.data.links import same_page
+
+    keys = [same_page(url) for url in urls]
+    positives = [row for row, key in enumerate(keys) if key in linked or key in good.pages]
+    negatives = [row for row, key in enumerate(keys) if key in poor.pages and key not in good.pages]
+    split = len(good.texts)
+    return Labels(
+        np.concatenate([np.array(sorted(set(positives) - set(negatives)), np.int64),
+                        texts[:split]]),
+        np.concatenate([np.array(negatives, np.int64), texts[split:]]),
+    )  # fmt: skip
+
+
+def _with_classifier(
+    config: QualityConfig, documents: DocumentSet, path: str, output: Output
+) -> None:
+    """Scores by a classifier that was trained before; it comes with the layer."""
+    import shutil
+    import time
+
+    from gristmill.data.filters.trained import TextClassifier, model_file
+    from gristmill.stages.domains_results import tell_speed
+    from gristmill.stages.quality_results import Scored, present_scores, sample_tenths
+
+    classifier = TextClassifier.load(model_file(Path(path), "quality"))
+    start = time.process_time()
+    hosts: list[str] = []
+    for _, table in documents.tables(["host"]):
+        hosts += table["host"].to_pylist()
+    # Where workers on other machines find it.
+    model = output.run.path / MODEL
+    classifier.save(model)
+    quality, sizes = _scores(documents, model, output)
+    tell_speed(len(quality), time.process_time() - start)
+    shutil.copyfile(model, output.path / MODEL)
+    scored = Scored.choose(config, quality, sizes, hosts)
+    _write(documents, output, quality, scored.keep)
+    present_scores(config, scored, output)
+    sample_tenths(documents, quality, output)
+    output.notes.append(
+        "Scored by a classifier that was trained on other pages: what it reached there is in the "
+        "layer that made it, and its probabilities are for pages mixed as those were."
+    )
+
+
+def _scores(
+    documents: DocumentSet, model: Path, output: Output
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Quality and bytes of all documents, by the classifier in this file."""
+    from gristmill.data.engine.steps import engine_of
+    from gristmill.data.journal import PartJournal
+    from gristmill.data.scoring import QualityScorer, score_documents
+
+    found = score_documents(
+        engine_of(*output.execution.engine_settings),
+        documents,
+        QualityScorer(model.resolve()),
+        PartJournal(output.run.path, "quality"),
+        "data quality",
+    )
+    return found["quality"], found["bytes"]
 
 
 def _keep_all(documents: DocumentSet, output: Output, statement: str) -> None:
@@ -166,95 +292,3 @@ def _write(
             reason=[None if k else "low_quality" for k in kept],
             own={"quality": column},
         )
-
-
-def _present(
-    trained: TrainedQuality,
-    quality: npt.NDArray[np.float64],
-    keep: npt.NDArray[np.bool_],
-    threshold: float,
-    output: Output,
-) -> None:
-    from gristmill.data.calibration import calibration_bins, roc_curve
-
-    positives = int(trained.labels.sum())
-    negatives = len(trained.labels) - positives
-    kept = int(keep.sum())
-    output.counts.update(
-        documents=len(keep),
-        kept=kept,
-        low_quality=len(keep) - kept,
-        positives=positives,
-        negatives=negatives,
-    )
-    output.figures["quality.linked_auc"] = trained.auc
-    output.figures["quality.calibration_error"] = Figure(trained.error, n=len(trained.labels))
-    output.figures["quality.kept"] = Figure(kept / max(1, len(keep)), n=len(keep))
-    output.figures["quality.threshold"] = Figure(threshold)
-    false, true = roc_curve(trained.held_out, trained.labels)
-    output.charts.append(
-        Chart(
-            "Quality: ROC on pages that the model had not seen",
-            "share of other pages above the threshold",
-            "share of linked pages above it",
-            [Series(f"area {trained.auc}", false.tolist(), true.tolist())],
-        )
-    )
-    bins = calibration_bins(trained.held_out, trained.labels)
-    output.charts.append(
-        Chart(
-            "Quality: calibration",
-            "quality",
-            "share of linked pages",
-            [
-                Series("observed", [p for p, _, _ in bins], [share for _, share, _ in bins]),
-                Series("perfect", [0.0, 1.0], [0.0, 1.0]),
-            ],
-        )
-    )
-    output.tables.append(
-        Table(
-            "Quality",
-            ("documents", "count", "mean quality"),
-            [
-                ("linked by the reference", positives, _mean(trained.held_out[trained.labels])),
-                ("others, drawn at random", negatives, _mean(trained.held_out[~trained.labels])),
-                ("all", len(keep), _mean(quality)),
-                ("kept", kept, _mean(quality[keep])),
-                ("dropped", len(keep) - kept, _mean(quality[~keep])),
-            ],
-            f"Kept from quality {threshold:.3f} on. Quality is the chance of being a linked page "
-            "among the labelled ones, so it depends on their proportion. Good pages that the "
-            "reference happens not to link to stand among the others: they bound the area.",
-        )
-    )
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
-def _sample_deciles(
-    documents: DocumentSet, quality: npt.NDArray[np.float64], output: Output
-) -> None:
-    """One document from the middle of each tenth, worst first."""
-    import numpy as np
-
-    order = np.argsort(quality, kind="stable")
-    middles = ((k + 0.5) / 10 for k in range(10))
-    wanted = {int(order[int(share * len(order))]): k for k, share in enumerate(middles)}
-    rows: dict[int, dict[str, str]] = {}
-    first = 0
-    for _, table in documents.tables(["url", "text"]):
-        for row, tenth in wanted.items():
-            if first <= row < first + table.num_rows:
-                rows[tenth] = {
-                    "tenth": str(tenth + 1),
-                    "quality": f"{quality[row]:.3f}",
-                    "url": table["url"][row - first].as_py(),
-                    "text": table["text"][row - first].as_py()[:SAMPLE_LETTERS],
-                }
-        first += table.num_rows
-    output.samples.append(
-        Samples("Quality: one document of each tenth", [rows[k] for k in sorted(rows)])
-    )

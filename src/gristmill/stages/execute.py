@@ -104,7 +104,7 @@ def _make(
         write_manifest(
             folder,
             Manifest(
-                kind=stage.kind,
+                kind=stage.makes(config),
                 stage=stage.name,
                 stage_version=stage.version,
                 code_version=__version__,

@@ -318,9 +318,10 @@ def _default_wires(slot: Slot, earlier: list[Node], config: StageConfig) -> tupl
     if slot.must_be_named(config):
         return ()
     if slot.many:
-        return tuple(n.name for n in earlier if not slot.kinds or n.stage.kind in slot.kinds)
+        fits = (n for n in earlier if not slot.kinds or n.stage.makes(n.config) in slot.kinds)
+        return tuple(n.name for n in fits)
     for node in reversed(earlier):
-        if node.stage.kind in slot.kinds:
+        if node.stage.makes(node.config) in slot.kinds:
             return (node.name,)
     return ()
 

@@ -18,7 +18,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "data warc": ("data_warc", "take pages out of WARC files, Common Crawl's or others'"),
     "data extract": ("data_extract", "main text, title and links from crawled pages"),
     "data filter": ("data_filter", "language, blocklists, heuristics, adult text, personal data"),
-    "data dedup": ("data_dedup", "exact and near duplicates, lines repeated on a site"),
+    "data dedup": ("data_dedup", "copies of documents, and lines and passages that repeat"),
     "data quality": ("data_quality", "score pages by likeness to those a reference links to"),
     "data domains": ("data_domains", "label documents with a domain"),
     "data decontaminate": ("data_decontaminate", "drop documents that overlap evaluation texts"),
@@ -71,6 +71,12 @@ STAGES: dict[str, tuple[str, str]] = {
         "models on several tokenizers: bits per byte, and addition",
     ),
     "study sums": ("gristmill.study.sums", "additions as a mixture, to train and to be asked"),
+    "study domain-weights": (
+        "gristmill.study.domain_weights",
+        "weights of domains, learned from small runs and confirmed",
+    ),
+    "study domain-draw": ("gristmill.study.domain_draw", "one mixture of domains, drawn at random"),
+    "study domain-fit": ("gristmill.study.domain_fit", "weights from proxy runs, by a law of loss"),
     "report": ("report", "the figures and the one-file HTML report of a workspace"),
 }
 

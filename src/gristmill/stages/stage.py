@@ -218,6 +218,12 @@ class Stage(Generic[C]):
     """Files of the artifact that are copied to the workspace's own folder."""
     expand: Callable[[C, Place], Expansion] | None = None
     """For a study: the stages that are to run before it (`stages/expansion.py`)."""
+    kind_setting: str = ""
+    """The setting that says which kind it makes, where it can make several; `kind` by default."""
+
+    def makes(self, config: C) -> str:
+        """The kind of artifact that it makes with these settings."""
+        return str(getattr(config, self.kind_setting)) if self.kind_setting else self.kind
 
     @property
     def name(self) -> str:
@@ -301,6 +307,7 @@ def stage(
     uncached: bool = False,
     publishes: tuple[str, ...] = (),
     expand: Callable[[C, Place], Expansion] | None = None,
+    kind_setting: str = "",
 ) -> Callable[[Body[C]], Stage[C]]:
     """Makes a Stage of the function that follows."""
 
@@ -318,6 +325,7 @@ def stage(
             uncached=uncached,
             publishes=publishes,
             expand=expand,
+            kind_setting=kind_setting,
         )
 
     return wrap
@@ -332,7 +340,7 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         how = extra.get("identity", "value")
         value = getattr(config, name)
-        if how == "none" or (how == "unless_default" and value == info.default):
+        if how == "none" or (how == "unless_default" and _same(value, info.default)):
             continue
         if how == "content":
             hashing = _hashing(extra.get("hashed_by"))
@@ -347,6 +355,13 @@ def config_identity(config: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
         else:
             identity[name] = dumped[name]
     return identity, extensions
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether both decide the same: a group may differ in how its work is done."""
+    if isinstance(value, BaseModel) and isinstance(default, BaseModel) and value != default:
+        return config_identity(value) == config_identity(default)
+    return bool(value == default)
 
 
 def hash_path(path: Path) -> str:

@@ -18,10 +18,15 @@ METRICS = "metrics.jsonl"
 TRAINING = "training.json"
 _PROMPTS = ("The city of", "Physics is the", "She was an American")
 _CURVE_POINTS = 200
-# Of the dial's numbers, those that only one family has.
-_ONLY = {
-    "transformer": ("heads", "kv_heads", "head_dim", "mlp_width"),
+# Of the dial's numbers, those that not all families have.
+ATTENTION = ("heads", "kv_heads", "head_dim", "mlp_width")
+_SWITCHES = (
+    "ngram_rows", "value_embeddings", "residual_scalars", "logit_cap", "window", "rope_theta"
+)  # fmt: skip
+_ONLY: dict[str, tuple[str, ...]] = {
+    "transformer": ATTENTION,
     "lstm": ("hidden", "dropout"),
+    "speedrun": ATTENTION + _SWITCHES,
 }
 
 
@@ -29,7 +34,7 @@ class Shape(StageConfig):
     """Numbers that replace what the size dial derives; what follows from one follows it.
 
     `heads`, `kv_heads`, `head_dim` and `mlp_width` are a transformer's, `hidden` and `dropout` an
-    LSTM's.
+    LSTM's, those from `ngram_rows` to `rope_theta` a speedrun's.
     """
 
     layers: int | None = Field(None, ge=1)
@@ -42,6 +47,18 @@ class Shape(StageConfig):
     """Width of an LSTM's layers."""
     dropout: float | None = later(None, ge=0, lt=1)
     """Of an LSTM: one mask for all tokens of a sequence."""
+    ngram_rows: int | None = later(None, ge=0)
+    """Rows of the embeddings of pairs, and of triples, of tokens; 0: none."""
+    value_embeddings: int | None = later(None, ge=0)
+    """How many of the last layers add an embedding of the token to attention's values."""
+    residual_scalars: bool | None = later(None)
+    """Whether blocks weigh the stream and bring the embedding back."""
+    logit_cap: float | None = later(None, ge=0)
+    """No logit is beyond it; 0: no cap."""
+    window: int | None = later(None, ge=0)
+    """Tokens that three of four layers see; 0: all."""
+    rope_theta: float | None = later(None, gt=1)
+    """Base of the rotary positions."""
     tied: bool | None = None
     """Whether embedding and head are one matrix."""
     batch_rows: int | None = Field(None, ge=1)
@@ -57,8 +74,9 @@ class Shape(StageConfig):
 class TrainLmConfig(StageConfig):
     """The size dial, the data's order and the optimizer."""
 
-    architecture: Literal["transformer", "lstm"] = later("transformer")
-    """The family. An LSTM is trained, evaluated and sampled alike, but not exported."""
+    architecture: Literal["transformer", "lstm", "speedrun"] = later("transformer")
+    """The family. An LSTM and a speedrun (a transformer with every trick that lowers the loss for
+    its compute) are trained, evaluated and sampled alike, but not exportable."""
     size: float = Field(4.0, gt=0)
     """Millions of parameters wished for: everything else follows from it (see --dry-run)."""
     token_budget: int | None = Field(None, ge=1)
@@ -88,6 +106,8 @@ class TrainLmConfig(StageConfig):
     """What moves the matrices of the blocks; all else is moved by AdamW."""
     momentum: float = Field(0.85, ge=0, lt=1)
     """Muon's. Low suits small batches."""
+    cautious: bool = later(False)
+    """Weights decay only where their update moves them towards 0."""
     clip: float = Field(1.0, ge=0)
     """Largest norm of the gradient; 0 turns clipping off."""
     z_loss: float = Field(0.0, ge=0)
@@ -99,7 +119,13 @@ class TrainLmConfig(StageConfig):
     """Rows held at once; default: what fits into half of the free memory."""
     threads: int | None = local(None, ge=1)
     """Of the processor, for one operation; default: all, for a narrow LSTM one."""
+    start_rope_theta: float | None = later(None, gt=1)
+    """Of a start: a larger base of its rotary positions, so that it reads further than before."""
     checkpoint_seconds: float = local(60.0, gt=0)
+    checkpoint_background: bool = local(False)
+    """Writes checkpoints beside the training; a copy of the weights and the state is held."""
+    update_norms: int = local(50, ge=0)
+    """Steps between measurements of how far an update moves the weights; 0: none."""
     probe_windows: int = local(32, ge=1)
     """Held-out windows that the loss is watched on, eight times in a training."""
     assumed_vocabulary: int = local(4096, ge=2)
@@ -130,35 +156,41 @@ class TrainLmConfig(StageConfig):
 
 @stage(
     "train lm",
-    version=2,
+    version=3,
     kind="model",
     config=TrainLmConfig,
-    inputs={"tokens": Slot("tokens")},
+    inputs={
+        "tokens": Slot("tokens"),
+        "start": Slot(
+            "model", optional=True, named=True, help="goes on from its weights, not from new ones"
+        ),
+    },
     summary="pre-train a language model",
     example="gristmill train lm --tokens FOLDER --size 4 --token_budget 2400000",
     seeded=True,
 )
 def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
-    """A folder that transformers loads, with `training.json` and `metrics.jsonl`; an LSTM's is for
-    gristmill alone."""
+    """A folder that transformers loads, with `training.json` and `metrics.jsonl`; an LSTM's
+    or a speedrun's is for gristmill alone."""
     import shutil
     import sys
 
     import numpy as np
 
     from gristmill.core.canonical import write_json
-    from gristmill.core.seeds import derive_seed
     from gristmill.model.device import choose_device
     from gristmill.model.flops import flops_per_token
-    from gristmill.model.weights import new_model, save_model
+    from gristmill.model.speedrun_config import NOT_EXPORTABLE
+    from gristmill.model.weights import save_model
+    from gristmill.stages.train_start import first_weights, like_start, present_positions
     from gristmill.tokenizer.shards import TokenShards
     from gristmill.tokenizer.tokenizer import Tokenizer
+    from gristmill.train.interfaces import View
     from gristmill.train.metrics import read_metrics
     from gristmill.train.objectives import NextToken
     from gristmill.train.optimizers import Optimizer, OptimizerSettings
-    from gristmill.train.probes import HeldoutLoss, SampleText
+    from gristmill.train.probes import HeldoutLoss, PositionLoss, SampleText
     from gristmill.train.schedules import Schedule
-    from gristmill.train.starting import start_weights
     from gristmill.train.threads import cpu_threads
     from gristmill.train.trainer import Settings, Trainer
 
@@ -166,20 +198,25 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     tokenizer = Tokenizer.load(folder)
     shards = TokenShards.open(folder, "train")
     config = in_tokens(config, shards.vocab_size, shards.total_bytes / max(1, shards.total_tokens))
+    start = inputs.get("start")
+    if start is not None:
+        config = like_start(config, start.path, tokenizer)
     dial = dial_of(config, shards.vocab_size)
     special = set(tokenizer.special_tokens.values())
     token_bytes_V = np.array(
         [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     )
     device = choose_device(output.execution.device)
-    model = new_model(dial.model)
-    start_weights(model, derive_seed(output.seed, "weights"))
-    model.to(device)
+    model = first_weights(config, dial, None if start is None else start.path, output.seed).to(
+        device
+    )
     print(
         f"  {dial.parameters:,} parameters ({dial.model.layers} layers of width "
         f"{dial.model.width}), {dial.tokens:,} tokens in {dial.steps:,} steps on {device}",
         file=sys.stderr,
     )
+    if config.architecture == "speedrun":
+        print(f"  {NOT_EXPORTABLE}", file=sys.stderr)
     optimizer = OptimizerSettings(
         matrix_optimizer=config.optimizer,
         matrix_lr=dial.matrix_lr,
@@ -187,6 +224,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         head_lr=dial.head_lr,
         other_lr=dial.other_lr,
         weight_decay=dial.weight_decay,
+        cautious=config.cautious,
         momentum=config.momentum,
         momentum_start=config.momentum,
     )
@@ -222,13 +260,24 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
             # The layers are fused kernels already; compiling would unroll every step of theirs.
             compile=config.compile and config.architecture != "lstm",
             checkpoint_seconds=config.checkpoint_seconds,
+            background=config.checkpoint_background,
+            update_norm_every=config.update_norms,
         ),
         probes=[heldout, samples],
         flops_per_token=flops_per_token(dial.model),
         title="train lm",
     )
+    positions = PositionLoss(
+        heldout.split, config.context, config.probe_windows, config.document_mask
+    )
+    by_position = {}
     with cpu_threads(config.threads or _threads(dial)):
+        if start is not None:
+            # Of a resumed run too: a checkpoint's weights come in `fit`.
+            by_position["before"] = positions(View(0, 0, {"policy": model}))
         result = trainer.fit()
+        if start is not None:
+            by_position["after"] = positions(View(result.steps, 0, {"policy": model}))
     save_model(output.path, model, folder)
     shutil.copyfile(output.run.path / METRICS, output.path / METRICS)
     output.volatile.add(METRICS)
@@ -254,6 +303,8 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         f"Samples drawn: {', '.join(f'{n:,} of {split}' for split, n in source.used.items())}."
     )
     _present(read_metrics(output.path / METRICS), output)
+    if by_position:
+        present_positions(by_position, output)
 
 
 def in_tokens(config: TrainLmConfig, vocab_size: int, bytes_per_token: float) -> TrainLmConfig:
@@ -281,19 +332,20 @@ def dial_of(config: TrainLmConfig, vocab_size: int) -> Dial:
     """What the size dial of the architecture derives, single numbers replaced."""
     from gristmill.scaling.dial import turn
     from gristmill.scaling.lstm_dial import turn_lstm
+    from gristmill.scaling.speedrun_dial import turn_speedrun
 
     overrides = config.dial.model_dump()
     tied = overrides.pop("tied")
-    others = _ONLY["transformer" if config.architecture == "lstm" else "lstm"]
-    for name in others:
+    own = _ONLY[config.architecture]
+    for name in sorted({name for names in _ONLY.values() for name in names} - set(own)):
         if overrides.pop(name) is not None:
             raise GristmillError(
                 f"'{name}' is no part of the architecture {config.architecture}",
                 where=f"train.lm.dial.{name}",
-                mend="leave it out, or choose the other architecture",
+                mend="leave it out, or choose another architecture",
             )
-    derive = turn_lstm if config.architecture == "lstm" else turn
-    return derive(
+    derive = {"transformer": turn, "lstm": turn_lstm, "speedrun": turn_speedrun}
+    return derive[config.architecture](
         config.size * 1e6,
         vocab_size=vocab_size,
         context=config.context,

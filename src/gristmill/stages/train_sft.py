@@ -37,7 +37,7 @@ class TrainSftConfig(TuningConfig):
 
 @stage(
     "train sft",
-    version=1,
+    version=2,
     kind="model",
     config=TrainSftConfig,
     inputs={

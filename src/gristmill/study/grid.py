@@ -12,7 +12,7 @@ from gristmill.stages.train_lm import TrainLmConfig, dial_of
 if TYPE_CHECKING:
     from gristmill.scaling.dial import Dial
 
-Family = Literal["transformer", "lstm"]
+Family = Literal["transformer", "lstm", "speedrun"]
 Axis = Literal["parameters", "non_embedding", "flops"]
 
 

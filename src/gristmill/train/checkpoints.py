@@ -14,9 +14,11 @@ checkpoint goes only after a newer one was read back and fits its manifest.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +57,9 @@ def folder_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def save(root: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
-    """Writes a checkpoint beside the others, reads it back, and removes all but `keep`.
+def save(root: Path, checkpoint: Checkpoint, keep: int = 2, keep_every: int = 0) -> Path:
+    """Writes a checkpoint beside the others, reads it back, and removes all but the last `keep`
+    and those of steps that are a multiple of `keep_every` (0: none).
 
     Raises DamagedArtifact where what lies on the disk is not what was written; nothing is removed
     then. An unfinished folder of a killed process is removed.
@@ -76,8 +79,56 @@ def save(root: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
     verify(final)
     for old in folders(root)[:-keep] if keep > 0 else []:
-        shutil.rmtree(old, ignore_errors=True)
+        if not keep_every or int(old.name[5:]) % keep_every:
+            shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+class Writer:
+    """Saves a run's checkpoints, each at once or beside the training.
+
+    background: a thread writes, hashes and reads back a copy of the tensors, which holds as much
+    memory again meanwhile; the training waits for it only at the next checkpoint and at the end.
+    """
+
+    def __init__(self, root: Path, *, keep: int, keep_every: int = 0, background: bool = False):
+        self._root, self._keep, self._keep_every = root, keep, keep_every
+        self._background = background
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self.last: str | None = None
+        """The newest checkpoint that was read back and fits its manifest."""
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Saves it, or begins to. Raises what `save` raises, of this one or of the one before."""
+        self.wait()
+        if not self._background:
+            self._save(checkpoint)
+            return
+        self._thread = threading.Thread(target=self._try, args=(_copied(checkpoint),))
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until nothing is being written. Raises what a thread's `save` raised."""
+        self.close()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def close(self) -> None:
+        """Until nothing is being written, whatever became of it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _try(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._save(checkpoint)
+        except BaseException as error:  # raised again where the training waits
+            self._error = error
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        self.last = save(self._root, checkpoint, self._keep, self._keep_every).name
 
 
 def folders(root: Path) -> list[Path]:
@@ -150,6 +201,21 @@ def _write(temporary: Path, checkpoint: Checkpoint) -> None:
     write_json(temporary / MANIFEST, manifest)
     for folder in [*(p for p in temporary.rglob("*") if p.is_dir()), temporary]:
         sync_directory(folder)
+
+
+def _copied(checkpoint: Checkpoint) -> Checkpoint:
+    """The same values in memory that the training does not write to."""
+
+    def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+    return Checkpoint(
+        step=checkpoint.step,
+        models={role: copies(tensors) for role, tensors in checkpoint.models.items()},
+        optimizers={role: copies(tensors) for role, tensors in checkpoint.optimizers.items()},
+        source=copies(checkpoint.source),
+        state=copy.deepcopy(checkpoint.state),
+    )
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

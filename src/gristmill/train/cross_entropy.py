@@ -13,8 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Floats of logits held at a time: 4 MiB, which stays in a core's cache.
-_CHUNK_FLOATS = 1 << 20
+# Logits held at a time: 8 MiB in float32. Forward and backward over 8,000 tokens of width 384 in
+# bf16, CPU ms on one thread for 2,048 rows: 155 at 64 rows, 131 at 128, 112 at 256, 159 at 1,024.
+_CHUNK_FLOATS = 1 << 21
+# A probability below it is taken from the logits again, lest its logarithm be that of a rounded 0.
+_SMALL = 1e-30
 
 
 def cross_entropy_sum(
@@ -24,6 +27,7 @@ def cross_entropy_sum(
     mask_N: Tensor | None = None,
     *,
     z_loss: float = 0.0,
+    logit_cap: float = 0.0,
     chunk_rows: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sum over rows of mask * (-log softmax(weight hidden)[target]), in nats, float32; twice.
@@ -32,11 +36,12 @@ def cross_entropy_sum(
     and Vincent 2016); the second is the plain cross-entropy, detached. The products run in the
     dtype of `hidden_ND`, softmax and sums in float32, the weight's gradient is summed over chunks
     in float32. mask_N: weights of the rows, default 1; a row of weight 0 adds nothing.
+    logit_cap: see `LanguageModel.logit_cap`.
     """
     rows = chunk_rows or max(64, _CHUNK_FLOATS // weight_VD.shape[0])
     grad = torch.is_grad_enabled() and (hidden_ND.requires_grad or weight_VD.requires_grad)
     total, plain = _CrossEntropySum.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, targets_N, mask_N, z_loss, rows, grad
+        hidden_ND, weight_VD, targets_N, mask_N, z_loss, logit_cap, rows, grad
     )
     return total, plain
 
@@ -50,6 +55,7 @@ class _CrossEntropySum(torch.autograd.Function):
         targets_N: Tensor,
         mask_N: Tensor | None,
         z_loss: float,
+        logit_cap: float,
         rows: int,
         grad: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -63,17 +69,20 @@ class _CrossEntropySum(torch.autograd.Function):
             hidden_CD, targets_C1 = hidden_ND[part], targets_N[part, None]
             mask_C = None if mask_N is None else mask_N[part].float()
             logits_CV = hidden_CD @ weight_VD.T
-            log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
-            loss_C = -log_p_CV.gather(1, targets_C1)[:, 0]
+            tanh_CV = None
+            if logit_cap:
+                tanh_CV = torch.tanh(logits_CV.float() / logit_cap)
+                logits_CV = logit_cap * tanh_CV
+            p_CV, loss_C = _probabilities(logits_CV, targets_C1)
             z_C = None
             if z_loss:
-                z_C = logits_CV[:, 0].float() - log_p_CV[:, 0]
+                z_C = logits_CV.gather(1, targets_C1)[:, 0].float() + loss_C
             plain += _weighted(loss_C, mask_C)
             total += _weighted(loss_C if z_C is None else loss_C + z_loss * z_C.square(), mask_C)
             if grad_hidden_ND is None or grad_weight_VD is None:
                 continue
             # d loss / d logits = p - onehot(target); d z^2 / d logits = 2 z p.
-            grad_CV = log_p_CV.exp_()
+            grad_CV = p_CV
             if z_C is not None:
                 grad_CV.mul_(1.0 + 2.0 * z_loss * z_C[:, None])
             grad_CV.scatter_add_(
@@ -81,6 +90,9 @@ class _CrossEntropySum(torch.autograd.Function):
             )
             if mask_C is not None:
                 grad_CV.mul_(mask_C[:, None])
+            if tanh_CV is not None:
+                # d cap tanh(x / cap) / d x = 1 - tanh^2.
+                grad_CV.mul_(1.0 - tanh_CV.square_())
             grad_low_CV = grad_CV.to(hidden_ND.dtype)
             torch.mm(grad_low_CV, weight_VD, out=grad_hidden_ND[part])
             grad_weight_VD += grad_low_CV.T @ hidden_CD
@@ -93,7 +105,23 @@ class _CrossEntropySum(torch.autograd.Function):
         grad_hidden_ND, grad_weight_VD = ctx.saved_tensors
         hidden = grad_hidden_ND * grad_total.to(grad_hidden_ND.dtype)
         weight = grad_weight_VD * grad_total
-        return hidden, weight, None, None, None, None, None
+        return hidden, weight, None, None, None, None, None, None
+
+
+def _probabilities(logits_CV: Tensor, targets_C1: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax(logits), float32, and the targets' negative logarithms, (C,)."""
+    if logits_CV.device.type != "cpu":
+        # No question here whose answer the processor would have to wait for.
+        log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+        loss_C = -log_p_CV.gather(1, targets_C1)[:, 0]
+        return log_p_CV.exp_(), loss_C
+    # One exponential for each logit, not two.
+    p_CV = torch.softmax(logits_CV, dim=-1, dtype=torch.float32)
+    p_C = p_CV.gather(1, targets_C1)[:, 0]
+    if bool((p_C < _SMALL).any()):
+        log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+        return p_CV, -log_p_CV.gather(1, targets_C1)[:, 0]
+    return p_CV, -p_C.log()
 
 
 def _weighted(values_C: Tensor, mask_C: Tensor | None) -> Tensor:

@@ -61,19 +61,20 @@ class Gradients:
         rows = self._micro_batch or max(1, batch.rows)
         # The loss itself goes under the empty name, which no metric has.
         sums: dict[str, list[float]] = {"": [0.0, 0.0]}
-        for start in range(0, batch.rows, rows):
-            tensors = {
-                name: tensor.to(self._device, non_blocking=True)
-                for name, tensor in batch.slice(start, start + rows).items()
-            }
-            found = self._loss(tensors)
-            self.check(tensors, found)
-            found.total.backward()  # type: ignore[no-untyped-call]
-            parts = {"": (found.total.detach(), found.count), **found.metrics}
-            for name, (value, number) in parts.items():
-                pair = sums.setdefault(name, [0.0, 0.0])
-                pair[0] += float(value)
-                pair[1] += float(number)
+        with self._computing.held():
+            for start in range(0, batch.rows, rows):
+                tensors = {
+                    name: tensor.to(self._device, non_blocking=True)
+                    for name, tensor in batch.slice(start, start + rows).items()
+                }
+                found = self._loss(tensors)
+                self.check(tensors, found)
+                found.total.backward()  # type: ignore[no-untyped-call]
+                parts = {"": (found.total.detach(), found.count), **found.metrics}
+                for name, (value, number) in parts.items():
+                    pair = sums.setdefault(name, [0.0, 0.0])
+                    pair[0] += float(value)
+                    pair[1] += float(number)
         names = sorted(sums)
         flat = [value for name in names for value in sums[name]]
         everywhere = self._processes.sum(

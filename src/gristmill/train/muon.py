@@ -7,6 +7,7 @@ shape are worked on as one batch: a small model spends more on calls than on pro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -39,43 +40,74 @@ class Muon:
 
     momentum is a running mean: m <- mu m + (1 - mu) g; the direction is mu m + (1 - mu) g again.
     The update of an R x C matrix is scaled by sqrt(max(1, R / C)), so that one rate serves all
-    shapes. State: one float32 momentum for each parameter, by name.
+    shapes. cautious: weights decay only where the update moves them towards 0 (Chen et al. 2025,
+    "Cautious weight decay", algorithm 1). State: one float32 momentum for each parameter, by name.
     """
 
-    def __init__(self, parameters: Sequence[tuple[str, Tensor]], *, lr: float, weight_decay: float):
-        self.lr, self.weight_decay = lr, weight_decay
-        self._groups: dict[tuple[torch.Size, torch.device], list[tuple[str, Tensor]]] = {}
+    def __init__(
+        self,
+        parameters: Sequence[tuple[str, Tensor]],
+        *,
+        lr: float,
+        weight_decay: float,
+        cautious: bool = False,
+    ):
+        self.lr, self.weight_decay, self.cautious = lr, weight_decay, cautious
+        groups: dict[tuple[torch.Size, torch.device], list[tuple[str, Tensor]]] = {}
         for name, parameter in parameters:
             assert parameter.ndim == 2, f"{name} is not a matrix"
-            self._groups.setdefault((parameter.shape, parameter.device), []).append(
-                (name, parameter)
+            groups.setdefault((parameter.shape, parameter.device), []).append((name, parameter))
+        self._groups = [
+            _Group(
+                [name for name, _ in group],
+                [parameter for _, parameter in group],
+                torch.zeros(len(group), *shape, device=device),
+                max(1.0, shape[0] / shape[1]) ** 0.5,
             )
-        self._momentum_NRC = {
-            key: torch.zeros(len(group), *key[0], device=key[1])
-            for key, group in self._groups.items()
-        }
+            for (shape, device), group in groups.items()
+        ]
 
     @torch.no_grad()
     def step(self, factor: float, momentum: float) -> None:
         """One update from the parameters' `grad`, with the rate lr * factor."""
         lr = self.lr * factor
-        for key, group in self._groups.items():
-            grads = [p.grad if p.grad is not None else torch.zeros_like(p) for _, p in group]
+        for group in self._groups:
+            weights = group.weights
+            grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
             grad_NRC = torch.stack(grads).float()
-            average_NRC = self._momentum_NRC[key].lerp_(grad_NRC, 1.0 - momentum)
+            average_NRC = group.momentum_NRC.lerp_(grad_NRC, 1.0 - momentum)
             direction_NRC = newton_schulz(grad_NRC.lerp_(average_NRC, momentum))
-            rows, columns = key[0]
-            scale = lr * max(1.0, rows / columns) ** 0.5
-            weights = [parameter for _, parameter in group]
+            updates = list(direction_NRC.to(weights[0].dtype).unbind())
             if self.weight_decay:
-                torch._foreach_mul_(weights, 1.0 - lr * self.weight_decay)
-            updates = [update.to(weights[0].dtype) for update in direction_NRC.unbind()]
-            torch._foreach_add_(weights, updates, alpha=-scale)
+                decay_weights(weights, updates, lr * self.weight_decay, self.cautious)
+            torch._foreach_add_(weights, updates, alpha=-lr * group.scale)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state: `momentum/NAME` to a tensor of the parameter's shape."""
         return {
-            f"momentum/{name}": self._momentum_NRC[key][index]
-            for key, group in self._groups.items()
-            for index, (name, _) in enumerate(group)
+            f"momentum/{name}": group.momentum_NRC[index]
+            for group in self._groups
+            for index, name in enumerate(group.names)
         }
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Matrices of one shape. scale: of their updates."""
+
+    names: list[str]
+    weights: list[Tensor]
+    momentum_NRC: Tensor
+    scale: float
+
+
+@torch.no_grad()
+def decay_weights(
+    weights: Sequence[Tensor], updates: Sequence[Tensor], share: float, cautious: bool
+) -> None:
+    """w -= share * w; cautious: only where w and its update, which is subtracted, have one sign."""
+    if not cautious:
+        torch._foreach_mul_(list(weights), 1.0 - share)
+        return
+    for weight, update in zip(weights, updates, strict=True):
+        weight.sub_(torch.where(weight * update > 0, weight, 0.0), alpha=share)

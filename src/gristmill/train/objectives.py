@@ -35,6 +35,7 @@ class NextToken:
             targets_BT.flatten(),
             None if mask_BT is None else mask_BT.flatten(),
             z_loss=self.z_loss,
+            logit_cap=getattr(model, "logit_cap", 0.0),
         )
         count = float(targets_BT.numel()) if mask_BT is None else mask_BT.float().sum()
         return Loss(total, count, {"cross_entropy": (plain, count)})

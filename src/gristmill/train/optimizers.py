@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gristmill.core.errors import GristmillError
-from gristmill.train.muon import Muon
+from gristmill.train.muon import Muon, decay_weights
 from gristmill.train.schedules import ramp
 
 Role = Literal["matrix", "embedding", "head", "other", "adapter"]
@@ -26,7 +26,8 @@ class OptimizerSettings:
     matrix_optimizer: what moves the matrices of the blocks. momentum rises or falls linearly from
     `momentum_start` to `momentum` over `momentum_steps` (Muon only).
     The defaults are those of the dial's demo (scaling/dial.py). Decay applies to matrices and head;
-    never to norms, and to the embedding only where it is also the head.
+    never to norms, and to the embedding only where it is also the head. cautious: only where the
+    update moves a weight towards 0 (muon.py).
     adapter_lr: of low-rank adapters (model/lora.py), always moved by AdamW: Muon makes every
     direction of a matrix equally large, and a factor of few rows has no spectrum to even out.
     """
@@ -38,6 +39,7 @@ class OptimizerSettings:
     other_lr: float = 0.003
     adapter_lr: float = 1e-3
     weight_decay: float = 0.0
+    cautious: bool = False
     momentum: float = 0.85
     momentum_start: float = 0.85
     momentum_steps: int = 300
@@ -71,7 +73,12 @@ class Optimizer:
         muon = settings.matrix_optimizer == "muon"
         matrices = by_role.get("matrix", []) if muon else []
         self._muon = (
-            Muon(matrices, lr=settings.matrix_lr, weight_decay=settings.weight_decay)
+            Muon(
+                matrices,
+                lr=settings.matrix_lr,
+                weight_decay=settings.weight_decay,
+                cautious=settings.cautious,
+            )
             if matrices
             else None
         )
@@ -97,7 +104,17 @@ class Optimizer:
             if named:
                 self._names.extend(name for name, _ in named)
                 parameters = [parameter for _, parameter in named]
-                groups.append({"params": parameters, "lr": lr, "base": lr, "weight_decay": decay})
+                # The fused kernel's own decay knows no signs.
+                fused = 0.0 if settings.cautious else decay
+                groups.append(
+                    {
+                        "params": parameters,
+                        "lr": lr,
+                        "base": lr,
+                        "weight_decay": fused,
+                        "cautious_decay": decay - fused,
+                    }
+                )
         if not groups:
             return None
         return torch.optim.AdamW(
@@ -115,7 +132,30 @@ class Optimizer:
         if self._adamw is not None:
             for group in self._adamw.param_groups:
                 group["lr"] = group["base"] * factor
+            before = self._before_decay()
             self._adamw.step()
+            self._decay_cautiously(before)
+
+    def _before_decay(self) -> list[tuple[Tensor, Tensor, float]]:
+        """Each parameter that decays cautiously, its value now, and the share it would lose."""
+        assert self._adamw is not None
+        return [
+            (parameter, parameter.detach().clone(), group["lr"] * group["cautious_decay"])
+            for group in self._adamw.param_groups
+            if group["cautious_decay"]
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+
+    @torch.no_grad()
+    def _decay_cautiously(self, before: list[tuple[Tensor, Tensor, float]]) -> None:
+        assert self._adamw is not None
+        for parameter, was, share in before:
+            # AdamW's update has the sign of its running mean.
+            average = self._adamw.state[parameter]["exp_avg"]
+            left = was.clone()
+            decay_weights([left], [average], share, cautious=True)
+            parameter.add_(left - was)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state: `KIND/PARAMETER` to a tensor; empty of AdamW before its first step."""

@@ -6,7 +6,8 @@ Weights, optimizer state and sums of gradients are float32 always; only the prod
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -94,47 +95,65 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-class Computing(nn.Module):
+class Computing:
     """An objective over models whose weights are cast to the compute precision for each call.
 
     The cast is part of the graph, so gradients arrive in float32 at the float32 weights and sum
-    there over micro-batches.
+    there over micro-batches. While one is looked at or trained, a model's modules hold the cast
+    weights in the place of their parameters.
     """
 
     def __init__(self, objective: Objective, models: Mapping[str, nn.Module], precision: Precision):
-        super().__init__()
-        self.models = nn.ModuleDict(models)
+        self._models: Models = dict(models)
         self._objective = objective
         self._dtype = DTYPES[precision]
-
-    def forward(self, function: Callable[[Models], T]) -> T:
-        """The function's value with the weights as they are now."""
-        models: Models = dict(self.models.items())
-        return function(models)
+        self._modules = list(dict.fromkeys(m for one in models.values() for m in one.modules()))
+        self._held: dict[int, Tensor] | None = None
 
     def loss(self, tensors: Mapping[str, Tensor]) -> Loss:
         """The objective's loss in the compute precision."""
         return self._run(lambda models: self._objective(tensors, models))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside the block, within which no weight may change, they are cast only once."""
+        self._held = {}
+        try:
+            yield
+        finally:
+            self._held = None
+
     def look(self, function: Callable[[Models], T]) -> T:
         """Any function of the models in the compute precision: eval mode, no gradients."""
-        training = {module: module.training for module in self.modules()}
-        self.eval()
+        training = [(module, module.training) for module in self._modules]
+        for model in self._models.values():
+            model.eval()
         try:
             with torch.no_grad():
                 return self._run(function)
         finally:
-            for module, was in training.items():
+            for module, was in training:
                 module.training = was
 
     def _run(self, function: Callable[[Models], T]) -> T:
         if self._dtype == torch.float32:
-            found: T = self(function)
-            return found
-        cast = {
-            name: parameter.to(self._dtype)
-            for name, parameter in self.named_parameters()
-            if parameter.is_floating_point()
-        }
-        found = torch.func.functional_call(self, cast, (function,))
-        return found
+            return function(self._models)
+        # The same as torch.func.functional_call, at a tenth of its cost for a small model.
+        cast: dict[int, Tensor] = {}
+        if self._held is not None and torch.is_grad_enabled():
+            cast = self._held
+        before: list[tuple[dict[str, nn.Parameter | None], str, nn.Parameter]] = []
+        try:
+            for module in self._modules:
+                for name, parameter in module._parameters.items():
+                    if parameter is None or not parameter.is_floating_point():
+                        continue
+                    low = cast.get(id(parameter))
+                    if low is None:
+                        low = cast[id(parameter)] = parameter.to(self._dtype)
+                    before.append((module._parameters, name, parameter))
+                    module._parameters[name] = low  # type: ignore[assignment]
+            return function(self._models)
+        finally:
+            for parameters, name, parameter in before:
+                parameters[name] = parameter

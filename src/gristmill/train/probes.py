@@ -16,6 +16,7 @@ from gristmill.infer.generator import Request, Sampling
 from gristmill.model.language_model import LanguageModel
 from gristmill.model.transformer import document_segments
 from gristmill.tokenizer.shards import TokenShards
+from gristmill.train.cross_entropy import cross_entropy_sum
 from gristmill.train.interfaces import View
 from gristmill.train.objectives import NextToken
 
@@ -61,6 +62,61 @@ class HeldoutLoss:
         if scored:
             found["bits_per_byte"] = nats / math.log(2) / scored
         return found
+
+
+@dataclass
+class PositionLoss:
+    """Cross-entropy by place in the window: what a model makes of text that lies further back.
+
+    The places are those up to 16, 32, 64 and so on; each has the mean over its own tokens, in
+    nats. With `document_mask` a token sees only its own document, and a place is still the
+    window's. batch: windows at a time.
+    """
+
+    split: TokenShards
+    context: int
+    windows: int = 64
+    document_mask: bool = False
+    batch: int = 8
+    every: int = 0
+    name: str = "positions"
+
+    def __call__(self, view: View) -> Mapping[str, Any]:
+        """The last place of each group (`16`, `32`, ... `context`) and its loss."""
+        model = view.models["policy"]
+        assert isinstance(model, LanguageModel)
+        count = min(self.windows, (self.split.total_tokens - 1) // self.context)
+        ends = [end for end in (16 << k for k in range(32)) if end < self.context]
+        sums = dict.fromkeys([*ends, self.context], 0.0)
+        was = model.training
+        model.eval()
+        with torch.no_grad():
+            for start in range(0, count, self.batch):
+                indices = np.arange(start, min(count, start + self.batch))
+                rows_BT = torch.from_numpy(
+                    self.split.gather(indices * self.context, self.context + 1)
+                ).to(model.embedding_weight.device)
+                tokens_BT, first = rows_BT[:, :-1], 0
+                segments_BT = None
+                if self.document_mask:
+                    segments_BT = document_segments(tokens_BT, self.split.eot_id)
+                hidden_BTD = model(tokens_BT, segments_BT=segments_BT)
+                for end in sums:
+                    total, _ = cross_entropy_sum(
+                        hidden_BTD[:, first:end].flatten(0, 1),
+                        model.head_weight,
+                        rows_BT[:, first + 1 : end + 1].flatten(),
+                        logit_cap=model.logit_cap,
+                    )
+                    sums[end] += float(total)
+                    first = end
+        model.train(was)
+        firsts = [0, *ends]
+        return {
+            str(end): total / (count * (end - begin))
+            for (end, total), begin in zip(sums.items(), firsts, strict=True)
+            if count
+        }
 
 
 @dataclass

@@ -22,6 +22,8 @@ from gristmill.train.interfaces import Batch, Moment, State
 from gristmill.train.permutation import permute
 
 _MILLION = 1_000_000
+# Samples whose places are worked out at a time: a permutation of one costs as much as of many.
+_AHEAD = 1024
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class TextSource:
         self._splits, self._context, self._batch, self._seed = dict(splits), context, batch, seed
         self._document_mask, self._token_bytes_V = document_mask, token_bytes_V
         self._drawn = 0
+        self._ahead: tuple[int, list[Position]] = (0, [])
         self._phases: list[_PlannedPhase] = []
         first, used = 0, dict.fromkeys(self._splits, 0)
         for phase in phases:
@@ -95,36 +98,54 @@ class TextSource:
 
     def position(self, sample: int) -> Position:
         """Where the sample of that global index comes from; a pure function."""
-        phase = next(
-            (p for p in self._phases if p.first <= sample < p.first + p.samples), self._phases[-1]
-        )
-        split, cursor = phase.draw(sample - phase.first)
-        windows = self.windows(split)
-        epoch, index = divmod(cursor, windows)
-        seed = derive_seed(self._seed, "order", split, epoch)
-        window = int(permute(np.array([index]), windows, seed)[0])
-        offset = 0 if epoch == 0 else derive_seed(seed, "offset") % self._context
-        return Position(split, epoch, window, offset + window * self._context)
+        return self.positions(sample, 1)[0]
+
+    def positions(self, first: int, count: int) -> list[Position]:
+        """`position` of the samples `first` to `first + count`."""
+        found: list[Position | None] = [None] * count
+        passes: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for place, sample in enumerate(range(first, first + count)):
+            phase = next(
+                (p for p in self._phases if p.first <= sample < p.first + p.samples),
+                self._phases[-1],
+            )
+            split, cursor = phase.draw(sample - phase.first)
+            epoch, index = divmod(cursor, self.windows(split))
+            passes.setdefault((split, epoch), []).append((place, index))
+        for (split, epoch), drawn in passes.items():
+            seed = derive_seed(self._seed, "order", split, epoch)
+            offset = 0 if epoch == 0 else derive_seed(seed, "offset") % self._context
+            windows_N = permute(np.array([i for _, i in drawn]), self.windows(split), seed)
+            for (place, _), window in zip(drawn, windows_N.tolist(), strict=True):
+                start = offset + window * self._context
+                found[place] = Position(split, epoch, window, start)
+        return [position for position in found if position is not None]
 
     def next(self, moment: Moment) -> Batch:
         """The rows of this process of the next global batch."""
         length = self._context + 1
-        rows = moment.share.rows(self._batch)
-        positions = [self.position(self._drawn + row) for row in rows]
-        tokens_BT = np.zeros((len(rows), length), dtype=np.int64)
+        positions = [self._position(self._drawn + row) for row in moment.share.rows(self._batch)]
+        tokens_BT = np.empty((len(positions), length), dtype=np.int64)
         for row, position in enumerate(positions):
             tokens_BT[row] = self._splits[position.split].tokens(position.start, length)
         self._drawn += self._batch
         both_BT = torch.from_numpy(tokens_BT)
         tensors = {"tokens_BT": both_BT[:, :-1], "targets_BT": both_BT[:, 1:]}
         if self._document_mask:
-            tensors["segments_BT"] = document_segments(both_BT[:, :-1], self._eot_id)
+            tensors["segments_BT"] = document_segments(tensors["tokens_BT"], self._eot_id)
         scored = None
         if self._token_bytes_V is not None:
             scored = float(self._token_bytes_V[tokens_BT[:, 1:]].sum())
         epochs = {p.split: p.epoch for p in positions}
         info = {"samples": self._drawn, "epochs": epochs}
         return Batch(tensors, tokens=tokens_BT.shape[0] * self._context, bytes=scored, info=info)
+
+    def _position(self, sample: int) -> Position:
+        first, ahead = self._ahead
+        if not first <= sample < first + len(ahead):
+            count = max(self._batch, _AHEAD)
+            first, ahead = self._ahead = (sample, self.positions(sample, count))
+        return ahead[sample - first]
 
     def state(self) -> State:
         """The number of samples drawn."""

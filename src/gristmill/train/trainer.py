@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from gristmill.core.progress import progress
 from gristmill.core.run import Run
 from gristmill.core.seeds import derive_seed
 from gristmill.train import checkpoints
+from gristmill.train.allocation import keep_freed_memory
 from gristmill.train.compiling import compile_regions, eagerly, failure, uncompile_regions
 from gristmill.train.gradients import Gradients, Processes
 from gristmill.train.interfaces import (
@@ -40,8 +42,10 @@ from gristmill.train.optimizers import Optimizer
 from gristmill.train.precision import Choice, Computing, Precision, choose_precision
 from gristmill.train.schedules import Schedule
 from gristmill.train.stopping import StopRequest
+from gristmill.train.watching import SPIKE_STEPS, Watch, measured_update, spike
 
 CHECKPOINTS = "checkpoints"
+_MEAN_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class Settings:
 
     micro_batch: rows whose activations are held at a time; None takes the batch whole. It does
     not change the result beyond rounding. clip: largest norm of the gradient of the step's mean
-    loss, over all trained models together; 0 turns it off.
+    loss, over all trained models together; 0 turns it off. keep, keep_every, background: of
+    checkpoints, see checkpoints.py. update_norm_every: steps between measurements of how far an
+    update moves the weights (a copy of them, and two passes over it); 0: never.
     """
 
     seed: int = 0
@@ -61,7 +67,10 @@ class Settings:
     checkpoint_steps: int | None = None
     checkpoint_seconds: float = 60.0
     keep: int = 2
+    keep_every: int = 0
+    background: bool = False
     max_bad_steps: int = 3
+    update_norm_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,6 @@ class _Progress:
     tokens: int = 0
     skipped: int = 0
     bad_in_a_row: int = 0
-    last_good: str | None = None
     recent: list[float] = field(default_factory=list)
 
 
@@ -146,6 +154,13 @@ class Trainer:
             micro_batch=self._settings.micro_batch,
             clip=self._settings.clip,
         )
+        self._writer = checkpoints.Writer(
+            run.path / CHECKPOINTS,
+            keep=self._settings.keep,
+            keep_every=self._settings.keep_every,
+            background=self._settings.background,
+        )
+        self._watch = Watch(self._device)
         self._at = _Progress()
 
     def fit(self) -> Result:
@@ -164,9 +179,13 @@ class Trainer:
         log = MetricsLog(self._run.path / METRICS)
         try:
             with StopRequest() as stop, torch.random.fork_rng(devices=[]):
-                saved = time.monotonic()
+                keep_freed_memory()
+                saved, warming = time.monotonic(), self._settings.compile
                 while self._at.step < self._schedule.steps:
                     record = self._one_step()
+                    if warming:
+                        self._say(f"the first step, which compiles, took {record['seconds']:.1f} s")
+                        warming = False
                     log.write(record)
                     bar.advance(1, note=_note(record))
                     if self._at.bad_in_a_row >= self._settings.max_bad_steps:
@@ -176,6 +195,8 @@ class Trainer:
                         log.write(values)
                     if last or stop.signal or self._checkpoint_due(saved):
                         self._checkpoint()
+                        if last or stop.signal:
+                            self._writer.wait()
                         saved = time.monotonic()
                     if stop.signal and not last:
                         raise Retryable(
@@ -185,10 +206,11 @@ class Trainer:
                             mend="give the same command again; it goes on from there",
                         )
         finally:
+            self._writer.close()
             log.close()
             bar.close()
             uncompile_regions(self._models.values())
-        recent = self._at.recent
+        recent = self._at.recent[-_MEAN_STEPS:]
         return Result(
             steps=self._at.step,
             tokens=self._at.tokens,
@@ -201,21 +223,28 @@ class Trainer:
         """Draws a batch, moves the weights once (or skips), and says what happened."""
         start, step = time.perf_counter(), self._at.step
         seed = derive_seed(self._settings.seed, "step", step)
-        torch.manual_seed(seed)
+        self._seed(seed)
         look = self._computing.look
         moment = Moment(step, seed, self._processes.share, self._models, look)
-        with eagerly(self._models.values()):
+        with self._eagerly():
             batch = self._source.next(moment)
+        drawing = time.perf_counter() - start
         if step == 0:
             self._gradients.check = self._check
         loss, norm, metrics = self._gradients(batch)
         self._gradients.check = lambda tensors, loss: None
         factor = self._schedule.factor(step)
+        seen: dict[str, Any] = {}
         if math.isfinite(loss) and math.isfinite(norm):
-            for optimizer in self._optimizers.values():
-                optimizer.step(step, factor)
+            with measured_update(self._trained, seen) if self._measures(step) else nullcontext():
+                for optimizer in self._optimizers.values():
+                    optimizer.step(step, factor)
             self._at.bad_in_a_row = 0
-            self._at.recent = [*self._at.recent[-49:], loss]
+            sigmas = spike(self._at.recent, loss)
+            if sigmas is not None:
+                seen["spike"] = sigmas
+                self._say(f"step {step + 1}: the loss {loss:.3f} is a spike of {sigmas:.1f} sigma")
+            self._at.recent = [*self._at.recent[1 - SPIKE_STEPS :], loss]
         else:
             self._at.skipped += 1
             self._at.bad_in_a_row += 1
@@ -226,13 +255,24 @@ class Trainer:
         record: dict[str, Any] = {"step": self._at.step, "loss": loss, **metrics}
         record |= dict(batch.metrics)
         record |= {"lr": factor, "grad_norm": norm, "tokens": self._at.tokens}
+        record |= seen
         if self._schedule.annealing(step):
             record["annealing"] = True
         if self._at.skipped:
             record["skipped"] = self._at.skipped
         record |= {"position": dict(batch.info), "seconds": seconds}
+        record["source_seconds"] = drawing
         record |= self._speed(tokens / seconds)
         return record
+
+    def _seed(self, seed: int) -> None:
+        # torch.manual_seed would note a traceback for each kind of device that is not there yet:
+        # 1.5 ms a step, and the notes add up.
+        torch.default_generator.manual_seed(seed)
+        if self._device.type == "cuda":
+            torch.cuda.manual_seed_all(seed)
+        elif self._device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def _check(self, tensors: Mapping[str, Tensor], loss: Loss) -> None:
         """Raises GristmillError with the name of the first check that fails."""
@@ -251,12 +291,15 @@ class Trainer:
             if last or (probe.every and self._at.step % probe.every == 0):
                 for model in self._models.values():
                     model.eval()
-                with torch.no_grad(), eagerly(self._models.values()):
+                with torch.no_grad(), self._eagerly():
                     values = probe(View(self._at.step, self._at.tokens, self._models))
                 named = {f"{probe.name}.{key}": value for key, value in values.items()}
                 found.append({"step": self._at.step, **named})
                 self._train_mode()
         return found
+
+    def _eagerly(self) -> AbstractContextManager[None]:
+        return eagerly(self._models.values()) if self._settings.compile else nullcontext()
 
     def _to_eager(self, error: Exception) -> bool:
         if not uncompile_regions(self._models.values()):
@@ -275,13 +318,12 @@ class Trainer:
         found = {"tokens_per_second": tokens_per_second}
         if self._flops_per_token and self._choice.peak:
             found["mfu"] = tokens_per_second * self._flops_per_token / self._choice.peak
-        if self._device.type == "cuda":
-            found["memory_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
-        else:
-            import psutil
-
-            found["memory_bytes"] = float(psutil.Process().memory_info().rss)
+        found["memory_bytes"] = self._watch.memory_bytes()
         return found
+
+    def _measures(self, step: int) -> bool:
+        every = self._settings.update_norm_every
+        return every > 0 and step % every == 0
 
     def _pinned_precision(self) -> Choice:
         """Measured at the first start, and the same in every later attempt."""
@@ -315,8 +357,7 @@ class Trainer:
                 "source": source.json,
             },
         )
-        root = self._run.path / CHECKPOINTS
-        at.last_good = checkpoints.save(root, checkpoint, self._settings.keep).name
+        self._writer.write(checkpoint)
 
     def _resume(self) -> None:
         found, said = checkpoints.load_latest(self._run.path / CHECKPOINTS)
@@ -342,14 +383,15 @@ class Trainer:
             tokens=state["tokens"],
             skipped=state["skipped"],
             bad_in_a_row=state["bad_in_a_row"],
-            last_good=checkpoints.folder_name(found.step),
             recent=state["recent"],
         )
+        self._writer.last = checkpoints.folder_name(found.step)
         self._say(f"goes on from step {found.step} of {self._schedule.steps}")
 
     def _stop_for_nan(self, loss: float) -> None:
         times = self._at.bad_in_a_row
-        good = self._at.last_good
+        self._writer.wait()
+        good = self._writer.last
         where = self._run.path / CHECKPOINTS / good if good else self._run.path
         kept = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
         raise GristmillError(

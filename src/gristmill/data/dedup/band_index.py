@@ -8,13 +8,18 @@ a band, however many documents there are. Scratch of one run: nothing here outli
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gristmill.data.dedup.lsh import Keys
+from gristmill.data.dedup.lsh import Keys, Pairs
+from gristmill.data.dedup.minhash import jaccard
 from gristmill.data.ngrams import Hashes, Offsets
+
+SHINGLES_HELD = 1 << 22
+"""Shingles of candidates that are compared at once: 34 MB."""
 
 
 class BandIndex:
@@ -46,6 +51,13 @@ class BandIndex:
         for file in self._files:
             yield np.fromfile(file, "<u4")
 
+    def __len__(self) -> int:
+        return self.bands
+
+    def __getitem__(self, band: int) -> Keys:
+        """The keys of a band: uint32[documents]."""
+        return np.fromfile(self._files[band], "<u4")
+
     def part(self, first: int, count: int) -> Keys:
         """The keys of `count` documents from `first` on: uint32[bands, count]."""
         columns = [np.fromfile(file, "<u4", count, offset=4 * first) for file in self._files]
@@ -53,8 +65,8 @@ class BandIndex:
 
 
 class SpilledSets:
-    """Shingle sets of texts on disk, read through a memory map: pages of it that are not at hand
-    cost no memory."""
+    """Shingle sets of texts on disk. What is compared is mapped a piece at a time: pages of the map
+    that were read count as memory until it is let go."""
 
     def __init__(self, file: Path):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,9 +80,18 @@ class SpilledSets:
             out.write(np.ascontiguousarray(hashes, "<u8").data)
         self._lengths.append(np.diff(starts))
 
-    def sets(self) -> tuple[Hashes, Offsets]:
-        """All of them as one `shingle_sets`."""
+    def jaccard(self, pairs: Pairs, held: int = SHINGLES_HELD) -> npt.NDArray[np.float64]:
+        """`minhash.jaccard` of pairs of these texts, about `held` shingles at a time."""
         starts = np.cumsum(np.concatenate(self._lengths))
-        if starts[-1] == 0:
-            return np.zeros(0, np.uint64), starts
-        return np.memmap(self._file, "<u8", "r+").view(np.ndarray), starts
+        self._lengths = [np.zeros(1, np.int64), np.diff(starts)]
+        found = np.zeros(len(pairs))
+        if not len(pairs) or starts[-1] == 0:
+            return found
+        sizes = np.diff(starts)
+        piece = (np.cumsum(sizes[pairs[:, 0]] + sizes[pairs[:, 1]]) - 1) // held
+        bounds = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(pairs)]
+        for low, high in pairwise(bounds):
+            sets = np.memmap(self._file, "<u8", "r+").view(np.ndarray)
+            found[low:high] = jaccard(sets, starts, pairs[low:high])
+            del sets
+        return found

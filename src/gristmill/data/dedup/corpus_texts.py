@@ -1,62 +1,87 @@
-"""A document set as deduplication reads it: without the lines that its sites repeat."""
+"""A document set as deduplication reads it: without the lines that its sites repeat.
+
+What is known of a document while its text is not in memory stands in columns on disk, 36 to 44
+bytes a document; in memory are a part and a flag or a group number of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from gristmill.core.errors import GristmillError
 from gristmill.core.progress import track
-from gristmill.data.dedup.exact import Normalisation, text_digest
-from gristmill.data.dedup.lines import Flags, RepeatedLines, SiteLines, remove_lines
+from gristmill.data.dedup.columns import Column, Flags, groups_of
+from gristmill.data.dedup.exact import (
+    Normalisation,
+    address_numbers,
+    digest_numbers,
+    site_numbers,
+    text_digest,
+)
+from gristmill.data.dedup.lines import RepeatedLines, SiteLines, Unit, remove_lines
 from gristmill.data.documents import DocumentSet
-from gristmill.data.ngrams import Offsets, Texts
+from gristmill.data.ngrams import Hashes, Offsets, Texts
 
-_ALL = "*"
 Cut = tuple[str, str | None, str, list[str]]
+_ONE = np.uint64(1)
+
+
+@dataclass(frozen=True)
+class LineSettings:
+    """share, min_pages: on how much of a site a unit must stand, and on at least how many pages.
+    corpus_pages: on so many pages of the corpus it is repeated too; 0: it never is."""
+
+    unit: Unit = "line"
+    share: float = 0.2
+    min_pages: int = 5
+    min_letters: int = 8
+    corpus_pages: int = 0
 
 
 @dataclass
 class Corpus:
-    """What is held for every document while its text is not. repeated: lines of sites, and of the
-    corpus as a whole (as if it were one site). lengths, digests: letters and `text_digest` of the
-    texts as they are given out."""
+    """counts: documents of each part. repeated: lines of sites, and of the corpus as a whole (as if
+    it were one site). lengths, digests (two halves): letters and `text_digest` of the texts as they
+    are given out. ids: the 16 hexadecimal letters as a number. addresses: where asked for."""
 
     documents: DocumentSet
-    repeated: list[tuple[RepeatedLines, bool]]
-    ids: list[str]
-    urls: list[str]
-    hosts: list[str]
     counts: list[int]
-    lengths: list[int]
-    digests: list[bytes]
+    repeated: list[tuple[RepeatedLines, bool]]
+    ids: Column
+    sites: Column
+    lengths: Column
+    digests: tuple[Column, Column]
+    addresses: Column | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Each part with the number of its first document and its documents."""
+        firsts = accumulate(self.counts, initial=0)
+        return zip(self.documents.parts, firsts, self.counts, strict=False)
 
     def texts(self, part: str) -> list[str]:
         """The part's texts without repeated lines."""
-        if not self.repeated:
-            texts: list[str] = self.documents.read(part, ["text"])["text"].to_pylist()
-            return texts
         return [text if new is None else new for text, new, _, _ in self.cuts(part)]
-
-    def changed(self, part: str) -> list[str | None] | None:
-        """The new texts, None where unchanged; None where no text of the part changed."""
-        if not self.repeated:
-            return None
-        new = [text for _, text, _, _ in self.cuts(part)]
-        return new if any(text is not None for text in new) else None
 
     def cuts(self, part: str) -> Iterator[Cut]:
         """Each text of the part, its new text or None, its site, and the lines taken out."""
         table = self.documents.read(part, ["host", "text"])
         hosts, texts = table["host"].to_pylist(), table["text"].to_pylist()
-        if not self.repeated:
+        if not self.repeated or not texts:
             yield from ((text, None, host, []) for host, text in zip(hosts, texts, strict=True))
             return
-        marks, starts = _marks(self.repeated, hosts, table["text"])
+        marks, starts = self._marks(site_numbers(hosts), table["text"])
         # A text has at least one line, if an empty one.
-        marked = np.logical_or.reduceat(marks, starts[:-1]) if texts else marks
+        marked = np.logical_or.reduceat(marks, starts[:-1])
         for place, (host, text) in enumerate(zip(hosts, texts, strict=True)):
             gone: list[str] = []
             new = None
@@ -65,57 +90,113 @@ class Corpus:
                 new = remove_lines(text, drop, gone.append)
             yield text, new, host, gone
 
-
-def _marks(
-    repeated: Sequence[tuple[RepeatedLines, bool]], hosts: Sequence[str], texts: Texts
-) -> tuple[Flags, Offsets]:
-    found = [lines.marks([_ALL] * len(hosts) if one else hosts, texts) for lines, one in repeated]
-    marks, starts = found[0]
-    for more, _ in found[1:]:
-        marks = marks | more
-    return marks, starts
+    def _marks(self, sites: Hashes, texts: Texts) -> tuple[Flags, Offsets]:
+        everywhere = np.full(len(sites), _ONE)
+        found = [lines.marks(everywhere if one else sites, texts) for lines, one in self.repeated]
+        marks, starts = found[0]
+        for more, _ in found[1:]:
+            marks = marks | more
+        return marks, starts
 
 
 def read_corpus(
     documents: DocumentSet,
     normalisation: Normalisation,
-    line_share: float | None,
-    line_min_pages: int,
-    line_min_letters: int,
-    line_corpus_pages: int,
+    units: list[LineSettings],
     scratch: Path,
+    addresses: bool = False,
 ) -> Corpus:
-    """Reads everything once, and again what repeated lines are taken out of. line_share None: no
-    line is looked at; line_corpus_pages 0: only lines of sites. scratch: a folder for the lines
-    while they are counted."""
-    corpus = Corpus(documents, [], [], [], [], [], [], [])
-    sites = SiteLines(scratch / "lines", line_min_letters)
-    whole = SiteLines(scratch / "corpus_lines", line_min_letters)
-    for part in track(documents.parts, "repeated lines", unit="parts"):
-        table = documents.read(part, ["id", "url", "host", "text"])
-        hosts, texts = table["host"].to_pylist(), table["text"].to_pylist()
-        corpus.ids += table["id"].to_pylist()
-        corpus.urls += table["url"].to_pylist()
-        corpus.hosts += hosts
+    """Reads everything once; again to count lines, and what repeated lines are taken out of.
+
+    units: what is looked for in sites and in the corpus. addresses: note them too. scratch: a
+    folder for the columns, and for the lines while they are counted.
+    """
+    corpus = Corpus(
+        documents,
+        [],
+        [],
+        Column(scratch / "ids", "<u8"),
+        Column(scratch / "sites", "<u8"),
+        Column(scratch / "lengths", "<u4"),
+        (Column(scratch / "digests-0", "<u8"), Column(scratch / "digests-1", "<u8")),
+        Column(scratch / "addresses", "<u8") if addresses else None,
+    )
+    # A page under two designs is one page for its lines, whatever counts as an exact copy.
+    layout = Column(scratch / "pages", "<u8") if normalisation != "whitespace" else None
+    for part in track(documents.parts, "exact copies", unit="parts"):
+        table = documents.read(part, ["id", "host", "text", *(["url"] if addresses else [])])
+        texts = table["text"].to_pylist()
         corpus.counts.append(table.num_rows)
-        corpus.lengths += map(len, texts)
-        digests = [text_digest(text, normalisation) for text in texts]
-        corpus.digests += digests
-        if line_share is None:
-            continue
-        if normalisation != "whitespace":
-            # A page under two designs is one page here, whatever counts as an exact copy.
-            digests = [text_digest(text) for text in texts]
-        sites.add(hosts, digests, texts)
-        if line_corpus_pages:
-            whole.add([_ALL] * len(texts), digests, texts)
-    if line_share is not None:
-        of_sites = sites.repeated(share=line_share, min_pages=line_min_pages)
-        of_all = whole.repeated(share=0.0, min_pages=max(1, line_corpus_pages))
-        corpus.repeated = [found for found in ((of_sites, False), (of_all, True)) if found[0]]
+        corpus.ids.append(id_numbers(table["id"]))
+        corpus.sites.append(site_numbers(table["host"].to_pylist()))
+        corpus.lengths.append(pc.utf8_length(table["text"]).to_numpy())
+        halves = digest_numbers(text_digest(text, normalisation) for text in texts)
+        for column, half in zip(corpus.digests, halves, strict=True):
+            column.append(half)
+        if layout is not None and units:
+            layout.append(digest_numbers(map(text_digest, texts))[0])
+        if corpus.addresses is not None:
+            corpus.addresses.append(address_numbers(table["url"].to_pylist()))
+    if units:
+        pages = corpus.digests[0] if layout is None else layout
+        corpus.repeated = _repeated(corpus, pages, units, scratch)
         if not _without_lines(corpus, normalisation):
             corpus.repeated = []
     return corpus
+
+
+def id_numbers(ids: pa.Array | pa.ChunkedArray) -> Hashes:
+    """`document_id`s as numbers, in the same order: uint64[ids].
+
+    Raises GristmillError for an id that is none.
+    """
+    names = ids.to_pylist()
+    numbers = np.zeros(len(names), np.uint64)
+    for place, name in enumerate(names):
+        try:
+            number = int(name, 16)
+        except ValueError:
+            number = -1
+        if number < 0 or f"{number:016x}" != name:
+            raise GristmillError(f"'{name}' is no document's id: 16 of 0123456789abcdef")
+        numbers[place] = number
+    return numbers
+
+
+def id_names(numbers: Hashes) -> list[str]:
+    """The ids of which these are the numbers."""
+    return [f"{number:016x}" for number in numbers.tolist()]
+
+
+def _repeated(
+    corpus: Corpus, pages: Column, units: list[LineSettings], scratch: Path
+) -> list[tuple[RepeatedLines, bool]]:
+    """Lines are counted in one page of each text of a site, that of the smallest id."""
+    total = len(corpus)
+    counted = [(unit, False) for unit in units]
+    counted += [(unit, True) for unit in units if unit.corpus_pages]
+    found = []
+    own = np.arange(total, dtype=np.int64)
+    chosen = {False: groups_of([pages, corpus.sites], corpus.ids) == own}
+    if any(whole for _, whole in counted):
+        chosen[True] = groups_of([pages], corpus.ids) == own
+    lines = [
+        SiteLines(scratch / f"lines-{number}", unit.min_letters, unit.unit)
+        for number, (unit, _) in enumerate(counted)
+    ]
+    for part, first, count in track(list(corpus.places()), "repeated lines", unit="parts"):
+        texts = corpus.documents.read(part, ["text"])["text"]
+        sites = corpus.sites.read(first, count)
+        for one, (_, whole) in zip(lines, counted, strict=True):
+            here = np.flatnonzero(chosen[whole][first : first + count] & (whole | (sites > 0)))
+            numbers = np.full(len(here), _ONE) if whole else sites[here]
+            one.add(numbers, texts.take(pa.array(here)))
+    for one, (unit, whole) in zip(lines, counted, strict=True):
+        share, least = (0.0, unit.corpus_pages) if whole else (unit.share, unit.min_pages)
+        repeated = one.repeated(share=share, min_pages=least)
+        if repeated:
+            found.append((repeated, whole))
+    return found
 
 
 def _without_lines(corpus: Corpus, normalisation: Normalisation) -> bool:
@@ -123,12 +204,21 @@ def _without_lines(corpus: Corpus, normalisation: Normalisation) -> bool:
     if not corpus.repeated:
         return False
     any_new = False
-    first = 0
-    for part, count in zip(corpus.documents.parts, corpus.counts, strict=True):
-        for place, (_, text, _, _) in enumerate(corpus.cuts(part), first):
+    for part, first, count in corpus.places():
+        lengths = corpus.lengths.read(first, count)
+        halves = [column.read(first, count) for column in corpus.digests]
+        changed = []
+        for place, (_, text, _, _) in enumerate(corpus.cuts(part)):
             if text is not None:
-                corpus.lengths[place] = len(text)
-                corpus.digests[place] = text_digest(text, normalisation)
-                any_new = True
-        first += count
+                lengths[place] = len(text)
+                changed.append((place, text_digest(text, normalisation)))
+        if not changed:
+            continue
+        any_new = True
+        places = np.array([place for place, _ in changed])
+        new = digest_numbers(digest for _, digest in changed)
+        for half, column, values in zip(halves, corpus.digests, new, strict=True):
+            half[places] = values
+            column.write(first, half)
+        corpus.lengths.write(first, lengths)
     return any_new

@@ -1,6 +1,6 @@
 """Documents of an earlier snapshot, against which new ones are deduplicated.
 
-Of them the step holds the id and the digest of each, in memory, and the band keys, in its index.
+Of them the step has the id and the digest of each, in columns, and the band keys, in its index.
 Both are made from the texts, or read where the earlier deduplication kept them (`KEPT`): per part
 `index/PART.parquet`, a row for each kept document with its row in the base, the digest of its text
 and its keys in all bands, and `index/index.json` with the settings that they depend on.
@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.core.canonical import read_json, write_json
-from gristmill.data.dedup.exact import Normalisation, text_digest
+from gristmill.data.dedup.columns import Column, Rows
+from gristmill.data.dedup.corpus_texts import id_numbers
+from gristmill.data.dedup.exact import Normalisation, digest_numbers, text_digest
 from gristmill.data.dedup.lsh import Keys
 from gristmill.data.dedup.near import EarlierPart, NearSettings
 from gristmill.data.documents import DocumentSet, write_parquet
-from gristmill.data.ngrams import Texts
+from gristmill.data.ngrams import Hashes, Texts
 
 KEPT = "index"
 _SETTINGS = "index.json"
@@ -33,23 +34,55 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Earlier:
-    """ids, digests: of every document of the earlier snapshots, in the order of `parts`.
-    reused: how many of them did not have to be read."""
+    """ids, digests (two halves): of every document of the earlier snapshots, in the order of
+    `parts`. reused: how many of them did not have to be read."""
 
-    ids: list[str]
-    digests: list[bytes]
+    ids: Column
+    digests: tuple[Column, Column]
     parts: list[EarlierPart]
     reused: int
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def find(self, digests: tuple[Hashes, Hashes]) -> Rows:
+        """For each digest the earlier document of the smallest id that has it, or -1."""
+        high, low = (column.read() for column in self.digests)
+        order = np.lexsort((self.ids.read(), low, high))
+        high, low = high[order], low[order]
+        place = np.searchsorted(high, digests[0])
+        found = np.full(len(place), -1, np.int64)
+        open_ = np.arange(len(place))
+        # Once, but for two texts that share half a digest.
+        while len(open_):
+            inside = place[open_] < len(high)
+            open_ = open_[inside]
+            open_ = open_[high[place[open_]] == digests[0][open_]]
+            same = low[place[open_]] == digests[1][open_]
+            found[open_[same]] = order[place[open_[same]]]
+            open_ = open_[~same]
+            place[open_] += 1
+        return found
+
+
+def nothing_earlier(scratch: Path) -> Earlier:
+    """No earlier snapshot. scratch: a folder."""
+    columns = [Column(scratch / f"earlier-{name}", "<u8") for name in ("ids", "high", "low")]
+    return Earlier(columns[0], (columns[1], columns[2]), [], 0)
+
 
 def read_earlier(
-    snapshots: Sequence[DocumentSet], near: NearSettings | None, normalisation: Normalisation
+    snapshots: Sequence[DocumentSet],
+    near: NearSettings | None,
+    normalisation: Normalisation,
+    scratch: Path,
 ) -> Earlier:
     """What was kept of earlier snapshots, the first one first.
 
-    A kept index is used where its settings are these; otherwise the texts are read.
+    A kept index is used where its settings are these; otherwise the texts are read. scratch: a
+    folder for the columns.
     """
-    found = Earlier([], [], [], 0)
+    found = nothing_earlier(scratch)
     reused = 0
     for snapshot in snapshots:
         folder = _kept_folder(snapshot, near, normalisation)
@@ -66,28 +99,33 @@ def read_earlier(
                 digests = kept["digest"].to_pylist()
                 one = EarlierPart(table.num_rows, read, partial(_keys, folder, part))
                 reused += table.num_rows
-            found.ids.extend(table["id"].to_pylist())
-            found.digests.extend(digests)
+            found.ids.append(id_numbers(table["id"]))
+            for column, half in zip(found.digests, digest_numbers(digests), strict=True):
+                column.append(half)
             found.parts.append(one)
     return Earlier(found.ids, found.digests, found.parts, reused)
 
 
 def keep_index(
-    folder: Path, part: str, rows: npt.NDArray[np.int64], digests: Sequence[bytes], keys: Keys
+    folder: Path, part: str, rows: Rows, digests: tuple[Hashes, Hashes], keys: Keys
 ) -> None:
-    """Writes `index/PART.parquet` below `folder`. keys: uint32[bands, len(rows)]."""
+    """Writes `index/PART.parquet` below `folder`. digests: both halves of each. keys:
+    uint32[bands, len(rows)]."""
     width = 4 * len(keys)
     flat = np.ascontiguousarray(keys.T, "<u4").tobytes()
     table = pa.table(
         {
             "row": pa.array(rows, pa.int64()),
-            "digest": pa.array(digests, pa.binary(16)),
-            "keys": pa.FixedSizeBinaryArray.from_buffers(
-                pa.binary(width), len(rows), [None, pa.py_buffer(flat)]
-            ),
+            "digest": _fixed(np.stack(digests, axis=1).astype("<u8").tobytes(), 16, len(rows)),
+            "keys": _fixed(flat, width, len(rows)),
         }
     )
     write_parquet(folder / KEPT / f"{part}.parquet", table)
+
+
+def _fixed(flat: bytes, width: int, count: int) -> pa.Array:
+    buffers = [None, pa.py_buffer(flat)]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, buffers)
 
 
 def keep_index_settings(folder: Path, near: NearSettings, normalisation: Normalisation) -> None:

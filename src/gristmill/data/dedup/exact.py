@@ -1,16 +1,19 @@
-"""Exact duplicates: equal text after a normalisation, and the rule which copy is kept."""
+"""What makes two documents exact copies: equal text after a normalisation, or one address."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from gristmill.data.links import same_page
+
 Normalisation = Literal["whitespace", "none"]
+Numbers = npt.NDArray[np.uint64]
 
 
 def text_digest(text: str, normalisation: Normalisation = "whitespace") -> bytes:
@@ -25,45 +28,30 @@ def text_digest(text: str, normalisation: Normalisation = "whitespace") -> bytes
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def first_with(keys: Sequence[object]) -> npt.NDArray[np.int64]:
-    """For each item the index of the first item with an equal key."""
-    first: dict[object, int] = {}
-    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)
+def digest_numbers(digests: Iterable[bytes]) -> tuple[Numbers, Numbers]:
+    """The two halves of each digest: uint64[texts] each."""
+    both = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
 
 
-def keep_order(
-    hosts: Sequence[str],
-    linking_sites: Sequence[int],
-    lengths: Sequence[int] | npt.NDArray[np.int64],
-    urls: Sequence[str],
-    prefer_hosts: Sequence[str] = (),
-) -> npt.NDArray[np.int64]:
-    """Rank of each document among its copies; the smallest of a group is kept.
-
-    Order: preferred hosts (in the order given), then the page to which the most other sites link
-    (people link to the original), then the longest text, then the shortest URL (a copy tends to
-    carry parameters and deeper paths), then the URL itself: no tie is left to chance.
-    """
-    preference = {host: rank for rank, host in enumerate(prefer_hosts)}
-    keys = [
-        (preference.get(host, len(preference)), -sites, -int(length), len(url), url, i)
-        for i, (host, sites, length, url) in enumerate(
-            zip(hosts, linking_sites, lengths, urls, strict=True)
-        )
-    ]
-    ranks = np.empty(len(keys), np.int64)
-    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
-    return ranks
+def name_number(name: str) -> int:
+    """64 bits of a name: of a site, a page, an id of another kind."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
-def kept_of_group(
-    groups: npt.NDArray[np.int64], ranks: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """For each document the document of its group that is kept (the one of smallest rank)."""
-    order = np.lexsort((ranks, groups))
-    kept = np.empty(len(groups), np.int64)
-    sorted_groups = groups[order]
-    is_first = np.ones(len(groups), np.bool_)
-    is_first[1:] = sorted_groups[1:] != sorted_groups[:-1]
-    kept[order] = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
-    return kept
+def site_numbers(hosts: Iterable[str]) -> Numbers:
+    """A number of each host, 0 for no host: uint64[hosts]."""
+    known: dict[str, int] = {"": 0}
+    numbers = []
+    for host in hosts:
+        if host not in known:
+            known[host] = name_number(host)
+        numbers.append(known[host])
+    return np.array(numbers, np.uint64)
+
+
+def address_numbers(urls: Iterable[str]) -> Numbers:
+    """Equal for addresses of one page (`links.same_page`); 0 for what is no address of a page."""
+    pages = map(same_page, urls)
+    return np.array([name_number(page) if page else 0 for page in pages], np.uint64)

@@ -1,5 +1,5 @@
-"""Lines on a large share of a site's pages: menus, footers, notices that extraction left; and lines
-on many pages of the whole corpus.
+"""Lines and paragraphs on a large share of a site's pages: menus, footers, notices that extraction
+left; and those on many pages of the whole corpus.
 
 Counted over a site's distinct texts: on a site that serves one page under fifty addresses every
 line would otherwise be "repeated", and the page would lose its text instead of its copies. Lines of
@@ -8,7 +8,9 @@ Documents without a site (imported files) have no lines of a site.
 
 A line is held as 8 bytes, the hash of its site and its text without white space at the ends. They
 are spilled to files by their highest bits, a part's lines at a time, and counted file by file, so
-the memory is that of a part or of one file, and a number per distinct text.
+the memory is that of a part or of one file, and two numbers per site. A paragraph is what stands
+between blank lines, with runs of white space as one space; its lines all have its key, so that
+what is true of lines is true of paragraphs.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ from gristmill.data.ngrams import (
 )
 
 Flags = npt.NDArray[np.bool_]
+Unit = Literal["line", "paragraph"]
 FILES = 64
 
 
@@ -113,6 +116,59 @@ def _keys(
     starts[len(offsets) - 1] = count
 
 
+@njit(cache=True, nogil=True)
+def _paragraph_keys(
+    data: Bytes,
+    offsets: Offsets,
+    sites: Hashes,
+    letters: Flags,
+    least: int,
+    out: Hashes,
+    starts: Offsets,
+) -> None:
+    """As `_keys`; a line has the key of its paragraph, a blank one 0."""
+    count = 0
+    for document in range(len(offsets) - 1):
+        starts[document] = count
+        i, stop = offsets[document], offsets[document + 1]
+        opened = count
+        state = FNV_OFFSET ^ sites[document]
+        found = 0
+        gap, empty = False, True
+        while True:
+            ends = i >= stop
+            if ends or data[i] == 10:
+                count += 1
+                if empty or ends:
+                    last = count - 1 if empty else count
+                    key = max(mix(state), np.uint64(1)) if found >= least else np.uint64(0)
+                    for line in range(opened, last):
+                        out[line] = key
+                    if empty:
+                        out[count - 1] = np.uint64(0)
+                    opened = count
+                    state = FNV_OFFSET ^ sites[document]
+                    found = 0
+                if ends:
+                    break
+                gap, empty = opened < count, True
+                i += 1
+                continue
+            code, length = _code_point(data, i, stop)
+            if _blank(code):
+                gap = opened < count or not empty
+            else:
+                if gap:
+                    state = (state ^ np.uint64(32)) * FNV_PRIME
+                gap, empty = False, False
+                if found < least and code < len(letters) and letters[code]:
+                    found += 1
+                for k in range(i, i + length):
+                    state = (state ^ np.uint64(data[k])) * FNV_PRIME
+            i += length
+    starts[len(offsets) - 1] = count
+
+
 @cache
 def _letters() -> Flags:
     """Whether a character counts as a letter, for all that are assigned (Unicode's letters end
@@ -121,87 +177,80 @@ def _letters() -> Flags:
     return np.fromiter((chr(code).isalpha() for code in range(count)), np.bool_, count)
 
 
-def line_keys(texts: Texts, sites: Hashes, min_letters: int) -> tuple[Hashes, Offsets]:
+def line_keys(
+    texts: Texts, sites: Hashes, min_letters: int, unit: Unit = "line"
+) -> tuple[Hashes, Offsets]:
     """The key of each line, 0 for those of few letters: (keys[lines], starts[len(texts) + 1]).
 
-    sites: a number per text; equal lines of texts with equal numbers have equal keys.
+    sites: a number per text; equal lines of texts with equal numbers have equal keys. Of unit
+    `paragraph` a line has the key of its paragraph, and the letters are the paragraph's.
     """
     data, offsets = text_buffer(texts)
     low, high = int(offsets[0]), int(offsets[-1])
     lines = int(np.count_nonzero(data[low:high] == 10)) + len(offsets) - 1
     out, starts = np.empty(lines, np.uint64), np.zeros(len(offsets), np.int64)
-    _keys(data, offsets, sites, _letters(), min_letters, out, starts)
+    fill = _paragraph_keys if unit == "paragraph" else _keys
+    fill(data, offsets, sites, _letters(), min_letters, out, starts)
     return out, starts
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(
-        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-    )
 
 
 @dataclass(frozen=True)
 class RepeatedLines:
-    """keys: sorted, of lines on enough pages of some site; counts: on how many. needed: of each
-    site's number, on how many pages a line must stand."""
+    """keys: sorted, of lines on enough pages of some site; counts: on how many. sites: sorted
+    numbers of sites with enough pages; needed: on how many of its pages a line must stand."""
 
     keys: Hashes
     counts: npt.NDArray[np.int64]
-    needed: dict[int, float]
+    sites: Hashes
+    needed: npt.NDArray[np.float64]
     min_letters: int
+    unit: Unit = "line"
 
     def __bool__(self) -> bool:
         return len(self.keys) > 0
 
-    def marks(self, hosts: Sequence[str], texts: Texts) -> tuple[Flags, Offsets]:
-        """Which lines of the texts are repeated: (flags[lines], starts[len(texts) + 1])."""
-        numbers = [_number(host) if host else 0 for host in hosts]
-        keys, starts = line_keys(texts, np.array(numbers, np.uint64), self.min_letters)
+    def marks(self, sites: Hashes, texts: Texts) -> tuple[Flags, Offsets]:
+        """Which lines of the texts are repeated: (flags[lines], starts[len(texts) + 1]).
+
+        sites: `site_numbers` of the texts' hosts.
+        """
+        keys, starts = line_keys(texts, sites, self.min_letters, self.unit)
         found = np.zeros(len(keys), np.bool_)
-        if not len(self.keys):
+        if not len(self.keys) or not len(self.sites):
             return found, starts
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         hits = np.flatnonzero(self.keys[place] == keys)
-        needed = np.array([self.needed.get(number, np.inf) for number in numbers])
+        site = np.minimum(np.searchsorted(self.sites, sites), len(self.sites) - 1)
+        needed = np.where(self.sites[site] == sites, self.needed[site], np.inf)
         owner = np.searchsorted(starts, hits, "right") - 1
         found[hits] = self.counts[place[hits]] >= needed[owner]
         return found, starts
 
 
 class SiteLines:
-    """How many distinct texts of each site hold each line; adds up over parts in any order.
+    """On how many pages of each site each line stands; adds up over parts in any order.
 
     folder: an empty one for the spilled lines, 8 bytes each.
     """
 
-    def __init__(self, folder: Path, min_letters: int = 8):
+    def __init__(self, folder: Path, min_letters: int = 8, unit: Unit = "line"):
         folder.mkdir(parents=True, exist_ok=True)
         self._files = [folder / f"lines-{number:02d}" for number in range(FILES)]
         for file in self._files:
             file.write_bytes(b"")
-        self._min_letters = min_letters
-        self._pages: dict[int, int] = {}
-        self._seen: set[int] = set()
+        self._min_letters, self._unit = min_letters, unit
+        self._sites = [np.zeros(0, np.uint64)]
+        self._pages = [np.zeros(0, np.int64)]
 
-    def add(self, hosts: Sequence[str], digests: Sequence[bytes], texts: Sequence[str]) -> None:
-        """Counts the pages' lines, but for pages without a site and texts that their site had.
-
-        digests: of the texts, equal where they count as one.
-        """
-        chosen: list[str] = []
-        sites: list[int] = []
-        for host, digest, text in zip(hosts, digests, texts, strict=True):
-            if not host:
-                continue
-            site = _number(host)
-            page = site ^ int.from_bytes(digest[:8], "little")
-            if page in self._seen:
-                continue
-            self._seen.add(page)
-            self._pages[site] = self._pages.get(site, 0) + 1
-            chosen.append(text)
-            sites.append(site)
-        keys, starts = line_keys(chosen, np.array(sites, np.uint64), self._min_letters)
+    def add(self, sites: Hashes, texts: Texts) -> None:
+        """Counts the lines of pages, each line once a page. Pages are to be distinct within their
+        site. sites: `site_numbers` of their hosts; none may be 0."""
+        site, pages = np.unique(sites, return_counts=True)
+        self._sites.append(site)
+        self._pages.append(pages)
+        if len(self._sites) > 64:
+            self._total()
+        keys, starts = line_keys(texts, sites, self._min_letters, self._unit)
         for low, high in pairwise(starts.tolist()):
             keys[low:high].sort()
         # Once for each page.
@@ -217,6 +266,14 @@ class SiteLines:
             with open(file, "ab") as out:
                 out.write(np.ascontiguousarray(piece, "<u8").data)
 
+    def _total(self) -> tuple[Hashes, npt.NDArray[np.int64]]:
+        """The sites with their pages, of all that was added."""
+        sites, place = np.unique(np.concatenate(self._sites), return_inverse=True)
+        pages = np.zeros(len(sites), np.int64)
+        np.add.at(pages, place, np.concatenate(self._pages))
+        self._sites, self._pages = [sites], [pages]
+        return sites, pages
+
     def repeated(self, *, share: float, min_pages: int) -> RepeatedLines:
         """Lines on at least `share` of a site's pages and on at least `min_pages` pages."""
         found, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
@@ -228,9 +285,15 @@ class SiteLines:
             enough = count >= min_pages
             found.append(keys[first[enough]])
             counts.append(count[enough])
-        needed = {site: max(min_pages, share * pages) for site, pages in self._pages.items()}
+        sites, pages = self._total()
+        enough = pages >= min_pages
         return RepeatedLines(
-            np.concatenate(found), np.concatenate(counts), needed, self._min_letters
+            np.concatenate(found),
+            np.concatenate(counts),
+            sites[enough],
+            np.maximum(min_pages, share * pages[enough]),
+            self._min_letters,
+            self._unit,
         )
 
 

@@ -2,7 +2,8 @@
 
 Steps: 1 sign, 2 index by bands, 3 candidates, 4 their exact Jaccard, 5 connected components. The
 index (4 bytes a band and document) and the shingles of candidates stand in scratch files; in memory
-are a part, one band, the candidate pairs, and 8 bytes a document.
+are a part, one band, the candidate pairs, and 8 bytes a document. Groups are the same however the
+documents are ordered and cut into parts.
 
 Documents of an earlier snapshot may stand before them. They are known to differ from each other, so
 pairs of two of them are not looked at, and keys that are still there are not made again.
@@ -23,6 +24,7 @@ import pyarrow as pa
 from gristmill.core.figure import Figure, proportion
 from gristmill.core.seeds import derive_seed
 from gristmill.data.dedup.band_index import BandIndex, SpilledSets
+from gristmill.data.dedup.exact import digest_numbers, text_digest
 from gristmill.data.dedup.lsh import (
     Keys,
     Pairs,
@@ -30,9 +32,11 @@ from gristmill.data.dedup.lsh import (
     candidate_pairs,
     connected_components,
 )
-from gristmill.data.dedup.minhash import jaccard, shingle_sets, signatures
-from gristmill.data.ngrams import Texts
+from gristmill.data.dedup.minhash import shingle_sets, signatures
+from gristmill.data.ngrams import Hashes, Texts, mix_array
 from gristmill.data.postings import Postings
+
+_DRAWN_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,25 @@ def near_groups(
     *,
     workers: int = 1,
     earlier: Sequence[EarlierPart] = (),
+    content: Callable[[], Hashes] | None = None,
     folder: Path | None = None,
 ) -> NearGroups:
     """Groups of near duplicates among all texts of all parts, numbered in order.
 
-    `parts` is called twice: once to sign, once to fetch the shingles of candidates. folder: where
-    the scratch files stand, by default a temporary one.
+    `parts` is called twice: once to sign, once to fetch the shingles of candidates. content: gives
+    a number of each text, earlier ones first, that equal texts share; by default they are made from
+    the texts, which reads the earlier ones too. folder: where the scratch files stand, by default a
+    temporary one.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             return near_groups(
-                parts, settings, workers=workers, earlier=earlier, folder=Path(temporary)
+                parts,
+                settings,
+                workers=workers,
+                earlier=earlier,
+                content=content,
+                folder=Path(temporary),
             )
     index = BandIndex(folder, settings.bands)
     old = 0
@@ -96,7 +108,9 @@ def near_groups(
     assert index.documents == old
     for texts in parts():
         index.append(sign_part(texts, settings, workers))
-    pairs = candidate_pairs(index)
+    numbers = content() if content else _content(_readers(earlier, parts))
+    pairs = candidate_pairs(index, numbers)
+    del numbers
     # The smaller index stands first: where the larger is of the earlier snapshot, both are.
     pairs = pairs[pairs[:, 1] >= old]
     similarity = _similarity(_readers(earlier, parts), pairs, index.documents, settings.n, folder)
@@ -146,8 +160,16 @@ def _similarity(
         first += count
         if len(chosen):
             spilled.append(*shingle_sets(_take(read(), chosen), n))
-    place = np.cumsum(wanted) - 1
-    return jaccard(*spilled.sets(), place[pairs])
+    return spilled.jaccard(np.searchsorted(np.flatnonzero(wanted), pairs))
+
+
+def _content(readers: Iterable[Reader]) -> Hashes:
+    numbers = [np.zeros(0, np.uint64)]
+    for _, read in readers:
+        texts = read()
+        found = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else texts
+        numbers.append(digest_numbers(map(text_digest, found))[0])
+    return np.concatenate(numbers)
 
 
 def _take(texts: Texts, chosen: npt.NDArray[np.int64]) -> Texts:
@@ -179,16 +201,19 @@ def sample_estimate(
     groups: npt.NDArray[np.int64],
     settings: NearSettings,
     *,
+    content: Hashes | None = None,
     sample: int = 1000,
     floor: float = 0.3,
 ) -> SampleEstimate:
     """Exact Jaccard of `sample` random documents with every document, without any hashing scheme.
 
     An inverted index of the sample's shingles is run over the corpus; linear in the corpus.
+    content: a number of each text; the sample is drawn by it, whatever the order of documents.
     """
     documents = len(groups)
-    random = np.random.default_rng(derive_seed(settings.seed, "sample"))
-    chosen = np.sort(random.choice(documents, min(sample, documents), replace=False))
+    if content is None:
+        content = _content((len(texts), partial(_itself, texts)) for texts in parts())
+    chosen = _drawn(content, min(sample, documents), derive_seed(settings.seed, "sample"))
     index = _index(parts, chosen, settings.n)
     similarities, left, right = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     first = 0
@@ -218,6 +243,17 @@ def sample_estimate(
     )
 
 
+def _drawn(content: Hashes, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The `count` documents of the smallest hashes of `content` and the seed, ascending."""
+    chosen = np.zeros(0, np.int64)
+    for first in range(0, len(content), _DRAWN_AT_ONCE):
+        last = min(len(content), first + _DRAWN_AT_ONCE)
+        chosen = np.concatenate([chosen, np.arange(first, last)])
+        hashes = mix_array(content[chosen] ^ np.uint64(seed))
+        chosen = chosen[np.argsort(hashes, kind="stable")[:count]]
+    return np.sort(chosen)
+
+
 def _index(parts: Callable[[], Iterable[Texts]], chosen: npt.NDArray[np.int64], n: int) -> Postings:
     sets = []
     first = 0
@@ -230,7 +266,8 @@ def _index(parts: Callable[[], Iterable[Texts]], chosen: npt.NDArray[np.int64], 
 
 def _pairs_within_groups(groups: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> int:
     """Pairs that share a group and of which at least one is in the sample."""
-    size = np.bincount(groups, minlength=len(groups))
-    sampled = np.bincount(groups[chosen], minlength=len(groups))
-    outside = size - sampled
+    if not len(chosen):
+        return 0
+    found, sampled = np.unique(groups[chosen], return_counts=True)
+    outside = np.bincount(groups)[found] - sampled
     return int(np.sum(sampled * outside + sampled * (sampled - 1) // 2))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gristmill.data.engine.batches import apply_here
 from gristmill.data.engine.limits import BatchResult, Failure, Limits
 from gristmill.data.engine.pool import Pool
-from gristmill.data.engine.steps import P, Step, assembled, job_for, read_part
+from gristmill.data.engine.steps import P, Q, Step, assembled, job_for, read_part
+from gristmill.data.engine.worker import AtOnce, job_of
+
+if TYPE_CHECKING:
+    from gristmill.data.engine.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,26 @@ class LocalEngine:
             ahead: deque[P] = deque()
             for result in pool.run(_noted(parts, ahead)):
                 yield told(step, ahead.popleft(), result)
+
+    def map_batches(
+        self,
+        function: Callable[[Any], Any],
+        batches: Iterable[Any],
+        *,
+        limits: Limits,
+        setup: Callable[[], None] | None = None,
+    ) -> Iterator[BatchResult]:
+        """What became of each batch, in order; see `Engine`."""
+        with Pool(job_of(AtOnce(function), setup), limits, self.workers) as pool:
+            yield from pool.run(batches)
+
+    def exchange(
+        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+    ) -> Iterator[Any]:
+        """Through files in `scratch`; see `Engine`."""
+        from gristmill.data.engine.exchange_local import exchange_here
+
+        yield from exchange_here(self, exchange, parts, scratch, isolate=isolate)
 
 
 def told(step: Step[P], part: P, result: BatchResult) -> Mapping[str, Any]:

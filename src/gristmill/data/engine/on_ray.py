@@ -15,16 +15,23 @@ import pickle
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gristmill.core.errors import GristmillError
-from gristmill.data.engine.limits import Limits
+from gristmill.data.engine.limits import BatchResult, Limits
 from gristmill.data.engine.local import told
 from gristmill.data.engine.pool import Pool
-from gristmill.data.engine.steps import P, Part, Step, job_for
+from gristmill.data.engine.steps import P, Part, Q, Step, job_for
+from gristmill.data.engine.worker import AtOnce, job_of
+
+if TYPE_CHECKING:
+    from gristmill.data.engine.exchange import Exchange
+
+R = TypeVar("R")
 
 # Nodes come and go (spot machines); a part that costs its worker is dealt with in the task.
 _NODE_LOSSES = 20
@@ -56,12 +63,32 @@ class RayEngine:
         most_workers: int | None = None,
     ) -> Iterator[Mapping[str, Any]]:
         """What became of each part, in order; see `Engine`. Always isolated."""
+        work = Work(job_for(step), pickle.dumps(step), step.at_once, limits)
+        yield from self._tasks(run_part, work, parts)
+
+    def map_batches(
+        self,
+        function: Callable[[Any], Any],
+        batches: Iterable[Any],
+        *,
+        limits: Limits,
+        setup: Callable[[], None] | None = None,
+    ) -> Iterator[BatchResult]:
+        """What became of each batch, in order; Ray brings it to its task. See `Engine`."""
+        work = Work(job_of(AtOnce(function), setup), b"", None, limits)
+        for index, found in enumerate(self._tasks(run_batch, work, batches)):
+            yield replace(found, index=index)
+
+    def _tasks(
+        self, function: Callable[[Work, bytes], Any], work: Work, items: Iterable[Any]
+    ) -> Iterator[Any]:
+        """What the function returned for each of the items, a task each, in order."""
         with _connected(self.address) as ray:
-            work = ray.put(Work(job_for(step), pickle.dumps(step), step.at_once, limits))
-            task = ray.remote(run_part).options(
+            shared = ray.put(work)
+            task = ray.remote(function).options(
                 num_cpus=1, max_retries=_NODE_LOSSES, scheduling_strategy="SPREAD"
             )
-            source = iter(parts)
+            source = iter(items)
             waiting: deque[Any] = deque()
             running: list[Any] = []
             ended: set[Any] = set()
@@ -69,10 +96,11 @@ class RayEngine:
                 while True:
                     room = max(1, int(ray.cluster_resources().get("CPU", 1)))
                     while len(running) < _AHEAD * room and len(waiting) < _WINDOW * room:
-                        part = next(source, None)
-                        if part is None:
+                        try:
+                            item = next(source)
+                        except StopIteration:
                             break
-                        running.append(task.remote(work, pickle.dumps(part)))
+                        running.append(task.remote(shared, pickle.dumps(item)))
                         waiting.append(running[-1])
                     if not waiting:
                         return
@@ -87,22 +115,40 @@ class RayEngine:
                 for one in waiting:
                     ray.cancel(one, force=True)
 
+    def exchange(
+        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+    ) -> Iterator[Any]:
+        """By Ray Data, which spills where its nodes do; see `Engine`."""
+        from gristmill.data.engine.exchange_ray import exchange_on
+
+        with _connected(self.address) as ray:
+            yield from exchange_on(ray, exchange, parts)
+
 
 @dataclass(frozen=True)
 class Work:
     """What is the same for all tasks. The Ray worker itself need not load what the step imports,
-    so `step` stays pickled unless a part is to be finished there."""
+    so `step` stays pickled unless a part is to be finished there; batches have none."""
 
     job: bytes
     step: bytes
-    at_once: int
+    at_once: int | None
     limits: Limits
 
 
 def run_part(work: Work, part: bytes) -> Mapping[str, Any] | GristmillError:
     """A task: what the part tells, or the error that ends the run."""
+    return _in_kept_worker(work, lambda worker: worker.run(pickle.loads(part)))  # noqa: S301
+
+
+def run_batch(work: Work, batch: bytes) -> BatchResult | GristmillError:
+    """A task: what became of the batch, or the error that ends the run."""
+    return _in_kept_worker(work, lambda worker: worker.result(pickle.loads(batch)))  # noqa: S301
+
+
+def _in_kept_worker(work: Work, do: Callable[[_Worker], R]) -> R | GristmillError:
     try:
-        return _kept_worker(work).run(pickle.loads(part))  # noqa: S301
+        return do(_kept_worker(work))
     except GristmillError as error:
         _end_kept_worker()
         return error
@@ -116,11 +162,16 @@ class _Worker:
 
     def __init__(self, work: Work):
         self.work = work
-        self._pool = Pool(work.job, work.limits, 1, stride=work.at_once, parts=True)
+        parts = bool(work.step)
+        self._pool = Pool(work.job, work.limits, 1, stride=work.at_once, parts=parts)
+
+    def result(self, batch: Any) -> BatchResult:
+        with _without_main():
+            (result,) = self._pool.run([batch])
+        return result
 
     def run(self, part: Part) -> Mapping[str, Any]:
-        with _without_main():
-            (result,) = self._pool.run([part])
+        result = self.result(part)
         if result.finished is not None:
             found: Mapping[str, Any] = result.finished
             return found
@@ -161,7 +212,7 @@ def _without_main() -> Iterator[None]:
         main.update(names)
 
 
-def _result(ray: Any, reference: Any) -> Mapping[str, Any]:
+def _result(ray: Any, reference: Any) -> Any:
     try:
         found = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -174,8 +225,7 @@ def _result(ray: Any, reference: Any) -> Mapping[str, Any]:
         ) from error
     if isinstance(found, GristmillError):
         raise found
-    result: Mapping[str, Any] = found
-    return result
+    return found
 
 
 @contextmanager

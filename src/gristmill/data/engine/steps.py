@@ -3,21 +3,28 @@
 A step is a function from an Arrow table of documents to an Arrow table of as many rows, with a way
 to read a part and to write what became of it. Parts lie on storage that every worker sees, so
 what is sent to a worker is the name of a part, and what comes back is what the part adds to the
-counts of the stage: no engine moves documents between machines.
+counts of the stage: no step moves documents between machines. Where rows of several parts must
+meet, they do in an exchange (`engine.exchange`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from gristmill.core.errors import GristmillError
-from gristmill.data.engine.limits import Failure, Limits
+from gristmill.data.engine.limits import BatchResult, Failure, Limits
 from gristmill.data.engine.worker import LOADING, Finished, job_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from gristmill.data.engine.exchange import Exchange
+
+_TOGETHER = 128
+"""Documents that a step takes one by one and whose results become one table."""
 
 
 class Part(Protocol):
@@ -30,6 +37,7 @@ class Part(Protocol):
 
 
 P = TypeVar("P", bound=Part)
+Q = TypeVar("Q")
 P_contra = TypeVar("P_contra", bound=Part, contravariant=True)
 
 
@@ -58,6 +66,18 @@ class Step(Protocol[P_contra]):
         """Writes the whole part and returns what it tells, which JSON can say."""
 
 
+@runtime_checkable
+class OneByOneStep(Protocol):
+    """What a step with `at_once` 1 may offer besides: each document has a clock of its own, and yet
+    no table is made for each, which costs a fifth of what extraction does."""
+
+    def one(self, document: Mapping[str, Any], /) -> Any:
+        """What becomes of a document; as `__call__`, before it is a row."""
+
+    def together(self, results: Sequence[Any], /) -> pa.Table:
+        """A row for each of the results of `one`."""
+
+
 class Engine(Protocol):
     """Runs a step over parts."""
 
@@ -83,6 +103,26 @@ class Engine(Protocol):
         Raises GristmillError that the step raises, Retryable where workers die at their start.
         """
 
+    def map_batches(
+        self,
+        function: Callable[[Any], Any],
+        batches: Iterable[Any],
+        *,
+        limits: Limits,
+        setup: Callable[[], None] | None = None,
+    ) -> Iterator[BatchResult]:
+        """A function over batches that this process reads, where there are no parts to name:
+        `engine.map_batches` of worker processes here, or of tasks to which Ray brings them."""
+
+    def exchange(
+        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+    ) -> Iterator[Any]:
+        """What `exchange.gather` told of each partition, in order; see `engine.exchange`.
+
+        scratch: a folder for what is spilled here. isolate: False where all of it is little: one
+        worker may be this process.
+        """
+
 
 @dataclass
 class PartRunner(Generic[P]):
@@ -95,11 +135,13 @@ class PartRunner(Generic[P]):
 
         at.value = LOADING
         documents = read_part(self.step, part)
+        by_one = isinstance(self.step, OneByOneStep)
+        size = _TOGETHER if by_one else self.step.at_once
         pieces = []
-        for start in range(0, len(part), self.step.at_once):
+        for start in range(0, len(part), size):
             at.value = start
-            batch = documents.slice(start, self.step.at_once)
-            result = self.step(batch)
+            batch = documents.slice(start, size)
+            result = self._one_by_one(batch, start, at) if by_one else self.step(batch)
             if len(result) != len(batch):
                 return result  # The parent tells what is wrong.
             pieces.append(result)
@@ -112,6 +154,14 @@ class PartRunner(Generic[P]):
         except Exception:
             # The disk is full, say: the parent tries itself, and tells.
             return results
+
+    def _one_by_one(self, documents: pa.Table, start: int, at: Any) -> pa.Table:
+        step = cast(OneByOneStep, self.step)
+        found = []
+        for position, document in enumerate(documents.to_pylist(), start):
+            at.value = position
+            found.append(step.one(document))
+        return step.together(found)
 
 
 def job_for(step: Step[Any]) -> bytes:

@@ -1,101 +1,85 @@
-"""What becomes of pages, kept part by part, so that a killed extraction goes on."""
+"""What becomes of a crawl's pages, part by part, wherever the engine runs them; a killed extraction
+goes on after the parts that are whole."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
-from gristmill.data.engine import Failure
-from gristmill.data.extract.page import ExtractedPage, Rejected
-from gristmill.data.extract.stored import Outcome, StoredPage
+from gristmill.data.engine import Limits, in_batches
+from gristmill.data.engine.steps import Engine
+from gristmill.data.extract.step import ExtractPart, ExtractStep, for_elsewhere
+from gristmill.data.extract.stored import StoredPage
 from gristmill.data.extract.tally import Tally
 from gristmill.data.journal import PartJournal
-from gristmill.data.sources.parts import PartWriter
 from gristmill.data.sources.shares import Shares
 
 _REJECTS = "extract"
 
 
 class Intake:
-    """Takes outcomes in the order of the pages; begins where an earlier attempt ended.
+    """Counts of all parts that are whole; begins with those of earlier attempts."""
 
-    run: the folder that outlives a kill. source: the documents' source. part_pages: pages of a
-    part, with and without a document.
-    """
-
-    def __init__(self, run: Path, source: str, part_pages: int):
-        self._source, self._part_pages = source, part_pages
-        self._journal = PartJournal(run, "extract")
+    def __init__(self, journal: PartJournal):
+        self._journal = journal
         self.tally, self.shares = Tally(), Shares()
         self.pages = self.documents = self.characters = 0
-        """Of all parts that are whole."""
-        for note in self._journal.notes():
+        for note in journal.notes():
             self._take_up(note)
         self.taken_over = self.pages
         """Pages that earlier attempts looked at, and that this one is not to be given."""
-        self._writer = PartWriter(self._journal.folder, parts=len(self._journal.parts))
-        self._begin_part()
         self._start = time.monotonic()
 
-    def take(self, page: StoredPage, outcome: Outcome | Failure) -> None:
-        """Writes the page's document, or keeps why there is none."""
-        self._pages += 1
-        # A page that cost its worker is a reject with the engine's reason.
-        found = Rejected(outcome.reason) if isinstance(outcome, Failure) else outcome.result
-        if isinstance(found, ExtractedPage):
-            self._writer.add(found.url, found.text, self._source, found.fields(), {
-                "fetched_at": page.fetched_at,
-                "warc": page.file,
-                "offset": page.offset,
-                "record_id": None if isinstance(outcome, Failure) else outcome.record_id,
-            })  # fmt: skip
-            self._shares.add(self._source, found.licence, found.opt_out, len(found.text))
-            self._tally.document(found)
-        else:
-            self._rejects.append({"url": page.url, "reason": found.reason, "sample": found.sample})
-            self._tally.reject(page.url, found.reason, found.sample)
-            if found.reason == "opt_out":
-                self._shares.leave_out(found.sample)
-        if self._pages == self._part_pages:
-            self._end_part()
+    def extract(
+        self,
+        pages: Iterable[StoredPage],
+        step: ExtractStep,
+        *,
+        part_pages: int,
+        engine: Engine,
+        limits: Limits,
+    ) -> Iterator[int]:
+        """Extracts the pages after those taken over; yields how many each part had.
 
-    def finish(self, output: Path) -> None:
-        """Writes the last part, and all of them below `output`."""
-        if self._pages or not self._journal.parts:
-            self._end_part()
-        self._journal.hand_over(output)
+        part_pages: pages of a part, with and without a document. No more pages are held than the
+        engine has parts in work.
+        """
+        if engine.elsewhere:
+            step = for_elsewhere(step)
+        first = len(self._journal.parts)
+        parts = (
+            ExtractPart(f"part-{number:05d}", tuple(batch))
+            for number, batch in enumerate(_at_least_one(pages, part_pages, first), first)
+        )
+        for number, told in enumerate(engine.run(step, parts, limits=limits), first):
+            name, note = f"part-{number:05d}", dict(told["note"])
+            rejects = self._journal.write_rejects(name, _REJECTS, told["rejects"])
+            files = [f"documents/{name}.parquet", f"provenance/{name}.parquet", rejects]
+            self._journal.end(name, files, note)
+            self._take_up(note)
+            yield note["pages"]
 
     def note(self) -> str:
         """For a progress bar: pages a second in this attempt, and all rejects."""
-        done = self.pages + self._pages - self.taken_over
-        rate = done / max(time.monotonic() - self._start, 1e-3)
-        return f"{rate:,.0f} pages/s, {self.tally.rejected + self._tally.rejected:,} rejected"
+        rate = (self.pages - self.taken_over) / max(time.monotonic() - self._start, 1e-3)
+        return f"{rate:,.0f} pages/s, {self.tally.rejected:,} rejected"
 
-    def _begin_part(self) -> None:
-        self._tally, self._shares = Tally(), Shares()
-        self._rejects: list[dict[str, str]] = []
-        self._pages = 0
-
-    def _end_part(self) -> None:
-        name = self._writer.part
-        documents, characters = self._writer.pending, self._writer.pending_characters
-        files = self._writer.end_part()
-        files.append(self._journal.write_rejects(name, _REJECTS, self._rejects))
-        note = {
-            "pages": self._pages,
-            "documents": documents,
-            "characters": characters,
-            "tally": self._tally.to_json(),
-            "shares": self._shares.to_json(),
-        }
-        self._journal.end(name, files, note)
-        self._take_up(note)
-        self._begin_part()
-
-    def _take_up(self, note: dict[str, Any]) -> None:
+    def _take_up(self, note: Mapping[str, Any]) -> None:
         self.pages += note["pages"]
         self.documents += note["documents"]
         self.characters += note["characters"]
         self.tally.take_up(note["tally"])
         self.shares.take_up(note["shares"])
+
+
+def _at_least_one(
+    pages: Iterable[StoredPage], size: int, already: int
+) -> Iterator[list[StoredPage]]:
+    """The pages in parts; one empty part where there is none at all."""
+    batches = in_batches(pages, size)
+    head = next(batches, None)
+    if head is None:
+        return iter(()) if already else iter([[]])
+    return chain([head], batches)

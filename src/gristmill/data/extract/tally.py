@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gristmill.core.figure import Figure, Samples, Table
-from gristmill.data.extract.page import ExtractedPage
 
+CUT = 400
+"""Characters of a sample."""
 _SAMPLES = 5
 _REJECTS_SHOWN = 2  # of each reason
-_CUT = 400
 # What the engine says where a page cost its worker.
 _ENGINE = {
     "time": "over the time limit",
@@ -34,18 +34,18 @@ class Tally:
         self._kept: list[dict[str, str]] = []
         self._rejected: list[dict[str, str]] = []
 
-    def document(self, found: ExtractedPage) -> None:
-        """A page gave a document."""
-        self._lengths.append(len(found.text))
-        self._encodings[found.encoding] += 1
+    def document(self, url: str, begins: str, characters: int, encoding: str) -> None:
+        """A page gave a document. begins: at least the first CUT characters of its text."""
+        self._lengths.append(characters)
+        self._encodings[encoding] += 1
         if len(self._kept) < _SAMPLES:
-            self._kept.append({"url": found.url, "text": found.text[:_CUT]})
+            self._kept.append({"url": url, "text": begins[:CUT]})
 
     def reject(self, url: str, reason: str, sample: str) -> None:
         """A page gave none; what stands behind a colon in the reason is a detail."""
         kind = reason.split(":")[0]
         self.reasons[kind] += 1
-        self._show({"reason": kind, "url": url, "text": sample[:_CUT] or reason})
+        self._show({"reason": kind, "url": url, "text": sample[:CUT] or reason})
 
     def to_json(self) -> dict[str, Any]:
         """For a journal; `take_up` is the inverse."""

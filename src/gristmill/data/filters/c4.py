@@ -1,12 +1,13 @@
 """C4's rules (Raffel et al. 2020, section 2.2): lines are removed, then pages are judged.
 
-The shared pass judges the lines. Texts with citation marks, which change a line, are read once more
-without them.
+The shared pass judges the lines, those with citation marks without them. A text that is kept and
+lost such a mark is read once more, to write what is left of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,9 @@ import pyarrow as pa
 
 from gristmill.data.filters.characters import BULLETS, LINE_END_CHARACTERS
 from gristmill.data.filters.checks import Check, Flags, above, below
-from gristmill.data.filters.kept_lines import KeptLines, without_citations
-from gristmill.data.filters.kernel import LOOK_CITATION
-from gristmill.data.filters.lexicon import Lexicon
+from gristmill.data.filters.kept_lines import without_citations
 from gristmill.data.filters.rules import C4Rules, CountingRules
-from gristmill.data.filters.statistics import LineRules, Statistics, read
+from gristmill.data.filters.statistics import LineRules, Reading, Statistics, read
 
 POLICY = (
     "terms of use",
@@ -46,20 +45,11 @@ class C4Result:
     left: Statistics
     changed: Flags
     cut: Rows
-    _kept: KeptLines | None = None
-    _bare: pa.Array | None = None
+    _write: Callable[[Rows], pa.Array] | None = None
 
     def texts(self, rows: Rows) -> pa.Array:
         """The new texts of some rows of `changed`, ascending."""
-        if self._kept is None or self._bare is None:
-            return pa.array([], pa.string())
-        in_cut = np.isin(rows, self.cut)
-        whole, parts = rows[~in_cut], np.searchsorted(self.cut, rows[in_cut])
-        found = pa.concat_arrays([self._kept.texts(whole), self._bare.take(pa.array(parts))])
-        place = np.empty(len(rows), np.int64)
-        place[~in_cut] = np.arange(len(whole))
-        place[in_cut] = len(whole) + np.arange(len(parts))
-        return found.take(pa.array(place))
+        return pa.array([], pa.string()) if self._write is None else self._write(rows)
 
 
 def line_rules(rules: C4Rules, short_line: int, counting: CountingRules | None = None) -> LineRules:
@@ -76,6 +66,7 @@ def line_rules(rules: C4Rules, short_line: int, counting: CountingRules | None =
         c4_terminal=rules.terminal_punctuation,
         c4_javascript=rules.javascript,
         c4_policy=rules.policy,
+        c4_citations=rules.enabled and rules.citations,
         as_written=counting.lines == "as_written",
         exact_stops=counting.stop_words == "as_written",
         line_end=given(counting.line_ends, LINE_END_CHARACTERS),
@@ -85,28 +76,11 @@ def line_rules(rules: C4Rules, short_line: int, counting: CountingRules | None =
     )
 
 
-def c4(
-    texts: pa.Array,
-    s: Statistics,
-    kept: KeptLines,
-    lexicon: Lexicon,
-    rules: C4Rules,
-    lines: LineRules,
-) -> C4Result:
-    """C4 on a batch; `s` and `kept` were read from `texts` with `lines`, from `line_rules`."""
+def c4(texts: pa.Array, reading: Reading, rules: C4Rules, lines: LineRules) -> C4Result:
+    """C4 on a batch; `reading` is of `texts` with `lines`, from `line_rules`."""
+    s, cut, bare = reading.statistics, reading.cited, reading.bare
     sentences = s["c4_sentences"].copy()
-    changed = _changed(s, lines)
-    values = np.where(changed[:, None], s.of_kept_lines().values, s.values)
-    cut = np.flatnonzero(s["looks"] & LOOK_CITATION) if rules.citations else np.zeros(0, np.int64)
-    bare = without_citations(texts, cut)
-    if len(cut):
-        again, kept_again = read(bare, lexicon, lines, words_only=True)
-        sentences[cut] = again["c4_sentences"]
-        fewer = _changed(again, lines)
-        values[cut] = np.where(fewer[:, None], again.of_kept_lines().values, again.values)
-        changed[cut] = True
-        where = pa.array(np.where(fewer, np.cumsum(fewer) - 1, fewer.sum() + np.arange(len(cut))))
-        bare = pa.concat_arrays([kept_again.texts(np.flatnonzero(fewer)), bare]).take(where)
+    sentences[cut] = bare["c4_sentences"]
     checks = []
     if rules.lorem_ipsum:
         checks += above("c4.lorem_ipsum", s["c4_lorem_ipsum"], 0)
@@ -115,7 +89,27 @@ def c4(
     checks += below("c4.sentences", sentences, rules.min_sentences)
     if not rules.rewrite:
         return C4Result(checks, s, np.zeros(len(s), np.bool_), cut[:0])
-    return C4Result(checks, Statistics(values, s.names), changed, cut, kept, bare)
+    changed, fewer = _changed(s, lines), _changed(bare, lines)
+    values = np.where(changed[:, None], s.of_kept_lines().values, s.values)
+    values[cut] = np.where(fewer[:, None], bare.of_kept_lines().values, bare.values)
+    changed[cut] = True
+
+    def write(rows: Rows) -> pa.Array:
+        in_cut = np.isin(rows, cut)
+        whole, parts = rows[~in_cut], rows[in_cut]
+        without = without_citations(texts, parts)
+        left = read(without, None, replace(lines, c4_citations=False)).kept
+        cited = fewer[np.searchsorted(cut, parts)]
+        found = pa.concat_arrays(
+            [reading.kept.texts(whole), left.texts(np.flatnonzero(cited)), without]
+        )
+        place = np.empty(len(rows), np.int64)
+        place[~in_cut] = np.arange(len(whole))
+        of_lines = len(whole) + np.cumsum(cited) - 1
+        place[in_cut] = np.where(cited, of_lines, len(whole) + cited.sum() + np.arange(len(parts)))
+        return found.take(pa.array(place))
+
+    return C4Result(checks, Statistics(values, s.names), changed, cut, write)
 
 
 def _changed(s: Statistics, lines: LineRules) -> Flags:

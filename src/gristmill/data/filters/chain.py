@@ -23,7 +23,7 @@ from gristmill.data.filters.checks import Check, Verdicts, verdicts
 from gristmill.data.filters.custom import custom
 from gristmill.data.filters.fineweb import fineweb
 from gristmill.data.filters.gopher import gopher_quality, gopher_repetition
-from gristmill.data.filters.kept_lines import KeptLines, LazyTexts
+from gristmill.data.filters.kept_lines import LazyTexts
 from gristmill.data.filters.language import KNOWN, identify, known_languages, language
 from gristmill.data.filters.lexicon import Lexicon
 from gristmill.data.filters.outliers import CorpusShape, outliers
@@ -41,7 +41,7 @@ from gristmill.data.filters.rules import (
     WordListRules,
 )
 from gristmill.data.filters.spam import spam
-from gristmill.data.filters.statistics import LineRules, Statistics, read, text_statistics
+from gristmill.data.filters.statistics import LineRules, Reading, Statistics, read
 from gristmill.data.filters.thresholds import columns_of_groups, measured
 from gristmill.data.filters.uses import Uses
 from gristmill.data.filters.word_lists import BOILERPLATE, HONEST_CONTEXT, function_words
@@ -112,13 +112,14 @@ class Chain:
         texts = _one_array(table["text"])
         lexicon = _lexicon(rules.adult_words, rules.toxic_words, _stop_words(rules))
         lines = line_rules(rules.c4, rules.fineweb.short_line, rules.counting)
-        s, kept = read(texts, lexicon, lines)
+        reading = read(texts, lexicon, lines)
+        s = reading.statistics
         strings = LazyTexts(texts)
         labels, scores = self._languages(strings, table)
         table = table.drop_columns([name for name in KNOWN if name in table.column_names])
         judged = rules.uses.scores(texts)
         checks, result, worded = self._checks(
-            strings, s, kept, lexicon, lines, labels, scores, judged
+            strings, reading, lexicon, lines, labels, scores, judged
         )
         said: dict[int, str] = {}
         for name in rules.custom:
@@ -156,7 +157,8 @@ class Chain:
         """Compiles and loads what the first batch would, before a worker's memory is measured."""
         texts = ["A first text.", "Write to someone@example.com."]
         lexicon = _lexicon(self.rules.adult_words, self.rules.toxic_words, _stop_words(self.rules))
-        text_statistics(texts, lexicon)
+        lines = line_rules(self.rules.c4, self.rules.fineweb.short_line, self.rules.counting)
+        read(texts, lexicon, lines).kept.texts(np.arange(len(texts)))
         self._languages(texts)
         self.rules.uses.scores(texts)
 
@@ -172,15 +174,14 @@ class Chain:
     def _checks(
         self,
         texts: LazyTexts,
-        s: Statistics,
-        kept: KeptLines,
+        reading: Reading,
         lexicon: Lexicon,
         lines: LineRules,
         labels: Sequence[str | None],
         scores: Any,
         judged: Mapping[str, Any],
     ) -> tuple[list[Check], C4Result, dict[str, list[Check]]]:
-        rules = self.rules
+        rules, s = self.rules, reading.statistics
         checks: list[Check] = []
         if rules.boilerplate.enabled:
             checks += boilerplate(_blind(texts, s), s, rules.boilerplate)
@@ -204,7 +205,7 @@ class Chain:
             checks += gopher_quality(s, rules.gopher_quality, of_all_words=of_all)
         result = C4Result([], s, np.zeros(len(s), np.bool_), np.zeros(0, np.int64))
         if rules.c4.enabled:
-            result = c4(texts.array, s, kept, lexicon, rules.c4, lines)
+            result = c4(texts.array, reading, rules.c4, lines)
             checks += result.checks
         if rules.fineweb.enabled:
             strict = rules.counting.at_fineweb_limits == "keep"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,9 +24,13 @@ class Check:
     failed: Flags
     applies: Flags | None = None
     """Which documents the rule judges; None for all."""
+    say: Callable[[int], str] | None = None
+    """The detail of a row, for a rule that is not a number against a limit."""
 
     def detail(self, row: int) -> str:
         """`words 37 < 50`, without the group's name."""
+        if self.say is not None:
+            return self.say(row)
         name = self.reason.partition(".")[2] or self.reason
         return f"{name} {self.value[row]:.4g} {self.sign} {self.limit:g}"
 

@@ -9,10 +9,10 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
-from gristmill.data.filters.phrases import citation_end
+from gristmill.data.filters.bare_lines import cut_citations
 from gristmill.data.ngrams import Bytes, Offsets, text_buffer
+from gristmill.tokenizer.eight_bytes import kernel
 
 
 class LazyTexts(Sequence[str]):
@@ -58,7 +58,7 @@ class KeptLines:
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _join(data, places, starts, rows, out, offsets):  # type: ignore[no-untyped-def]
     at = 0
     for i in range(len(rows)):
@@ -71,7 +71,8 @@ def _join(data, places, starts, rows, out, offsets):  # type: ignore[no-untyped-
                     out[at] = 10
                     at += 1
             first, size = places[line, 0], places[line, 1] - places[line, 0]
-            out[at : at + size] = data[first : first + size]
+            for k in range(size):
+                out[at + k] = data[first + k]
             at += size
         offsets[i + 1] = at
 
@@ -88,17 +89,9 @@ def without_citations(texts: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cut(data, starts, out, offsets):  # type: ignore[no-untyped-def]
-    at = 0
+    at = starts[0] - starts[0]
     for document in range(len(starts) - 1):
-        begin, stop = starts[document], starts[document + 1]
-        i = begin
-        while i <= stop:
-            end = citation_end(data, i, stop) if i < stop and data[i] == 91 else 0
-            if end or i == stop:
-                out[at : at + i - begin] = data[begin:i]
-                at += i - begin
-                begin = end
-            i = max(i + 1, end)
+        at = cut_citations(data, starts[document], starts[document + 1], out, at)
         offsets[document + 1] = at

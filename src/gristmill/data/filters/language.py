@@ -92,8 +92,13 @@ def language(
         return []
     foreign = np.array([label not in rules.keep for label in labels], dtype=np.bool_)
     value = scores.astype(np.float64)
+    wanted = ", ".join(rules.keep)
+
+    def told(row: int) -> str:
+        return f"{labels[row]} {value[row]:.4g}, not {'one of ' * (len(rules.keep) > 1)}{wanted}"
+
     return [
-        Check("language.other", value, "in another of", len(rules.keep), foreign),
+        Check("language.other", value, "not in", len(rules.keep), foreign, say=told),
         Check("language.score", value, "<", rules.min_score, ~foreign & (value < rules.min_score)),
     ]
 

@@ -17,7 +17,7 @@ def _letters(text: str) -> Any:
     return np.frombuffer(text.encode(), np.uint8)
 
 
-L_JAVASCRIPT, L_LOREM, L_IPSUM = _letters("javascript"), _letters("lorem "), _letters("ipsum")
+JAVASCRIPT_LETTERS, LOREM, IPSUM = _letters("javascript"), _letters("lorem "), _letters("ipsum")
 _TERMS, _OF_USE, _PRIVACY = _letters("terms"), _letters(" of use"), _letters("privacy")
 _POLICY, _COOKIE, _COOKIES = _letters(" policy"), _letters("cookie"), _letters("cookies")
 _USES_, _USE_OF_, _USE_ = _letters("uses "), _letters("use of "), _letters("use ")

@@ -2,119 +2,131 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
-from numba import njit
 
 from gristmill.data.filters.statistic_names import INDEX
 from gristmill.data.ngrams import BASE, mix
+from gristmill.tokenizer.eight_bytes import kernel
 
 _GRAM_START = INDEX["top_2_gram"]
 _COUNT_START = INDEX["top_2_gram_count"]
 
-
+BUCKETS: Final = 1 << 14
 _BUCKET_SHIFT = np.uint64(50)
+_ZERO, _ONE, _SHIFT = np.uint64(0), np.uint64(1), np.uint64(32)
+_TALLY_BITS, _MET = np.uint64(0xFFFFFFFF), np.uint64(1 << 63)
 
 
-@njit(cache=True, nogil=True)
-def count_n_grams(word_hash, word_length, starts, times, out):  # type: ignore[no-untyped-def]
+@kernel
+def count_n_grams(  # type: ignore[no-untyped-def]
+    word_hash, word_length, starts, twice, table, gram, at, slot, buckets, out
+):
     """From the words of `kernel.read_texts` and what `word_counts.count_words` says of them.
 
-    An n-gram stands twice only where the (n - 1)-grams in it stand twice: each n looks only at the
-    places that the one before has left.
+    table: uint64, two numbers for each place that `word_counts.table_size` tells of the longest
+    text; gram: uint64, at, slot: int32, as many as it has words; what they hold does not matter.
+    buckets: uint8 [BUCKETS], zeros before and after.
     """
-    longest = 0
-    for document in range(len(starts) - 1):
-        longest = max(longest, starts[document + 1] - starts[document])
-    size = 64
-    while size < 2 * longest:
-        size *= 2
-    key = np.empty(size, np.uint64)
-    stamp = np.zeros(size, np.int32)
-    tally = np.empty(size, np.int32)
-    first = np.empty(size, np.int32)
-    gram = np.empty(longest, np.uint64)
-    at = np.empty(longest, np.int32)
-    slot = np.empty(longest, np.int32)
-    buckets = np.zeros(1 << 14, np.uint8)
-    epoch = 0
     for document in range(len(starts) - 1):
         start = starts[document]
         words = starts[document + 1] - start
-        row = out[document]
-        # Where a 2-gram may stand that stands twice: both its words do, and two that fall into
-        # the same one of 16,384 buckets.
-        places = 0
-        # What is listed is overwritten by the next place unless it counts: processors cannot guess
-        # which words stand twice.
-        for i in range(words - 1):
-            mixed = word_hash[start + i] * BASE + word_hash[start + i + 1]
-            bucket = np.int32(mixed >> _BUCKET_SHIFT)
-            twice = (times[start + i] > 1) & (times[start + i + 1] > 1)
-            at[places] = i
-            slot[places] = bucket
-            buckets[bucket] = min(2, buckets[bucket] + np.uint8(twice))
-            places += twice
-        left = 0
+        places = _candidates(word_hash, start, words, twice, gram, at, slot, buckets)
+        _count_text(
+            word_hash, word_length, start, words, places, table, gram, at, slot, out[document]
+        )
+
+
+@kernel
+def _candidates(word_hash, start, words, twice, gram, at, slot, buckets):  # type: ignore[no-untyped-def]
+    """Where a 2-gram may stand that stands twice: both its words do, and two that fall into the
+    same one of 16,384 buckets. Returns how many there are; their places and first words."""
+    places = 0
+    # What is listed is overwritten by the next place unless it counts: processors cannot guess
+    # which words stand twice.
+    for i in range(words - 1):
+        mixed = word_hash[start + i] * BASE + word_hash[start + i + 1]
+        bucket = np.int32(mixed >> _BUCKET_SHIFT)
+        both = twice[start + i] & twice[start + i + 1]
+        at[places] = i
+        slot[places] = bucket
+        # 0, 1, 3, 7: more than 1 where it was met before.
+        buckets[bucket] = buckets[bucket] << both | both
+        places += both
+    left = 0
+    for k in range(places):
+        i = at[k]
+        at[left] = i
+        gram[left] = word_hash[start + i]
+        left += buckets[slot[k]] > 1
+    for k in range(places):
+        buckets[slot[k]] = 0
+    return left
+
+
+@kernel
+def _count_text(  # type: ignore[no-untyped-def]
+    word_hash, word_length, start, words, places, table, gram, at, slot, row
+):
+    """An n-gram stands twice only where the (n - 1)-grams in it stand twice: each n looks only at
+    the places that the one before has left."""
+    for n in range(2, 11):
+        if words < n:
+            break
+        # Each place: the hash of an n-gram, 0 where it is empty; where it stands first and how
+        # often it does.
+        best: Any = 1
+        best_at: Any = 0
+        size = 64
+        while 4 * size <= 5 * places:
+            size *= 2
+        for k in range(2 * size):
+            table[k] = _ZERO
+        mask = np.uint64(size - 1)
         for k in range(places):
             i = at[k]
-            at[left] = i
-            gram[left] = word_hash[start + i]
-            left += buckets[slot[k]] > 1
+            gram[k] = gram[k] * BASE + word_hash[start + i + n - 1]
+            wanted = mix(gram[k]) | _ONE
+            place = wanted & mask
+            while table[place + place] != wanted and table[place + place] != _ZERO:
+                place = (place + _ONE) & mask
+            met = table[place + place] == wanted
+            entry = table[place + place + _ONE] + _ONE if met else np.uint64(i) << _SHIFT | _ONE
+            table[place + place] = wanted
+            table[place + place + _ONE] = entry
+            slot[k] = np.int32(place)
+            count = np.int64(entry & _TALLY_BITS)
+            if count > 1 and count >= best:
+                first = np.int64(entry >> _SHIFT)
+                if count > best or first < best_at:
+                    best, best_at = count, first
+        left = 0
         for k in range(places):
-            buckets[slot[k]] = 0
+            several = table[2 * slot[k] + 1] & _TALLY_BITS > _ONE
+            at[left], gram[left], slot[left] = at[k], gram[k], slot[k]
+            left += several
         places = left
-        for n in range(2, 11):
-            if words < n:
-                break
-            epoch += 1
-            best, best_at = 1, 0
-            mask = 63
-            while 4 * mask < 5 * places:
-                mask = 2 * mask + 1
+        if n <= 4:
+            length = n - 1
+            for i in range(best_at, best_at + n):
+                length += word_length[start + i]
+            row[_GRAM_START + n - 2] = length * best
+            row[_COUNT_START + n - 2] = best
+        elif places:
+            characters = free = 0
             for k in range(places):
-                i = at[k]
-                gram[k] = gram[k] * BASE + word_hash[start + i + n - 1]
-                wanted = mix(gram[k])
-                place = np.int64(wanted & np.uint64(mask))
-                while stamp[place] == epoch and key[place] != wanted:
-                    place = (place + 1) & mask
-                slot[k] = place
-                met = stamp[place] == epoch
-                count = tally[place] + 1 if met else 1
-                stamp[place] = epoch
-                key[place] = wanted
-                tally[place] = count
-                first[place] = first[place] if met else i
-                if count >= max(2, best) and (count > best or first[place] < best_at):
-                    best, best_at = count, first[place]
-            left = 0
-            for k in range(places):
-                twice = tally[slot[k]] > 1
-                at[left], gram[left], slot[left] = at[k], gram[k], slot[k]
-                left += twice
-            places = left
-            if n <= 4:
-                length = n - 1
-                for i in range(best_at, best_at + n):
-                    length += word_length[start + i]
-                row[_GRAM_START + n - 2] = length * best
-                row[_COUNT_START + n - 2] = best
-            elif places:
-                # `first` is free now: -1 marks an n-gram that this walk has met.
-                characters = 0
-                free = 0
-                for k in range(places):
-                    if at[k] < free:
-                        continue
-                    if first[slot[k]] >= 0:
-                        first[slot[k]] = -1
-                        continue
-                    for i in range(at[k], at[k] + n):
-                        characters += word_length[start + i]
-                    free = at[k] + n
-                row[_GRAM_START + n - 2] = characters
-            # The next n-gram needs the word after this one.
-            while places and at[places - 1] + n >= words:
-                places -= 1
-            if places == 0 and n >= 4:
-                break
+                if at[k] < free:
+                    continue
+                if table[2 * slot[k] + 1] & _MET == _ZERO:
+                    table[2 * slot[k] + 1] |= _MET
+                    continue
+                for i in range(at[k], at[k] + n):
+                    characters += word_length[start + i]
+                free = at[k] + n
+            row[_GRAM_START + n - 2] = characters
+        # The next n-gram needs the word after this one.
+        while places and at[places - 1] + n >= words:
+            places -= 1
+        if places == 0 and n >= 4:
+            break

@@ -180,6 +180,11 @@ def plane_step(size):  # type: ignore[no-untyped-def]
     return (size // BLOCK + 3) * 8
 
 
+def plane_bytes(size: int) -> int:
+    """Of all planes of a text of `size` bytes."""
+    return PLANES * (size // BLOCK + 3) * 8
+
+
 @kernel
 def mark_text(data, start, stop, planes, step, tail):  # type: ignore[no-untyped-def]
     """The planes of data[start:stop], of which bit 0 is the byte at `start`. Behind the text there
@@ -203,6 +208,16 @@ def mark_text(data, start, stop, planes, step, tail):  # type: ignore[no-untyped
             first += 1
         for i in range(first, first + 9):
             planes[i] = 0xFF
+
+
+@kernel
+def count_marked(planes, first, size):  # type: ignore[no-untyped-def]
+    """How many of a text's `size` bytes are in the plane at planes[first:]."""
+    found = bit = 0
+    while bit + 48 <= size:
+        found += ones(window(planes, first, bit) & ((1 << 48) - 1))
+        bit += 48
+    return found + ones(window(planes, first, bit) & ((1 << (size - bit)) - 1))
 
 
 @kernel

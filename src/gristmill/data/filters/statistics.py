@@ -30,11 +30,14 @@ from gristmill.data.filters.characters import (
 from gristmill.data.filters.kept_lines import KeptLines
 from gristmill.data.filters.kernel import read_texts
 from gristmill.data.filters.lexicon import Lexicon
-from gristmill.data.filters.repetition import count_n_grams
+from gristmill.data.filters.line_counts import LINE_NUMBERS, most_lines, table_of
+from gristmill.data.filters.repetition import BUCKETS, count_n_grams
+from gristmill.data.filters.scanning import AHEAD, BLOCK, plane_bytes
 from gristmill.data.filters.statistic_names import NAMES
+from gristmill.data.filters.text_reading import LOOK_CITATION
 from gristmill.data.filters.word_bytes import byte_kinds
-from gristmill.data.filters.word_counts import count_words
-from gristmill.data.filters.word_numbers import plain_is_wordlike
+from gristmill.data.filters.word_counts import ENTRY, count_words, table_size
+from gristmill.data.filters.word_numbers import HINT_NUMBERS, WORD_NUMBERS, plain_is_wordlike
 from gristmill.data.ngrams import text_buffer
 
 _KINDS = byte_kinds()
@@ -44,19 +47,14 @@ class _Scratch(threading.local):
     """What the passes hand on to each other, kept from batch to batch: memory that is new costs as
     much as a third of the work."""
 
-    arrays: tuple[Any, ...] = ()
+    def __init__(self) -> None:
+        self.arrays: dict[str, Any] = {"buckets": np.zeros(BUCKETS, np.uint8)}
 
-    def of(self, room: int) -> tuple[Any, ...]:
-        """Hashes, core hashes, lengths and counts of `room` words, and places of kept lines."""
-        if not self.arrays or len(self.arrays[0]) < room:
-            self.arrays = (
-                np.empty(room, np.uint64),
-                np.empty(room, np.uint64),
-                np.empty(room, np.int32),
-                np.empty(room, np.int32),
-                np.empty((room, 3), np.int64),
-            )
-        return self.arrays
+    def __call__(self, name: str, room: int, kind: Any, *more: int) -> Any:
+        """An array of at least this room; it holds whatever it held."""
+        if name not in self.arrays or len(self.arrays[name]) < room:
+            self.arrays[name] = np.empty((room, *more), kind)
+        return self.arrays[name]
 
 
 _SCRATCH = _Scratch()
@@ -72,6 +70,8 @@ class LineRules:
     c4_terminal: bool = True
     c4_javascript: bool = True
     c4_policy: bool = True
+    c4_citations: bool = False
+    """Whether citation marks are removed before lines are judged."""
     as_written: bool = False
     """Lines and paragraphs with the white space around them, blank lines counted as lines."""
     exact_stops: bool = False
@@ -93,6 +93,7 @@ class LineRules:
                 self.c4_javascript,
                 self.c4_policy,
                 self.as_written,
+                self.c4_citations,
             ],
             dtype=np.int64,
         )
@@ -127,48 +128,93 @@ class Statistics:
         return dict(zip(self.names, self.values[row].tolist(), strict=True))
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a batch of texts is: its statistics, the lines that C4 keeps, and, where citation marks
+    are to be removed, the rows of the texts that hold one and their statistics without them, of
+    which only lines, C4's numbers, characters and words are right."""
+
+    statistics: Statistics
+    kept: KeptLines
+    cited: npt.NDArray[np.int64]
+    bare: Statistics
+
+
 def text_statistics(
     texts: Sequence[str] | pa.Array | pa.ChunkedArray,
     lexicon: Lexicon,
     rules: LineRules | None = None,
 ) -> Statistics:
     """The statistics of each text."""
-    return read(texts, lexicon, rules)[0]
+    return read(texts, lexicon, rules).statistics
 
 
 def read(
     texts: Sequence[str] | pa.Array | pa.ChunkedArray,
-    lexicon: Lexicon,
+    lexicon: Lexicon | None,
     rules: LineRules | None = None,
-    *,
-    words_only: bool = False,
-) -> tuple[Statistics, KeptLines]:
+) -> Reading:
     """The statistics of each text and the lines of it that C4 keeps.
 
-    words_only: word lists and n-grams, all after "duplicate_paragraph_characters", are not counted.
+    Without a lexicon words and n-grams, all after "duplicate_paragraph_characters", are not
+    counted.
     """
     rules = rules or LineRules()
     data, offsets = text_buffer(texts)
+    data = data.view()
+    data.flags.writeable = False  # so that the pass is compiled once
     count = len(offsets) - 1
-    names = _names(lexicon.categories)
+    names = _names(lexicon.categories if lexicon else ())
     out = np.zeros((count, len(names)), dtype=np.int64)
+    room = _SCRATCH
     # A word takes at least one byte and white space after it. What is not written costs nothing.
-    room = int(offsets[-1] - offsets[0]) // 2 + count + 1
-    word_hash, core_hash, word_length, times, kept = _SCRATCH.of(room)
+    most_words = int(offsets[-1] - offsets[0]) // 2 + count + 1
+    word_hash, core_hash = room("word", most_words, np.uint64), room("core", most_words, np.uint64)
+    word_length = room("length", most_words, np.int32)
+    kept = room("kept", most_words, np.int64, 3)
     starts, kept_starts = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    cited = 0
+    bare = np.empty((count if rules.c4_citations else 0, len(names)), np.int64)
     if count:
         classes, numbers = _tables(rules)
-        read_texts(
-            data, offsets, _KINDS, classes, lower_table(), numbers,
-            word_hash, core_hash, word_length, starts, kept, kept_starts, out,
+        longest = int(np.diff(offsets).max())
+        most = most_lines(data, offsets[0], offsets[-1], rules.as_written)
+        bare_text = room("bare", longest + 1, np.uint8)
+        read_only = bare_text.view()
+        read_only.flags.writeable = False
+        cited = read_texts(
+            data, offsets, _KINDS, classes, lower_table(), numbers, word_hash, core_hash,
+            word_length, starts, kept, kept_starts,
+            room("planes", plane_bytes(longest), np.uint8), room("tail", BLOCK + AHEAD, np.uint8),
+            room("of_word", WORD_NUMBERS, np.int64), room("hints", HINT_NUMBERS, np.int64),
+            room("lines", most, np.int64, LINE_NUMBERS), room("hashes", most, np.uint64, 2),
+            room("seen", table_of(most), np.uint64), bare_text, read_only,
+            room("spare", longest // 2 + 1, np.uint64), room("lengths", longest // 2 + 1, np.int32),
+            room("spare_lines", most, np.int64, LINE_NUMBERS),
+            room("spare_hashes", most, np.uint64, 2), room("spare_kept", most, np.int64, 3),
+            room("row", len(names), np.int64), bare, out,
         )  # fmt: skip
-    if count and not words_only:
+    if count and lexicon is not None:
+        longest = int(np.diff(starts).max())
+        table = room("table", ENTRY * table_size(longest), np.uint64)
+        twice = room("twice", most_words, np.uint8)
+        categories = len(lexicon.categories)
         count_words(
-            word_hash, core_hash, starts, lexicon.keys, lexicon.values, len(lexicon.categories),
-            rules.exact_stops, times, out,
+            word_hash, core_hash, starts, lexicon.keys, lexicon.values, categories,
+            rules.exact_stops, table, room("until", categories, np.int64), twice, out,
         )  # fmt: skip
-        count_n_grams(word_hash, word_length, starts, times, out)
-    return Statistics(out, names), KeptLines(data, kept[: kept_starts[-1]].copy(), kept_starts)
+        count_n_grams(
+            word_hash, word_length, starts, twice, table, room("gram", longest, np.uint64),
+            room("at", longest, np.int32), room("slot", longest, np.int32),
+            room.arrays["buckets"], out,
+        )  # fmt: skip
+    looked = out[:, names.index("looks")] & LOOK_CITATION
+    return Reading(
+        Statistics(out, names),
+        KeptLines(data, kept[: kept_starts[-1]].copy(), kept_starts),
+        np.flatnonzero(looked) if rules.c4_citations else np.zeros(0, np.int64),
+        Statistics(bare[:cited], names),
+    )
 
 
 @lru_cache(maxsize=8)

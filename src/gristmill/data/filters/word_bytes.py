@@ -13,9 +13,8 @@ import numpy as np
 from gristmill.data.ngrams import mix
 from gristmill.tokenizer.eight_bytes import kernel, load8
 
-# What a byte is, apart from the planes of `scanning`: `byte_kinds`.
+# What a byte is, apart from the planes of `scanning`.
 SPACE_BYTE: Final = 1
-HINT: Final = 2  # may stand in personal data
 
 STEP: Final = np.uint64(0x9E3779B97F4A7C15)  # as in `lexicon`
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
@@ -29,8 +28,6 @@ def byte_kinds() -> Any:
     """uint8 [256]: what each byte of UTF-8 is."""
     kinds = np.zeros(256, np.uint8)
     kinds[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = SPACE_BYTE
-    for letter in b"0123456789@:":
-        kinds[letter] |= HINT
     return kinds
 
 
@@ -57,6 +54,24 @@ def hash_bytes(data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def hash_line(data, start, stop):  # type: ignore[no-untyped-def]
+    """A hash of data[start:stop], never 0; two words of eight bytes at once, which do not wait for
+    each other. Equal to `hash_bytes` only where that is short."""
+    even, odd = _ZERO, _ONE
+    at = start
+    while stop - at >= 16:
+        even = (even ^ load8(data, at)) * STEP
+        odd = (odd ^ load8(data, at + 8)) * STEP
+        even ^= even >> np.uint64(29)
+        odd ^= odd >> np.uint64(29)
+        at += 16
+    rest = hash_bytes(data, at, stop)
+    if at == start:
+        return rest
+    return mix((mix(even) + odd) * STEP ^ rest ^ np.uint64(stop - start)) | _ONE
+
+
+@kernel
 def hash_word(data, at, size):  # type: ignore[no-untyped-def]
     """`hash_bytes` of data[at : at + size], not empty; fast up to sixteen bytes."""
     if size > 16 or at + 16 > len(data):
@@ -65,11 +80,28 @@ def hash_word(data, at, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hash_letters(data, at, size, lowers):  # type: ignore[no-untyped-def]
-    """`hash_core` of data[at : at + size], ASCII and not empty; fast up to sixteen bytes."""
+def hash_letters(data, at, size):  # type: ignore[no-untyped-def]
+    """`hash_bytes` of data[at : at + size] in lower case, ASCII and not empty; fast up to sixteen
+    bytes."""
     if size > 16 or at + 16 > len(data):
-        return hash_core(data, at, at + size, lowers)
+        return _hash_long(data, at, at + size)
     return _hash_two(_small(load8(data, at)), _small(load8(data, at + 8)), size)
+
+
+@kernel
+def _hash_long(data, at, stop):  # type: ignore[no-untyped-def]
+    """`hash_letters` of any length, also at the end of `data`."""
+    size = stop - at
+    state = _ZERO
+    while at < stop:
+        chunk = _ZERO
+        for k in range(8):
+            if at + k < stop:
+                chunk |= np.uint64(data[at + k]) << np.uint64(8 * k)
+        state = (state ^ _small(chunk)) * STEP
+        state ^= state >> np.uint64(29)
+        at += 8
+    return mix(state ^ np.uint64(size)) | _ONE
 
 
 @kernel
@@ -95,48 +127,16 @@ def _small(chunk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hash_core(data, start, stop, lowers):  # type: ignore[no-untyped-def]
-    """`hash_bytes` of data[start:stop] in lower case."""
-    state, chunk = _ZERO, _ZERO
-    shift = size = 0
-    i = start
-    while i < stop:
-        byte = np.int64(data[i])
-        if byte < 0x80:
-            i += 1
-            bytes_ = byte + 32 if 65 <= byte <= 90 else byte
-            count = 1
-        else:
-            found = decode(data, i, stop)
-            i += found & 7
-            code = found >> 3
-            if code < len(lowers):
-                code = np.int64(lowers[code])
-            if code < 0x80:
-                bytes_, count = code, 1
-            elif code < 0x800:
-                bytes_, count = 0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8, 2
-            elif code < 0x10000:
-                bytes_ = 0xE0 | code >> 12 | (0x80 | code >> 6 & 0x3F) << 8
-                bytes_, count = bytes_ | (0x80 | code & 0x3F) << 16, 3
-            else:
-                bytes_ = 0xF0 | code >> 18 | (0x80 | code >> 12 & 0x3F) << 8
-                bytes_ |= (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24
-                count = 4
-        for _ in range(count):
-            chunk |= np.uint64(bytes_ & 0xFF) << np.uint64(shift)
-            bytes_ >>= 8
-            shift += 8
-            size += 1
-            if shift == 64:
-                state = (state ^ chunk) * STEP
-                state ^= state >> np.uint64(29)
-                chunk = _ZERO
-                shift = 0
-    if shift:
-        state = (state ^ chunk) * STEP
-        state ^= state >> np.uint64(29)
-    return mix(state ^ np.uint64(size)) | _ONE
+def encode(code):  # type: ignore[no-untyped-def]
+    """The bytes of UTF-8 of a code point beyond ASCII, the first the lowest, times 64, and how many
+    bits they have."""
+    if code < 0x800:
+        return (0xC0 | code >> 6 | (0x80 | code & 0x3F) << 8) << 6 | 16
+    if code < 0x10000:
+        bytes_ = 0xE0 | code >> 12 | (0x80 | code >> 6 & 0x3F) << 8
+        return (bytes_ | (0x80 | code & 0x3F) << 16) << 6 | 24
+    bytes_ = 0xF0 | code >> 18 | (0x80 | code >> 12 & 0x3F) << 8
+    return (bytes_ | (0x80 | code >> 6 & 0x3F) << 16 | (0x80 | code & 0x3F) << 24) << 6 | 32
 
 
 @kernel

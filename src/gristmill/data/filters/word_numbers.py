@@ -15,12 +15,12 @@ from gristmill.data.filters.characters import (
     ALNUM,
     ALPHA,
     CLOSING,
-    DIGIT,
     SENTENCE_END,
     UPPER,
     WORDLIKE,
 )
-from gristmill.data.filters.word_bytes import decode
+from gristmill.data.filters.word_bytes import STEP, decode, encode
+from gristmill.data.ngrams import mix
 from gristmill.data.personal_data.hints import (
     HINT_AT,
     HINT_COLONS,
@@ -31,8 +31,10 @@ from gristmill.data.personal_data.hints import (
 from gristmill.tokenizer.eight_bytes import kernel
 
 # What is counted of a word that is not plain; the numbers' places.
-W_LENGTH, W_HASHES, W_ELLIPSES, W_DIGITS, W_UPPERS, W_CURLY, W_ALPHAS, W_WORDLIKE = range(8)
-W_CORE_START, W_CORE_STOP, W_ENDS, WORD_NUMBERS = range(8, 12)
+W_LENGTH, W_HASHES, W_ELLIPSES, W_UPPERS, W_CURLY, W_ALPHAS, W_WORDLIKE, W_ENDS = range(8)
+WORD_NUMBERS = 8
+HINT_NUMBERS = 4
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 def plain_is_wordlike(classes: Any) -> bool:
@@ -63,15 +65,18 @@ def count_ellipses(data, i, j):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decode_word(data, i, j, classes, word):  # type: ignore[no-untyped-def]
-    """The numbers of the word at [i, j)."""
-    word[:] = 0
-    word[W_CORE_START] = -1
+def decode_word(data, i, j, classes, lowers, word):  # type: ignore[no-untyped-def]
+    """The numbers of the word at [i, j); capitals only those beyond ASCII. Returns the hash of its
+    core, 0 where it has none."""
+    for k in range(WORD_NUMBERS):
+        word[k] = 0
     ends = inner = False
-    alnums = dots = 0
+    length = alphas = alnums = wordlike = dots = 0
+    # The core's hash so far (`word_bytes.hash_bytes`), and as it was at the last letter or digit.
+    state = chunk = core_state = core_chunk = _ZERO
+    bits = size = core_size = 0
     at = i
     while at < j:
-        here = at
         code: Any = np.int64(data[at])
         if code < 0x80:
             at += 1
@@ -79,21 +84,15 @@ def decode_word(data, i, j, classes, word):  # type: ignore[no-untyped-def]
             found = decode(data, at, j)
             at += found & 7
             code = found >> 3
-        word[W_LENGTH] += 1
+        length += 1
         sort = classes[code] if code < len(classes) else classes[0xFFFD]
-        if sort & WORDLIKE:
-            word[W_WORDLIKE] += 1
+        wordlike |= sort & WORDLIKE
         if sort & ALNUM:
             alnums += 1
-            if word[W_CORE_START] < 0:
-                word[W_CORE_START] = here
-            word[W_CORE_STOP] = at
             if sort & ALPHA:
-                word[W_ALPHAS] += 1
-                if sort & UPPER:
+                alphas = 1
+                if sort & UPPER and code >= 0x80:
                     word[W_UPPERS] += 1
-            if sort & DIGIT:
-                word[W_DIGITS] += 1
         elif code == 35:
             word[W_HASHES] += 1
         elif code == 0x2026:
@@ -110,7 +109,35 @@ def decode_word(data, i, j, classes, word):  # type: ignore[no-untyped-def]
         elif not sort & CLOSING:
             inner |= ends
             ends = False
+        if alnums:
+            if code < len(lowers):
+                code = np.int64(lowers[code])
+            bytes_ = np.uint64(code)
+            width = 8
+            if code >= 0x80:
+                found = encode(code)
+                bytes_ = np.uint64(found >> 6)
+                width = found & 63
+            size += width
+            chunk |= bytes_ << np.uint64(bits)
+            bits += width
+            if bits >= 64:
+                state = (state ^ chunk) * STEP
+                state ^= state >> np.uint64(29)
+                bits -= 64
+                chunk = bytes_ >> np.uint64(width - bits)
+            if sort & ALNUM:
+                core_state, core_chunk, core_size = state, chunk, size
+    word[W_LENGTH] = length
+    word[W_ALPHAS] = alphas
+    word[W_WORDLIKE] = wordlike
     word[W_ENDS] = ends and not inner and alnums != 1
+    if alnums == 0:
+        return _ZERO
+    if core_size & 63:
+        core_state = (core_state ^ core_chunk) * STEP
+        core_state ^= core_state >> np.uint64(29)
+    return mix(core_state ^ np.uint64(core_size >> 3)) | _ONE
 
 
 @kernel

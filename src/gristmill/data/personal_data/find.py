@@ -176,7 +176,7 @@ def _is_global(value: str) -> bool:
 
 
 def _birth_dates(text: str) -> Iterator[Found]:
-    from gristmill.data.personal_data.name_kernel import BIRTH
+    from gristmill.data.personal_data.name_words import BIRTH
     from gristmill.data.personal_data.names import places
 
     words = [(start, end) for start, end, bits in places(text) if bits & BIRTH]
@@ -188,7 +188,7 @@ def _birth_dates(text: str) -> Iterator[Found]:
 
 
 def _street_addresses(text: str) -> Iterator[Found]:
-    from gristmill.data.personal_data.name_kernel import STREET
+    from gristmill.data.personal_data.name_words import STREET
     from gristmill.data.personal_data.names import places
 
     for start, end, bits in places(text):

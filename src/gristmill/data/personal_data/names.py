@@ -24,7 +24,8 @@ from gristmill.data.filters.characters import class_table, lower_table
 from gristmill.data.filters.word_lists import FUNCTION_WORDS
 from gristmill.data.personal_data import name_lists
 from gristmill.data.personal_data.births import BIRTH_WORDS
-from gristmill.data.personal_data.name_kernel import (
+from gristmill.data.personal_data.name_kernel import find_names, find_places
+from gristmill.data.personal_data.name_words import (
     BIRTH,
     FIRST,
     HEAD,
@@ -35,8 +36,6 @@ from gristmill.data.personal_data.name_kernel import (
     ROLE,
     STREET,
     TITLE,
-    find_names,
-    find_places,
     word_hash,
 )
 from gristmill.data.personal_data.streets import STREET_WORDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,21 @@ class PartWriter:
     A part ends where the caller says so, so that parts do not depend on what was rejected.
     """
 
-    def __init__(self, folder: Path, *, parts: int = 0, documents: int = 0, characters: int = 0):
-        """parts, documents, characters: what an earlier attempt wrote into `folder` already."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        parts: int = 0,
+        documents: int = 0,
+        characters: int = 0,
+        columns: Sequence[str] = (),
+    ):
+        """parts, documents, characters: what an earlier attempt wrote into `folder` already.
+        columns: of text, behind those of the schema, such as a domain that is known already."""
         self._folder = folder
+        self._schema = document_schema()
+        for name in columns:
+            self._schema = self._schema.append(pa.field(name, pa.string()))
         self._documents: list[dict[str, Any]] = []
         self._provenance: list[dict[str, Any]] = []
         self.parts = parts
@@ -36,7 +48,8 @@ class PartWriter:
         fields: Mapping[str, Any],
         provenance: Mapping[str, Any] | None = None,
     ) -> str:
-        """Adds a document to the current part; returns its id. fields: by names of the schema."""
+        """Adds a document to the current part; returns its id. fields: by names of the schema
+        and of the own columns."""
         identity = document_id(url, text)
         row = {"id": identity, "url": url, "host": host_of(url), "source": source, "text": text}
         attributes = sorted((fields.get("attributes") or {}).items()) or None
@@ -62,7 +75,7 @@ class PartWriter:
         Returns the paths of its files below the folder."""
         files = []
         for folder, rows, schema in (
-            ("documents", self._documents, document_schema()),
+            ("documents", self._documents, self._schema),
             ("provenance", self._provenance, provenance_schema()),
         ):
             files.append(f"{folder}/{self.part}.parquet")

@@ -1,0 +1,103 @@
+"""An exchange on a Ray cluster: Ray Data moves the rows, spills them and makes again what a lost
+node had; we only say what a part becomes, and what a partition.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from gristmill.core.errors import GristmillError
+from gristmill.data.engine.exchange import PARTITION, Exchange
+
+P = TypeVar("P")
+
+# Blocks that Ray makes of what a part becomes, and that it collects before it divides them: its
+# defaults (128 MiB, 1 GiB) are more than the object store of a small machine.
+_BLOCK_BYTES, _COLLECTED_BYTES = 32 << 20, 32 << 20
+_MOST_TASKS = 4096
+
+
+def exchange_on(ray: Any, exchange: Exchange[P], parts: Iterable[P]) -> Iterator[Any]:
+    """What `gather` told of each partition, in order. ray: the module, connected."""
+    import ray.data as data
+
+    _quieten(data)
+    # The names of the parts stay with this process, so that no node's loss takes them.
+    names = [{"number": n, "part": pickle.dumps(part)} for n, part in enumerate(parts)]
+    found: dict[int, Any] = {}
+    if names:
+        blocks = min(len(names), _MOST_TASKS)
+        spread = data.from_items(names, override_num_blocks=blocks).map_batches(
+            _spreading(exchange), batch_size=1, batch_format="pyarrow", zero_copy_batch=True
+        )
+        gathered = spread.groupby(PARTITION, num_partitions=exchange.partitions).map_groups(
+            _gathering(exchange), batch_format="pyarrow"
+        )
+        try:
+            rows = gathered.take_all()
+        except GristmillError:
+            raise
+        except Exception as error:
+            cause = _own(error)
+            raise (
+                cause
+                if cause is not None
+                else RuntimeError(f"an exchange on the cluster failed:\n{error}")
+            ) from None
+        found = {int(row[PARTITION]): json.loads(row["told"]) for row in rows}
+    for partition in range(exchange.partitions):
+        # Ray knows no partition that no row is in.
+        if partition not in found:
+            found[partition] = json.loads(
+                json.dumps(exchange.gather_rows(partition, exchange.schema.empty_table()))
+            )
+        yield found.pop(partition)
+
+
+def _spreading(exchange: Exchange[Any]) -> Callable[[pa.Table], pa.Table]:
+    work = pickle.dumps(exchange)
+
+    def spread(parts: pa.Table) -> pa.Table:
+        exchange = pickle.loads(work)  # noqa: S301  (of our own process)
+        made = [exchange.spread_part(pickle.loads(p)) for p in parts["part"].to_pylist()]  # noqa: S301
+        return pa.concat_tables(made)
+
+    return spread
+
+
+def _gathering(exchange: Exchange[Any]) -> Callable[[pa.Table], pa.Table]:
+    work = pickle.dumps(exchange)
+
+    def gather(rows: pa.Table) -> pa.Table:
+        exchange = pickle.loads(work)  # noqa: S301  (of our own process)
+        partition = int(rows[PARTITION][0].as_py())
+        told = json.dumps(exchange.gather_rows(partition, rows), ensure_ascii=False)
+        return pa.table({PARTITION: pa.array([partition], pa.int32()), "told": [told]})
+
+    return gather
+
+
+def _quieten(data: Any) -> None:
+    """Ray Data draws bars of its own, and writes its plans and errors to standard error."""
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = _BLOCK_BYTES
+    if hasattr(context, "shuffle_input_batch_bytes"):
+        context.shuffle_input_batch_bytes = _COLLECTED_BYTES
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+def _own(error: BaseException | None) -> GristmillError | None:
+    """Ours, where a task of the cluster raised it."""
+    while error is not None:
+        for one in (error, getattr(error, "cause", None)):
+            if isinstance(one, GristmillError):
+                return one
+        error = error.__cause__
+    return None
