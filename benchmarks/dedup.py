@@ -30,9 +30,10 @@ each band, connected components. `lsh_recall`: copies that share a group with th
 beside what the curve says (`lsh_expected`). `growth`: documents, CPU seconds, peak memory of the
 process, index bytes per document at 1, 4 and 16 times the input, each in its own process.
 
-**Lines.** Of the same documents, as pages of 17 sites: `lines_per_second`, documents per CPU second
-whose lines are keyed by site, once a page, spilled and counted; `lines_ratio_set`: over a Python
-set of stripped lines for the whole corpus, which knows no sites and holds every line in memory.
+**Lines.** Of the same documents, as pages of sites of 200: `lines_per_second`, documents per CPU
+second that are read and whose lines are keyed by site, once a page, spilled and counted;
+`lines_ratio_set`: over a Python set of stripped lines for the whole corpus, which knows no sites,
+has read the documents before and holds every line in memory.
 
 Last line: those figures. --quick: fewer rounds, 1 million signatures. --lsh: only LSH. --growth,
 --substrings: only the whole step's memory, or repeated passages (see dedup_growth.py and
@@ -43,8 +44,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import re
 import statistics
 import subprocess
 import sys
@@ -52,11 +51,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import dedup_growth
+import dedup_labelled
 import dedup_substrings
 import numpy as np
 import pyarrow as pa
@@ -65,15 +64,14 @@ from filters import documents
 
 from gristmill.data.dedup.band_index import BandIndex
 from gristmill.data.dedup.exact import site_numbers
-from gristmill.data.dedup.lines import SiteLines
+from gristmill.data.dedup.line_counts import LinesPart, repeated_lines
 from gristmill.data.dedup.lsh import band_keys, bucket_components, candidate_probability
 from gristmill.data.dedup.minhash import signatures
-from gristmill.data.dedup.near import NearSettings, near_groups
+from gristmill.data.engine.local import LocalEngine
 
 SCRIPT = ROOT / "benchmarks" / "peers" / "dedup_peer.py"
-BANDS, ROWS, WORDS = 14, 8, 5
+BANDS, ROWS, WORDS = 14, 8, dedup_labelled.WORDS
 PEERS = {"datatrove": 48, "datatrove_split": 16, "rensa": 1, "gaoya": 1}
-THRESHOLD, MARGIN = 0.8, 0.05
 PART = 125_000
 COPIES, AGREE = 0.08, 0.9
 
@@ -126,16 +124,21 @@ def speed(texts: Sequence[str], folder: Path, rounds: int) -> dict[str, Any]:
 
 def lines(texts: Sequence[str], folder: Path, rounds: int) -> dict[str, Any]:
     """Documents per CPU second whose lines are counted, beside a Python set."""
-    # The step has these already.
-    sites = site_numbers(f"site{number % 17}.example" for number in range(len(texts)))
+    found = dedup_growth.document_set(folder, texts, 2_000)
+    parts = []
+    for name in found.parts:
+        # The step has these already.
+        sites = site_numbers(found.read(name, ["host"])["host"].to_pylist())
+        parts.append(LinesPart(name, np.arange(len(sites)), sites))
+    engine = LocalEngine(1)
 
     def ours() -> float:
         start = time.process_time()
-        counts = SiteLines(folder / "lines")
-        for low in range(0, len(texts), 2_000):
-            part = slice(low, low + 2_000)
-            counts.add(sites[part], texts[part])
-        counts.repeated(share=0.2, min_pages=5)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            repeated_lines(
+                engine, found, parts, share=0.2, min_pages=5, min_letters=8, unit="line",
+                folder=Path(scratch), partitions=4, isolate=False,
+            )  # fmt: skip
         return time.process_time() - start
 
     def plain() -> float:
@@ -149,94 +152,6 @@ def lines(texts: Sequence[str], folder: Path, rounds: int) -> dict[str, Any]:
     return {
         "lines_per_second": round(len(texts) / statistics.median(mine)),
         "lines_ratio_set": round(ratio(theirs, mine), 2),
-    }
-
-
-def words_of(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def shingles_of(text: str) -> frozenset[tuple[str, ...]]:
-    found = words_of(text)
-    return frozenset(tuple(found[k : k + WORDS]) for k in range(max(1, len(found) - WORDS + 1)))
-
-
-def edited(text: str, rate: float, draw: random.Random, others: Sequence[str]) -> str:
-    """Each word is deleted, replaced or preceded by another with the probability `rate`."""
-    out = []
-    for token in text.split(" "):
-        kind = draw.randrange(3) if draw.random() < rate else 3
-        if kind == 1:
-            token = draw.choice(others)
-        elif kind == 2:
-            out.append(draw.choice(others))
-        if kind != 0:
-            out.append(token)
-    return " ".join(out)
-
-
-def labelled(texts: Sequence[str], families: int) -> list[str]:
-    """Documents in families of three: an original and two edited copies."""
-    draw = random.Random(9)
-    chosen = [t for t in texts if t.isascii() and 60 <= len(words_of(t)) <= 3000]
-    draw.shuffle(chosen)
-    originals: list[str] = []
-    seen: dict[tuple[str, ...], int] = {}
-    for text in chosen:
-        shingles = shingles_of(text)
-        # Pages of one manual share their menus: a family of its own shares next to nothing.
-        if sum(one in seen for one in shingles) < min(12, len(shingles) * 0.05):
-            originals.append(text)
-            seen.update(dict.fromkeys(shingles, len(originals)))
-        if len(originals) == families:
-            break
-    vocabulary = sorted({word for text in originals[:200] for word in words_of(text)})
-    found = []
-    for text in originals:
-        found.append(text)
-        for _ in range(2):
-            # An edit spoils 5 shingles: they survive with (1 - rate)^5, and Jaccard is s / (2 - s).
-            jaccard = draw.uniform(0.5, 1.0)
-            survive = 2 * jaccard / (1 + jaccard)
-            found.append(edited(text, 1 - survive ** (1 / WORDS), draw, vocabulary))
-    return found
-
-
-def quality(texts: Sequence[str], families: int) -> dict[str, Any]:
-    """Recall and precision on the labelled set."""
-    documents_ = labelled(texts, families)
-    exact: dict[tuple[int, int], float] = {}
-    for first in range(0, len(documents_), 3):
-        sets = [shingles_of(text) for text in documents_[first : first + 3]]
-        for i, j in combinations(range(3), 2):
-            shared = len(sets[i] & sets[j])
-            exact[first + i, first + j] = shared / (len(sets[i]) + len(sets[j]) - shared)
-    settings = NearSettings(n=WORDS, threshold=THRESHOLD)
-    found = near_groups(lambda: [documents_], settings)
-    reported = {(int(i), int(j)) for i, j in found.pairs}
-    similar = {pair for pair, value in exact.items() if value >= THRESHOLD}
-    members: dict[int, list[int]] = {}
-    for document, group in enumerate(found.groups.tolist()):
-        members.setdefault(group, []).append(document)
-    together = [pair for group in members.values() for pair in combinations(group, 2)]
-    right = sum(exact.get(pair, 0.0) >= THRESHOLD - MARGIN for pair in together)
-    loose = near_groups(lambda: [documents_], NearSettings(n=WORDS, threshold=1e-9))
-    candidates = {(int(i), int(j)) for i, j in loose.pairs}
-    near = sum(0.75 <= value < 0.85 for value in exact.values())
-    print(
-        f"\n{len(documents_)} documents in families of three, {len(exact)} pairs, {len(similar)} of"
-        f" at least {THRESHOLD}, {near} within 0.05 of it; {found.candidates} candidates"
-    )
-    for low in np.arange(0.5, 1.0, 0.1):
-        inside = [pair for pair, value in exact.items() if low <= value < low + 0.1]
-        caught = sum(found.groups[i] == found.groups[j] for i, j in inside)
-        print(f"Jaccard {low:.1f} to {low + 0.1:.1f}: {len(inside):>6} pairs, {caught:>6} grouped")
-    return {
-        "recall": round(len(reported & similar) / len(similar), 4),
-        "precision": round(len(reported & similar) / len(reported), 4),
-        "precision_unchecked": round(len(candidates & similar) / len(candidates), 4),
-        "precision_groups": round(right / len(together), 4),
-        "labelled_pairs": len(exact),
     }
 
 
@@ -355,7 +270,7 @@ def main() -> None:
             print(f"{len(texts)} documents of {size:,.0f} bytes in the mean: {kinds}\n")
             result |= speed(texts, folder, 2 if options.quick else 5)
             result |= lines(texts, folder, 1 if options.quick else 3)
-            result |= quality(texts, 600 if options.quick else 3_000)
+            result |= dedup_labelled.quality(texts, 600 if options.quick else 3_000)
         result |= lsh(1_000_000 if options.quick else 10_000_000)
         finish(result)
 

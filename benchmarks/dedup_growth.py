@@ -20,6 +20,7 @@ group with what they are no copy of; both at 16 times, known answers.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,13 +42,16 @@ from gristmill.data.documents import DocumentSet
 
 PART, SITE = 50_000, 200
 NEAR, EXACT = 0.10, 0.05
+MANIFEST = Manifest.model_construct(kind="documents")
 
 
 def write_documents(folder: Path, texts: Sequence[str], count: int) -> None:
     """`count` short documents, and of each its original (itself, of one that is no copy)."""
     draw = np.random.default_rng(3)
     lines = sorted({line for text in texts for line in text.split("\n")})
-    pool = [words for words in map(str.split, lines) if 8 <= len(words) <= 60]
+    # Words as the step sees them: `a.b(c)` would be three between two numbers.
+    found_ = (re.findall(r"[A-Za-z0-9]+", line) for line in lines)
+    pool = [words for words in found_ if 8 <= len(words) <= 60]
     originals = np.arange(count)
     (folder / "documents").mkdir(parents=True)
     for part, start in enumerate(range(0, count, PART)):
@@ -115,10 +119,18 @@ def _file(folder: Path, part: int) -> Path:
     return folder / "documents" / f"part-{part:05d}.parquet"
 
 
+def document_set(folder: Path, texts: Sequence[str], part: int) -> DocumentSet:
+    """Texts as documents of sites of 200, in parts of `part`."""
+    draw = np.random.default_rng(4)
+    (folder / "documents").mkdir(parents=True)
+    for number, start in enumerate(range(0, len(texts), part)):
+        _write_part(folder, number, start, list(texts[start : start + part]), draw)
+    return DocumentSet(Artifact(path=folder, manifest=MANIFEST), ())
+
+
 def whole_step(folder: Path) -> dict[str, Any]:
     """The step as it is by default, over what `write_documents` wrote; verdicts are counted."""
-    manifest = Manifest.model_construct(kind="documents")
-    documents = DocumentSet(Artifact(path=folder, manifest=manifest), ())
+    documents = DocumentSet(Artifact(path=folder, manifest=MANIFEST), ())
     disk = 0
     (folder / "groups").write_bytes(b"")
 

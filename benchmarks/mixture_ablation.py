@@ -14,6 +14,8 @@ settings, seeds paired.
   reviews and on code.
 - weights: four kinds of text of unequal size, by their size, by temperature and equal; scored on
   each kind by itself.
+- synthetic: film reviews, and texts that a model of the same size trained on them writes from their
+  openings; scored on reviews.
 - quality, annealing: the demo's web; scored on articles of its encyclopaedia that none reads.
 
 The last line is JSON: {question: {setting: {figure: [mean, difference to the first setting, low,
@@ -53,11 +55,13 @@ Rows = Iterable[tuple[str, str]]
 @dataclass(frozen=True)
 class Question:
     """recipe: a name or a file. imports: node of the recipe -> what it reads, given `quick`.
-    reseed: which stages each seed draws anew; scores: the figures that are compared."""
+    scores: the figures that are compared; texts: what each is measured on, where there are
+    several."""
 
     recipe: str
     imports: dict[str, Callable[[bool], Rows]] = field(default_factory=dict)
     scores: tuple[str, ...] = (FIGURE,)
+    texts: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
 
 
@@ -69,6 +73,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=600_000)
     parser.add_argument("--workspace", type=Path, help="keep the runs here, and go on from them")
+    parser.add_argument("--picture", type=Path, help="draw the differences into this SVG file")
     given = parser.parse_args()
     seeds, tokens = (1, 10_000) if given.quick else (given.seeds, given.tokens)
     asked = given.question or (["dedup"] if given.quick else list(QUESTIONS))
@@ -80,6 +85,8 @@ def main() -> None:
             results = ask(name, folder, seeds=seeds, tokens=tokens, quick=given.quick)
             found[name] = compared(name, results)
             show(name, found[name])
+    if given.picture:
+        draw(found, given.picture)
     finish({**found, "tokens": tokens, "seeds": seeds})
 
 
@@ -95,7 +102,7 @@ def ask(
         "--seeds", str(seeds),
         "--workspace", str(folder / "runs"),
         "--train.lm.token_budget", str(tokens),
-        *question.flags,
+        *(flag.format(tokens=tokens) for flag in question.flags),
     ]  # fmt: skip
     for node, rows in question.imports.items():
         file = folder / f"{node.replace('@', '-')}.jsonl"
@@ -135,6 +142,36 @@ def show(name: str, found: dict[str, dict[str, list[float | None]]]) -> None:
             sure = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
             less = "" if gap is None else f"{gap:+8.3f}{sure}"
             print(f"  {setting:<16}{text.partition('@')[2]:<10}{value:8.4f}  {less}")
+
+
+def draw(found: dict[str, dict[str, dict[str, list[float | None]]]], file: Path) -> None:
+    """Every setting's difference to the first of its question, with its interval."""
+    from matplotlib.figure import Figure
+
+    panels = [(name, place) for name in found for place in range(len(QUESTIONS[name].scores))]
+    heights = [len(found[name]) - 1 for name, _ in panels]
+    figure = Figure(figsize=(7.2, 0.7 * len(panels) + 0.2 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (name, place) in zip(axes, panels, strict=True):
+        question = QUESTIONS[name]
+        first, *others = found[name]
+        for row, setting in enumerate(others):
+            _, gap, low, high = found[name][setting][question.scores[place]]
+            if gap is None or low is None or high is None:
+                continue
+            colour = "#1b7837" if high < 0 else "#b2182b" if low > 0 else "#666666"
+            axis.plot([low, high], [row, row], color=colour, linewidth=2)
+            axis.plot([gap], [row], "o", color=colour, markersize=4)
+        text = f", scored on {question.texts[place]}" if question.texts else ""
+        axis.set_title(f"{name}{text}: less '{first}'", fontsize=9, loc="left")
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_yticks(range(len(others)), others, fontsize=8)
+        axis.set_ylim(len(others) - 0.5, -0.5)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("bits per byte; below 0 is better (95%, paired by seed)", fontsize=8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def write_rows(file: Path, rows: Rows) -> int:
@@ -203,7 +240,6 @@ def _python_documentation() -> Iterator[str]:
             yield source.read_text(encoding="utf-8")
 
 
-_CODE_SCORES = (FIGURE, f"{FIGURE} of evaluate.perplexity@code")
 _KINDS: dict[str, tuple[Callable[[], Iterator[str]], int]] = {
     "reviews": (reviews, 6_000_000),
     "manuals": (_python_documentation, 2_000_000),
@@ -227,7 +263,8 @@ QUESTIONS = {
             "data.import@prose": _kind("prose", reviews, size=300_000, held_out=True),
             "data.import@code": _kind("code", python_sources, size=300_000, held_out=True),
         },
-        scores=_CODE_SCORES,
+        scores=(FIGURE, f"{FIGURE} of evaluate.perplexity@code"),
+        texts=("prose", "code"),
     ),
     "weights": Question(
         str(SETTINGS / "kinds.yaml"),
@@ -243,6 +280,15 @@ QUESTIONS = {
         scores=tuple(
             FIGURE if n == "reviews" else f"{FIGURE} of evaluate.perplexity@{n}" for n in _KINDS
         ),
+        texts=tuple(_KINDS),
+    ),
+    "synthetic": Question(
+        str(SETTINGS / "synthetic_share.yaml"),
+        {
+            "data.import": _kind("prose", reviews, size=5_000_000, held_out=False),
+            "data.import@prose": _kind("prose", reviews, size=300_000, held_out=True),
+        },
+        flags=("--train.lm@writer.token_budget", "{tokens}"),
     ),
     "quality": Question("demo", flags=_DEMO),
     "annealing": Question("demo", flags=_DEMO),

@@ -5,10 +5,13 @@
 Real pages: English documentation out of Debian's HTML packages, each once, in WARC files as Common
 Crawl writes them, 1,100 pages (27 MB) a file. Ours: `data warc`, `extract`, `filter`, `dedup`,
 `mix` and `tokenizer encode` with their own settings, one after the other in one process with one
-worker (pipeline_ours.py); beside the peer's filters that is also boilerplate, spam, contact data,
-repeated lines of a site, a held-out split and a global shuffle. The peer: datatrove's WarcReader,
-Trafilatura, LanguageFilter, Gopher, C4 and FineWeb filters, MinHash in four stages with the same
-bands and rows, DocumentTokenizer with the same tokenizer (peers/pipeline_peer.py).
+worker (pipeline_ours.py); beside what the peer does that is also boilerplate, spam, exact copies,
+repeated lines of a site, a held-out split without quotations, checksums and a restart after a kill.
+The peer: datatrove's WarcReader, Trafilatura, LanguageFilter, Gopher, C4 and FineWeb filters,
+MinHash in four stages with the same bands and rows, PIIFormatter, DocumentTokenizer with the same
+tokenizer and a shuffle (peers/pipeline_peer.py). Both mask e-mail and IP addresses and nothing
+else, read the same kind of WARC file in one process with one worker for the extraction, use the
+same language model, and train no tokenizer in the time that counts.
 
     ratio    pages per CPU second, workers and extractors included, in turn, medians: ours over all
              eight files, the peer's over the first (a part of it with --quick), each warmed up on
@@ -19,6 +22,8 @@ bands and rows, DocumentTokenizer with the same tokenizer (peers/pipeline_peer.p
     faults   `kill -9` of the run at random points until there were 50: pages of the WARC file that
              are lost or doubled (documents and rejects, then mixture and shards), and the content
              beside that of a run that nobody disturbed
+    ray      two Ray nodes on this machine, and two of which one is killed in the middle: contents
+             beside the local one (pipeline_ray.py; needs gristmill[ray])
 
 Without a flag ratio and growth run. The last line is JSON.
 """
@@ -45,6 +50,7 @@ import pyarrow.parquet as pq
 from beside import ROOT, Peer, finish, in_turn, missing, ratio
 from pipeline_ours import BANDS, ROWS, WORDS
 from pipeline_pages import Archive, archives, pages, write_archive
+from pipeline_ray import on_two_nodes
 
 from gristmill.data.wheel import LANGUAGE_MODEL, LANGUAGE_MODEL_MEMBER, fetch, open_wheel_file
 
@@ -63,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small files, one round, 3 kills")
     parser.add_argument("--kills", type=int, help="how many, instead of 50")
     given = parser.parse_args(arguments)
-    if given.ray:
-        missing("the whole chain does not run on Ray yet", "see engine.py --ray for what does")
-    every = not (given.ratio or given.growth or given.faults)
+    every = not (given.ratio or given.growth or given.faults or given.ray)
     each, sample = (160, 110) if given.quick else (1_100, 1_100)
     peer = Peer("pipeline") if every or given.ratio else None
     real = pages()
@@ -90,6 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.faults:
             kills = given.kills or (3 if given.quick else 50)
             found["faults"] = faults(folder, tokenizer, made[0], kills)
+        if given.ray:
+            some = made[: 2 if given.quick else SIZES[-1]]
+            words = command(Path("WORKSPACE"), tokenizer, some)
+            local = ours(folder / "local", tokenizer, some)
+            found["ray"] = on_two_nodes(words, folder, local, environment())
     finish({**found, "pages": each, "html_bytes": round(size), "quick": given.quick})
 
 

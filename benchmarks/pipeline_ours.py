@@ -18,20 +18,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beside import peak_memory
 
-from gristmill.core.artifact import Artifact
-from gristmill.stages.data_dedup import data_dedup
-from gristmill.stages.data_extract import data_extract
-from gristmill.stages.data_filter import data_filter
-from gristmill.stages.data_mix import data_mix
-from gristmill.stages.data_warc import data_warc
-from gristmill.stages.stage import Execution
-from gristmill.stages.tokenizer_encode import tokenizer_encode
-from gristmill.stages.tokenizer_train import tokenizer_train
-from gristmill.stages.workspace import Workspace
+if TYPE_CHECKING:
+    from gristmill.core.artifact import Artifact
+    from gristmill.stages.workspace import Workspace
 
 # Documents of a part, at every step: what memory is to be bounded by.
 PART = 500
@@ -39,11 +32,27 @@ BANDS, ROWS, WORDS = 14, 8, 5
 
 
 def chain(
-    workspace: Workspace, warcs: Sequence[str], tokenizer: Path | None, workers: int
+    workspace: Workspace,
+    warcs: Sequence[str],
+    tokenizer: Path | None,
+    workers: int,
+    address: str | None = None,
 ) -> dict[str, Artifact]:
-    """All stages, one after the other. As FineWeb's example does, C4's rule of line ends is off;
-    the estimate of precision and recall, which the peer has not, too."""
-    how = Execution(workers=workers)
+    """All stages, one after the other. As in FineWeb's example C4's rule of line ends is off, and
+    e-mail and IP addresses are what is masked; the estimate of precision and recall, which the peer
+    has not, is off too."""
+    # Here, because a worker process imports this file, as it does the program of the CLI.
+    from gristmill.core.artifact import Artifact
+    from gristmill.stages.data_dedup import data_dedup
+    from gristmill.stages.data_extract import data_extract
+    from gristmill.stages.data_filter import data_filter
+    from gristmill.stages.data_mix import data_mix
+    from gristmill.stages.data_warc import data_warc
+    from gristmill.stages.stage import Execution
+    from gristmill.stages.tokenizer_encode import tokenizer_encode
+    from gristmill.stages.tokenizer_train import tokenizer_train
+
+    how = Execution(workers=workers, engine="ray" if address else "local", address=address)
     made: dict[str, Artifact] = {}
 
     def run(one: Any, inputs: dict[str, Artifact], **settings: Any) -> Artifact:
@@ -52,7 +61,12 @@ def chain(
 
     pages = run(data_warc, {}, paths=list(warcs))
     documents = run(data_extract, {"pages": pages}, part_pages=PART)
-    filtered = run(data_filter, {"documents": documents}, c4={"terminal_punctuation": False})
+    filtered = run(
+        data_filter,
+        {"documents": documents},
+        c4={"terminal_punctuation": False},
+        personal_data={"kinds": ["email", "ip"]},
+    )
     near = {"bands": BANDS, "rows": ROWS, "words": WORDS, "threshold": 0.7, "sample": 0}
     unique = run(data_dedup, {"documents": filtered}, near=near)
     mixture = run(data_mix, {"documents": unique}, documents_per_part=PART)
@@ -69,12 +83,15 @@ def cpu_seconds() -> float:
 
 
 def main() -> None:
+    from gristmill.stages.workspace import Workspace
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path)
     parser.add_argument("tokenizer")
     parser.add_argument("warcs", nargs="+")
     parser.add_argument("--warm")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--address", help="of a Ray cluster, which is then used")
     given = parser.parse_args()
     tokenizer = None if given.tokenizer == "-" else Path(given.tokenizer)
     if given.warm:
@@ -82,7 +99,9 @@ def main() -> None:
         chain(Workspace.at(other), [given.warm], tokenizer, given.workers)
         shutil.rmtree(other)
     start, wall = cpu_seconds(), time.monotonic()
-    made = chain(Workspace.at(given.workspace), given.warcs, tokenizer, given.workers)
+    made = chain(
+        Workspace.at(given.workspace), given.warcs, tokenizer, given.workers, given.address
+    )
     seconds = cpu_seconds() - start
     manifests = {name: artifact.manifest for name, artifact in made.items()}
     print(

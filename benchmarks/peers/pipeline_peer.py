@@ -2,13 +2,13 @@
 
     python pipeline_peer.py WARM WARC WORK TOKENIZER LANGUAGE_MODEL BANDS ROWS WORDS
 
-The steps of its FineWeb example without address lists and masking: WarcReader, Trafilatura,
-LanguageFilter, Gopher's repetition and quality, C4, FineWeb; MinHash in its four stages; tokens,
-shuffled. The steps are called as its executors call them, but without the executors' logs and
-markers. WARM is a folder with a WARC file of other pages that goes the same way first, so that
-imports and models are not counted; WARC the folder with the file that is measured. TOKENIZER is a
-tokenizer.json, LANGUAGE_MODEL fastText's lid.176.ftz, which is smaller and faster than the file
-that datatrove would download.
+The steps of its FineWeb example without address lists: WarcReader, Trafilatura, LanguageFilter,
+Gopher's repetition and quality, C4, FineWeb; MinHash in its four stages; e-mail and IP addresses
+masked; tokens, shuffled. The steps are called as its executors call them, but without the
+executors' logs and markers. WARM is a folder with a WARC file of other pages that goes the same way
+first, so that imports and models are not counted; WARC the folder with the file that is measured.
+TOKENIZER is a tokenizer.json, LANGUAGE_MODEL fastText's lid.176.ftz, which is smaller and faster
+than the file that datatrove would download.
 
 The last line: {"seconds": CPU seconds with those of its extractor's process, "stages", "pages",
 "kept", "tokens", "peak_bytes"}.
@@ -44,6 +44,7 @@ from datatrove.pipeline.filters import (
     GopherRepetitionFilter,
     LanguageFilter,
 )
+from datatrove.pipeline.formatters import PIIFormatter
 from datatrove.pipeline.readers import JsonlReader, WarcReader
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
@@ -114,6 +115,7 @@ class Chain:
             run(
                 JsonlReader(str(work / "filtered")),
                 MinhashDedupFilter(str(work / "removed")),
+                PIIFormatter(),
                 DocumentTokenizer(
                     str(work / "tokens"),
                     self.tokenizer,

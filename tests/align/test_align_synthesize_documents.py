@@ -3,6 +3,9 @@
 import asyncio
 import json
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,11 +184,11 @@ def test_an_endpoint_writes_documents_of_known_origin(
 
 def test_what_was_paid_for_is_not_asked_again(writer: Writer, tmp_path: Path, seal: Seal) -> None:
     source = mixture(tmp_path / "mixture", seal)
-    config = asking(writer.url, styles=("rephrase", "textbook"), per_passage=2, failed_share=0.1)
+    config = asking(writer.url, styles=("rephrase", "textbook"), per_passage=2, failed_share=0.15)
     whole = align_synthesize.run(config, {"mixture": source}, Workspace.at(tmp_path / "whole"))
     asked, writer.asked = sorted(writer.asked), []
     assert len(asked) == 48
-    # It breaks twice: within the first part, and within the second.
+    # It breaks twice: within the first part of 16 texts, and within the second.
     workspace = Workspace.at(tmp_path / "broken")
     for broken_after in (7, 26):
         writer.broken_after = broken_after
@@ -201,6 +204,31 @@ def test_what_was_paid_for_is_not_asked_again(writer: Writer, tmp_path: Path, se
     assert resumed.content == whole.content
     assert resumed.manifest.counts == whole.manifest.counts
     assert resumed.read_json("presentation.json") == whole.read_json("presentation.json")
+
+
+def test_kill_9_and_the_command_line(writer: Writer, tmp_path: Path, seal: Seal) -> None:
+    source = mixture(tmp_path / "mixture", seal)
+    command = [
+        sys.executable, "-m", "gristmill", "align", "synthesize", "--kind", "documents",
+        "--mixture", str(source.path), "--workspace", str(tmp_path / "ws"), "--json",
+        "--documents.endpoint", writer.url, "--documents.endpoint_model", "scribe",
+        "--documents.failed_share", "0.2", "--documents.seeds_per_part", "10",
+        "--documents.concurrency", "1", "--documents.licence", "cc-by-4.0",
+    ]  # fmt: skip
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while first.poll() is None and len(writer.asked) < 13:
+        time.sleep(0.001)
+    first.kill()
+    first.wait()
+    before = len(writer.asked)
+    assert 13 <= before < 24
+    again = subprocess.run(command, capture_output=True, check=True)
+    made = Artifact.open(Path(json.loads(again.stdout)["path"]))
+    # One request was in the air when the first was killed; the one that is refused is free.
+    assert len(writer.asked) <= 24 + 2
+    documents = table(made, "documents")
+    assert len(documents) == len({one["id"] for one in documents}) == 19
+    assert {one["licence"] for one in documents} == {"CC-BY-4.0"}
 
 
 def small_model(folder: Path, seal: Seal, texts: Sequence[str]) -> Artifact:
@@ -247,7 +275,7 @@ def test_a_model_of_ours_goes_on_from_seeds_and_from_a_kill(
     assert all(one["made_by"] == model.content for one in how)
     assert all(one["text"].rstrip('"').endswith((".", "!", "?")) for one in documents)
     assert whole.manifest.counts["seeds"] == 15 and whole.manifest.counts["texts"] == 30
-    # Killed in the third of its rounds of 8, of which the first part takes three.
+    # Killed in the second of its rounds of 8, in the first of two parts.
     rounds: list[int] = []
     answer = LocalText.answer
 
@@ -255,7 +283,7 @@ def test_a_model_of_ours_goes_on_from_seeds_and_from_a_kill(
         self: LocalText, requests: Sequence[TextRequest], progress: Progress | None = None
     ) -> list[TextAnswer]:
         rounds.append(len(requests))
-        if len(rounds) == 3:
+        if len(rounds) == 2:
             raise KeyboardInterrupt
         return answer(self, requests, progress)
 
@@ -264,7 +292,7 @@ def test_a_model_of_ours_goes_on_from_seeds_and_from_a_kill(
     with pytest.raises(KeyboardInterrupt):
         align_synthesize.run(config, inputs, workspace)
     resumed = align_synthesize.run(config, inputs, workspace)
-    assert rounds == [8, 8, 4, 4, 8, 2]
+    assert rounds == [8, 8, 8, 8, 6]
     assert resumed.content == whole.content
 
 
@@ -336,6 +364,14 @@ def test_what_is_missing_is_told(tmp_path: Path, seal: Seal) -> None:
         align_synthesize.run(documents, {}, workspace)
     with pytest.raises(ValueError, match="is for --kind documents"):
         SynthesizeConfig(documents=DocumentsConfig(seeds=3))
+    (tmp_path / "model").mkdir()
+    model = seal(tmp_path / "model", "model", "train.lm")
+    with pytest.raises(GristmillError, match="without a generator"):
+        align_synthesize.run(SynthesizeConfig(), {"mixture": source, "generator": model}, workspace)
+    with pytest.raises(GristmillError, match="2 generators at once"):
+        align_synthesize.run(
+            asking("http://127.0.0.1:1/v1"), {"mixture": source, "generator": model}, workspace
+        )
     short = DocumentsConfig(function=f"{__file__}:echo_backwards", min_words=5000)
     with pytest.raises(GristmillError, match="none of 24 texts was kept; 24 for this reason: too"):
         align_synthesize.run(

@@ -74,6 +74,15 @@ def test_a_cut_answer_can_end_with_its_last_sentence() -> None:
     assert up_to_a_sentence('He said "no." And 3.5 m') == 'He said "no."'
 
 
+def test_texts_without_spaces_have_words_and_sentences() -> None:
+    text = "河流穿过城市。" + "".join(chr(0x4E00 + 7 * n) for n in range(60)) + "。"
+    assert verdict(text).reason is None
+    assert verdict(text[:10]).reason == "too short"
+    found = verdict(f"{text}这里没有结", "length", cut="trim")
+    assert found.reason is None and found.text == text
+    assert opening("河流穿过城市。然后它流入大海去了。") == "河流穿过城市。"
+
+
 def test_remarks_around_an_answer_go() -> None:
     assert without_remarks(f"Sure! Here is the text, rewritten:\n\n{OWN}") == OWN
     assert without_remarks(f"```text\n{OWN}\n```") == OWN

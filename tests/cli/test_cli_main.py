@@ -242,6 +242,9 @@ def test_config_show_fills_in_what_runs(capsys: pytest.CaptureFixture[str]) -> N
         assert main(["config", "validate", shipped]) == 0
     assert main(["config", "validate", "own-text"]) == 2
     assert main(["config", "validate", "own-text", "--data.import.path", "x"]) == 0
+    paths = ["--import.path", "x", "--tokenizer.import.path", "x", "--data.import.path", "x"]
+    assert main(["config", "validate", "long-context"]) == 2
+    assert main(["config", "validate", "long-context", *paths]) == 0
 
 
 def test_config_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:

@@ -235,6 +235,41 @@ def test_the_order_of_earlier_documents_does_not_count(workspace: Workspace) -> 
     assert sum(reason == "near_duplicate_of_earlier" for _, reason, _ in told[0]) >= 9
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_address_of_an_earlier_snapshot_when_asked(workspace: Workspace, kept: bool) -> None:
+    r = random.Random(7)
+    old = [{"url": f"http://a.example/{k}", "text": prose(r)} for k in range(6)]
+    old += [{"url": "https://www.a.example/2/", "text": prose(r)}]
+    new = [
+        {"url": "https://www.a.example/1#top", "text": prose(r)},
+        {"url": "http://a.example/2", "text": prose(r)},
+        {"url": "http://a.example/1", "text": prose(r)},
+        {"url": "http://b.example/1", "text": old[3]["text"]},
+        {"url": "http://a.example/9", "text": prose(r)},
+        {"url": "no address", "text": prose(r)},
+    ]
+    # A text that an earlier address hides is nobody's copy.
+    new.append({"url": "http://c.example/", "text": new[1]["text"]})
+    before = dedup(documents(workspace, old), workspace, near={"keep_index": kept})
+    made = documents(workspace, new)
+    plain = dedup(made, workspace, [before])
+    assert [reason for reason, _ in verdicts(plain)].count("exact_duplicate_of_earlier") == 1
+    assert "same_address_of_earlier" not in plain.manifest.counts
+    found = dedup(made, workspace, [before], exact={"addresses": True})
+    said = verdicts(found)
+    gone, copied = "same_address_of_earlier", "exact_duplicate_of_earlier"
+    assert [reason for reason, _ in said] == [gone, gone, gone, copied, None, None, None]
+    both = min(document_id(row["url"], row["text"]) for row in (old[2], old[6]))
+    first = document_id(old[1]["url"], old[1]["text"])
+    assert [group for _, group in said[:3]] == [first, both, first]
+    told: dict[str, Any] = explain_page(new[2]["url"], [made, found])[-1]
+    assert told["said"] == f"dropped: {gone}"
+    assert told["numbers"]["it was kept because"] == WON["earlier"]
+    counts = found.manifest.counts
+    assert counts[gone] == 3 and counts["same_address"] == 0 and counts["kept"] == 3
+    assert counts["earlier_documents_by_index"] == (7 if kept else 0)
+
+
 def test_passages_of_earlier_documents_are_cut(workspace: Workspace) -> None:
     r = random.Random(5)
     passage = prose(r)

@@ -6,12 +6,15 @@ import random
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.data.dedup.band_index import BandIndex
+from gristmill.data.dedup import band_index, near
+from gristmill.data.dedup.band_index import BandIndex, SpilledPairs
+from gristmill.data.dedup.estimate import sample_estimate
 from gristmill.data.dedup.exact import text_digest
 from gristmill.data.dedup.lsh import (
     NO_KEY,
@@ -20,15 +23,10 @@ from gristmill.data.dedup.lsh import (
     candidate_pairs,
     candidate_probability,
     connected_components,
+    unpacked,
 )
 from gristmill.data.dedup.minhash import jaccard, permutations, shingle_sets, signatures
-from gristmill.data.dedup.near import (
-    EarlierPart,
-    NearSettings,
-    near_groups,
-    sample_estimate,
-    sign_part,
-)
+from gristmill.data.dedup.near import EarlierPart, NearSettings, near_groups, sign_part
 from gristmill.data.ngrams import ngram_hashes, word_hashes
 
 VOCABULARY = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "st", "l")]
@@ -178,6 +176,19 @@ def test_the_index_on_disk_is_the_one_in_memory(tmp_path: Path) -> None:
     assert BandIndex(tmp_path / "index", 5).documents == 0
 
 
+def test_spilled_pairs_come_back_once_and_in_order(tmp_path: Path) -> None:
+    r = np.random.default_rng(6)
+    pieces = [r.integers(0, 90, (n, 2)).astype(np.uint64) for n in (0, 400, 1, 700)]
+    packed = [(np.min(p, axis=1) << np.uint64(32)) | np.max(p, axis=1) for p in pieces if len(p)]
+    spilled = SpilledPairs(tmp_path, 90, width=16)
+    for piece in [np.zeros(0, np.uint64), *packed]:
+        spilled.append(piece.copy())
+    found = [unpacked(one).tolist() for one in spilled]
+    wanted = sorted({(int(a >> 32), int(a & 0xFFFFFFFF)) for a in np.concatenate(packed).tolist()})
+    assert [tuple(pair) for one in found for pair in one] == wanted
+    assert [one[0][0] // 16 for one in found] == list(range(6)) and not list(tmp_path.iterdir())
+
+
 def test_components_do_not_depend_on_the_order_of_documents() -> None:
     random_ = np.random.default_rng(2)
     keys = random_.integers(0, 300, (3, 400), dtype=np.uint32)
@@ -246,12 +257,25 @@ def test_recall_and_precision_on_labelled_edits() -> None:
     assert right / len(together) >= 0.98
 
 
-def test_groups_do_not_depend_on_parts() -> None:
+def test_groups_do_not_depend_on_parts_or_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [*labelled(7, 60), "", ""]
-    whole = near_groups(lambda: [texts], NearSettings())
-    cut = near_groups(lambda: [texts[:1], [], texts[1:100], texts[100:]], NearSettings(), workers=2)
+    told: tuple[list[Any], list[Any]] = [], []
+    whole = near_groups(lambda: [texts], NearSettings(), told=lambda *one: told[0].append(one))
+    # Candidates are worked off in pieces.
+    monkeypatch.setattr(near, "PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr(band_index, "RANGE", 50)
+    cut = near_groups(
+        lambda: [texts[:1], [], texts[1:100], texts[100:]], NearSettings(), workers=2,
+        told=lambda *one: told[1].append(one),
+    )  # fmt: skip
+    assert len(told[0]) == 1 < 10 < len(told[1])
     assert np.array_equal(whole.groups, cut.groups)
-    assert np.array_equal(whole.pairs, cut.pairs)
+    for place in range(2):
+        assert np.array_equal(told[0][0][place], np.concatenate([one[place] for one in told[1]]))
+    pairs, similarity = told[0][0]
+    assert whole.passed == cut.passed == len(pairs) <= whole.candidates == cut.candidates
+    assert similarity.min() >= 0.5 and pairs.tolist() == sorted(pairs.tolist())
+    assert np.array_equal(whole.groups, connected_components(len(texts), pairs))
     assert whole.groups[-2:].tolist() == [len(texts) - 2, len(texts) - 1]
     assert near_groups(lambda: [], NearSettings()).groups.tolist() == []
 
@@ -272,11 +296,15 @@ def test_earlier_documents_are_not_compared_with_each_other() -> None:
 
     parts = [part(0, 30, True), part(30, 90, False)]
     content = np.array([int.from_bytes(text_digest(t)[:8]) for t in [*old, *new]], np.uint64)
-    found = near_groups(lambda: [new], settings, earlier=parts, content=lambda: content)
+    pairs: list[Any] = []
+    found = near_groups(
+        lambda: [new], settings, earlier=parts, content=lambda: content,
+        told=lambda *one: pairs.append(one[0]),
+    )  # fmt: skip
     # Copies of each other, but of no new one; two families are tied by a new document.
     assert found.groups[6:90].tolist() == list(range(6, 90))
     assert len(set(near_groups(lambda: [old[6:]], settings).groups.tolist())) < 60
-    assert found.pairs[:, 1].min() >= 90 and found.groups[-2:].tolist() == [0, 3]
+    assert np.concatenate(pairs)[:, 1].min() >= 90 and found.groups[-2:].tolist() == [0, 3]
     # Among the new ones nothing is lost by it.
     alone = near_groups(lambda: [new[:-2]], settings)
     assert np.array_equal(found.groups[90:-2] - 90, alone.groups)

@@ -26,6 +26,7 @@ from gristmill.data.dedup.near import NearSettings
 from gristmill.data.dedup.substrings import SubstringSettings
 from gristmill.data.dedup.verdicts import DedupPart
 from gristmill.data.documents import DocumentSet
+from gristmill.data.engine.local import LocalEngine
 
 Row = dict[str, Any]
 Verdicts = dict[str, tuple[Any, ...]]
@@ -74,7 +75,7 @@ def judged(
         )
         found.update(zip(table["id"].to_pylist(), rows, strict=True))
 
-    result = deduplicate(documents, how, write, workers=workers, scratch=folder)
+    result = deduplicate(documents, how, write, engine=LocalEngine(workers), scratch=folder)
     return found, result.counts
 
 
@@ -129,7 +130,7 @@ def wanted() -> Verdicts:
 
 @given(st.integers(0, 2**32), st.integers(1, 3))
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_verdicts_do_not_depend_on_order_parts_or_workers(
     tmp_path_factory: pytest.TempPathFactory, seed: int, workers: int
@@ -217,6 +218,19 @@ def test_each_criterion_decides_and_is_named(
         assert (why is None) == (place == kept)
     reasons = {one[4] for one in found.values()} - {None}
     assert because in reasons and reasons <= {because, "short_url", "url"}
+
+
+def test_sites_that_link_are_counted_once_each(tmp_path: Path) -> None:
+    rows: list[Row] = [{"url": f"http://{k}.example/x", "text": COPY} for k in "mn"]
+    links = {"p": "n", "q": "n", "r": "m", "www.r": "m", "n": "n"}
+    for number, (site, to) in enumerate(links.items()):
+        target = [f"http://{to}.example/x", f"https://www.{to}.example/x/"]
+        rows.append({"url": f"http://{site}.example/", "text": f"own {number}", "links": target})
+    rows += [{**row, "url": f"{row['url']}again", "text": "yes"} for row in rows[4:6]]
+    found, _ = judged(tmp_path, [rows[:3], rows[3:]], DedupSettings(lines=()))
+    verdict = {one[0]: one for one in found.values()}
+    assert verdict["http://m.example/x"][1::3] == ("exact_duplicate", "linked")
+    assert verdict["http://n.example/x"][1] is None
 
 
 def test_one_page_under_many_addresses_keeps_its_lines(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from gristmill.data.dedup.columns import Column, groups_of
 from gristmill.data.dedup.exact import address_numbers, site_numbers, text_digest
-from gristmill.data.dedup.lines import RepeatedLines, SiteLines, Unit, line_keys, remove_lines
+from gristmill.data.dedup.line_counts import page_lines
+from gristmill.data.dedup.lines import RepeatedLines, Unit, line_keys, remove_lines
 from gristmill.data.links import LinkingSites, linked_pages, same_page
 
 
@@ -75,18 +76,16 @@ def test_pages_meet_their_links() -> None:
 
 
 def site_lines(
-    folder: Path,
-    pages: list[tuple[str, str]],
-    share: float = 0.5,
-    min_pages: int = 3,
-    unit: Unit = "line",
+    pages: list[tuple[str, str]], share: float = 0.5, min_pages: int = 3, unit: Unit = "line"
 ) -> RepeatedLines:
-    counts = SiteLines(folder, unit=unit)
-    # In two parts: what a part holds is added up.
-    for half in (pages[: len(pages) // 3], [], pages[len(pages) // 3 :]):
-        half = [(host, text) for host, text in half if host]
-        counts.add(site_numbers(host for host, _ in half), [text for _, text in half])
-    return counts.repeated(share=share, min_pages=min_pages)
+    """As `repeated_lines` counts them over the parts of documents."""
+    hosts, texts = zip(*[page for page in pages if page[0]], strict=True)
+    numbers = site_numbers(hosts)
+    keys, counts = page_lines(texts, numbers, 8, unit)
+    sites, total = np.unique(numbers, return_counts=True)
+    many, enough = counts >= min_pages, total >= min_pages
+    needed = np.maximum(min_pages, share * total[enough])
+    return RepeatedLines(keys[many], counts[many], sites[enough], needed, 8, unit)
 
 
 def without(
@@ -97,12 +96,12 @@ def without(
     return remove_lines(text, marks[starts[1] :].tolist(), told)
 
 
-def test_lines_on_many_pages_of_one_site_are_found(tmp_path: Path) -> None:
+def test_lines_on_many_pages_of_one_site_are_found() -> None:
     footer = "All rights reserved by nobody"
     pages = [("a.example", f"Story {'abcdefgh'[i]} in full\n}}\n{footer}") for i in range(6)]
     pages += [("b.example", f"{footer}\nOther {'stuvwxyz'[i]} story") for i in range(2)]
     pages += [("", f"{footer}\nImported text {'ijklmnop'[i]}") for i in range(8)]
-    found = site_lines(tmp_path, pages)
+    found = site_lines(pages)
     # b has too few pages, imported files have no site, a brace has no letters.
     gone: list[str] = []
     text = pages[0][1] + "  \n\nend"
@@ -114,18 +113,18 @@ def test_lines_on_many_pages_of_one_site_are_found(tmp_path: Path) -> None:
     assert without(found, "a.example", footer) == ""
 
 
-def test_a_share_of_the_pages_is_needed_too(tmp_path: Path) -> None:
+def test_a_share_of_the_pages_is_needed_too() -> None:
     pages = [("a.example", f"Unlike page {k * 'x'}\nA line on some pages") for k in range(4)]
     pages += [("a.example", f"Unlike page {k * 'x'}") for k in range(4, 10)]
     text = "A line on some pages"
-    assert without(site_lines(tmp_path / "1", pages, share=0.4), "a.example", text) == ""
-    assert without(site_lines(tmp_path / "2", pages, share=0.41), "a.example", text) is None
+    assert without(site_lines(pages, share=0.4), "a.example", text) == ""
+    assert without(site_lines(pages, share=0.41), "a.example", text) is None
 
 
-def test_a_paragraph_is_one_whatever_its_lines(tmp_path: Path) -> None:
+def test_a_paragraph_is_one_whatever_its_lines() -> None:
     notice = "Come in and find out\nwhat we have for you"
     pages = [("a.example", f"A page of {k * 'x'}\n\n{notice}\n\nEnd") for k in range(6)]
-    found = site_lines(tmp_path / "1", pages, unit="paragraph")
+    found = site_lines(pages, unit="paragraph")
     gone: list[str] = []
     # Other line breaks are the same paragraph; a part of it is another one.
     text = "First\n \n  Come in and find\tout what\nwe have for you \n\nwhat we have for you\nEnd"
@@ -134,11 +133,11 @@ def test_a_paragraph_is_one_whatever_its_lines(tmp_path: Path) -> None:
     assert len(found.keys) == 1
     assert without(found, "b.example", text) is None
     # As lines they are found too, and the other paragraph loses one.
-    assert len(site_lines(tmp_path / "2", pages).keys) == 2
+    assert len(site_lines(pages).keys) == 2
 
 
-def test_blank_lines_do_not_pile_up(tmp_path: Path) -> None:
-    found = site_lines(tmp_path, [("a.example", f"x {i}\nShare this article") for i in "abcdef"])
+def test_blank_lines_do_not_pile_up() -> None:
+    found = site_lines([("a.example", f"x {i}\nShare this article") for i in "abcdef"])
     text = "first\n\nShare this article\n\nsecond\n\n\nthird"
     assert without(found, "a.example", text) == "first\n\nsecond\n\n\nthird"
 

@@ -1,10 +1,12 @@
-"""Contamination by evaluation items, leaks over the held-out border, files in shuffled order."""
+"""Contamination by evaluation items, and leaks over the held-out border."""
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.core.errors import GristmillError
-from gristmill.core.records import mixture_schema
+from gristmill.core.records import document_id, document_schema
+from gristmill.data.contamination import ContaminationRules, judge_documents
 from gristmill.data.decontaminate import EvaluationIndex, overlap, read_items
-from gristmill.data.mixture_files import leaking, write_split
+from gristmill.data.documents import DocumentSet
+from gristmill.data.engine.local import LocalEngine
+from gristmill.data.journal import PartJournal
+from gristmill.data.mixture_leaks import leaking
 
 
 def words(seed: int, count: int) -> list[str]:
@@ -91,42 +97,40 @@ def test_pages_that_quote_a_held_out_page_are_found() -> None:
     assert not leaking(parts, np.zeros(5, np.bool_)).any()
 
 
-def mixture_table(first: int, count: int) -> pa.Table:
-    columns = {
-        name: [f"{name}{i}" for i in range(first, first + count)]
-        for name in (
-            "id",
-            "url",
-            "host",
-            "domain",
-            "title",
-            "description",
-            "topic",
-            "group",
-            "text",
+def test_parts_that_are_judged_are_not_judged_again(tmp_path: Path, seal: Any) -> None:
+    item = words(1, 30)
+    for part in range(3):
+        texts = [" ".join(words(10 * part + n, 40)) for n in range(2, 6)]
+        texts.append(" ".join(words(90 + part, 9) + item))
+        rows = [
+            {"id": document_id(f"http://a.example/{part}/{n}", text), "host": "a.example",
+             "url": f"http://a.example/{part}/{n}", "source": "test", "links": [], "text": text}
+            for n, text in enumerate(texts)
+        ]  # fmt: skip
+        path = tmp_path / "base" / "documents" / f"part-{part:05d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows, schema=document_schema()), path)
+    documents = DocumentSet.open(seal(tmp_path / "base", "documents", "data.extract"))
+    index = EvaluationIndex.build({"set": [" ".join(item)]})
+
+    def judged(folder: Path) -> Iterator[Mapping[str, Any]]:
+        folder.mkdir(exist_ok=True)
+        return judge_documents(
+            LocalEngine(1), documents, index, ContaminationRules(), PartJournal(folder)
         )
-    }
-    columns["quality"] = [0.5] * count  # type: ignore[assignment]
-    columns["repeats"] = list(range(first, first + count))  # type: ignore[assignment]
-    columns["anneal"] = [False] * count  # type: ignore[assignment]
-    return pa.table(columns).cast(
-        pa.schema([mixture_schema().field(name) for name in columns]), safe=False
-    )
 
-
-def test_a_split_is_written_in_its_order(tmp_path: Path) -> None:
-    order = np.array(random.Random(8).sample(range(100), 73), np.int64)
-    tables = [mixture_table(0, 40), mixture_table(40, 0), mixture_table(40, 60)]
-    write_split(tmp_path / "train", tables, order, documents_per_part=20)
-    files = sorted((tmp_path / "train").iterdir())
-    assert [f.name for f in files] == [f"part-{i:05d}.parquet" for i in range(4)]
-    read = [pq.read_table(f) for f in files]
-    assert [t.num_rows for t in read] == [20, 20, 20, 13]
-    assert all(t.schema.equals(mixture_schema()) for t in read)
-    assert pa.concat_tables(read)["repeats"].to_pylist() == order.tolist()
-    write_split(tmp_path / "whole", [pa.concat_tables(tables)], order, documents_per_part=20)
-    again = sorted((tmp_path / "whole").iterdir())
-    assert [f.read_bytes() for f in files] == [f.read_bytes() for f in again]
-    write_split(tmp_path / "none", tables, np.zeros(0, np.int64))
-    assert pq.read_table(tmp_path / "none" / "part-00000.parquet").num_rows == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["none", "train", "whole"]
+    calm = list(judged(tmp_path / "calm"))
+    assert [note["contaminated"] for note in calm] == [1, 1, 1]
+    # As if killed after the second part.
+    stopped = judged(tmp_path / "killed")
+    assert [next(stopped), next(stopped)] == calm[:2]
+    stopped.close()  # type: ignore[attr-defined]
+    layer = tmp_path / "killed" / "parts" / "layer"
+    before = {path.name: path.stat().st_mtime_ns for path in layer.iterdir()}
+    assert len(before) == 2
+    assert list(judged(tmp_path / "killed")) == calm
+    for path in layer.iterdir():
+        assert path.read_bytes() == (tmp_path / "calm/parts/layer" / path.name).read_bytes()
+        assert path.stat().st_mtime_ns == before.get(path.name, path.stat().st_mtime_ns)
+    lines = (tmp_path / "killed" / "parts" / "contamination").iterdir()
+    assert all(json.loads(path.read_text("utf-8"))["set"] == "set" for path in lines)

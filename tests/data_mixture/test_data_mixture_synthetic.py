@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gristmill.align.synthesize_documents import synthetic_schema
 from gristmill.core.artifact import Artifact
+from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_schema
 from gristmill.data.coded import Coded
 from gristmill.data.mixture import Candidates, held_out_sites, split_heldout
+from gristmill.data.why import explain_page
 from gristmill.stages.data_dedup import DedupConfig, data_dedup
 from gristmill.stages.data_mix import MixConfig, data_mix
 from gristmill.stages.workspace import Workspace
@@ -65,10 +68,14 @@ def written(tmp_path_factory: pytest.TempPathFactory, seal: Seal) -> Artifact:
     folder = tmp_path_factory.mktemp("written")
     write(folder, [{**row, "domain": "synthetic"} for row in rows], schema, "documents")
     how = [
-        {"id": named("from", n), "seed": named("page", n), "seed_group": f"old{n}"}
+        {
+            "id": named("from", n), "seed": named("page", n), "seed_group": f"old{n}", "style": "x",
+            "seed_url": f"http://h/{n}", "generator": "g", "run": 3, "temperature": 0, "copied": 0,
+        }
         for n in range(101)
-    ]
-    names = pa.schema([(name, pa.string()) for name in ("id", "seed", "seed_group")])
+    ]  # fmt: skip
+    known = synthetic_schema()
+    names = pa.schema([known.field(name) for name in how[0]])
     write(folder, how, names, "synthetic")
     return seal(folder, "documents", "align.synthesize")
 
@@ -122,6 +129,10 @@ def test_weights_say_how_much_is_written(
         for row in rows_of(mixed, "train"):
             seen[row["domain"] == "synthetic"] += row["repeats"] * len(row["text"])
         shares[share] = seen[True] / (seen[True] + seen[False])
+    with pytest.raises(GristmillError, match="a generator wrote all"):
+        data_mix.run(MixConfig(), {"documents": written}, workspace)
+    alone = data_mix.run(MixConfig(heldout_share=0), {"documents": written}, workspace)
+    assert len(rows_of(alone, "train")) == 101
     assert shares[0.0] == 0 and shares[1.0] == 1 and shares[0.3] == pytest.approx(0.3, abs=0.08)
 
 
@@ -146,6 +157,18 @@ def test_several_steps_over_several_documents_are_one_mixture(
     seeds = [n for n in range(1, 100) if named("page", n) in by_id and named("from", n) in by_id]
     assert len(seeds) > 60
     assert all(by_id[named("from", n)]["group"] == named("page", n) for n in seeds)
+    # Each page is told of by what was made of it, and by no other mixture.
+    other = data_mix.run(MixConfig(heldout_share=0.1), {"documents": third}, workspace)
+    artifacts = [pages, written, first, second, mixed, other]
+    for url, stages in (
+        (f"synthetic://rephrase/{seeds[0]}/0", ["align.synthesize", "data.dedup", "data.mix"]),
+        (by_id[named("page", seeds[0])]["url"], ["data.import", "data.dedup", "data.mix"]),
+    ):
+        told = explain_page(url, artifacts)
+        assert [one["stage"] for one in told] == stages and told[-1]["said"] == "in train"
+    assert told[0]["numbers"].keys().isdisjoint({"written from", "style"})
+    written_from = explain_page(f"synthetic://rephrase/{seeds[0]}/0", artifacts)[0]["numbers"]
+    assert written_from["written from"] == f"http://h/{seeds[0]}" and written_from["run"] == 3
 
 
 def candidates(pages: int, each: int) -> Candidates:

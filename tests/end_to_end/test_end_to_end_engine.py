@@ -16,18 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from gristmill.core.artifact import Artifact
-from gristmill.data.dedup.line_counts import LinesPart, count_lines
-from gristmill.data.documents import DocumentSet
-from gristmill.data.engine.steps import engine_of
 from gristmill.data.warc.writer import record_bytes
+from gristmill.stages.data_decontaminate import DecontaminateConfig, data_decontaminate
+from gristmill.stages.data_dedup import DedupConfig, data_dedup
 from gristmill.stages.data_extract import ExtractConfig, data_extract
 from gristmill.stages.data_import import ImportConfig, data_import
+from gristmill.stages.data_mix import MixConfig, data_mix
 from gristmill.stages.data_warc import WarcConfig, data_warc
 from gristmill.stages.stage import Execution
 from gristmill.stages.workspace import Workspace
@@ -169,39 +168,37 @@ def test_ray_finishes_when_a_node_is_killed(
     _same(run.finish(process), calm)
 
 
-def test_a_global_step_on_ray_finishes_when_a_node_is_killed(
+def test_a_mixture_on_ray_is_the_local_one_when_a_node_is_killed(
     filtering: Callable[[str], Filtering], cluster: Any, tmp_path: Path
 ) -> None:
-    found = DocumentSet.open(Artifact.open(filtering("ray").documents))
-    parts = [
-        LinesPart(name, np.arange(DOCUMENTS), np.ones(DOCUMENTS, np.uint64)) for name in found.parts
-    ]
-    lost = cluster.add_node(**NODE)
-    killed = threading.Event()
+    base = Artifact.open(filtering("ray").documents)
+    (tmp_path / "items.jsonl").write_text(
+        json.dumps({"text": "grain to it for many years Then abort"}) + "\n", encoding="utf-8"
+    )
+    lost, ended = cluster.add_node(**NODE), threading.Event()
 
     def kill() -> None:
-        while not list(tmp_path.glob("ray/counts/*")) and not killed.wait(0.01):
+        while not list(tmp_path.glob("ray/unfinished/*/mix/*/part-*")) and not ended.wait(0.01):
             pass
         cluster.remove_node(lost, allow_graceful=False)
-        killed.set()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    written = []
-    for name, engine in (
-        ("ray", engine_of(1, "ray", cluster.address)),
-        ("local", engine_of(1)),
-    ):
-        (tmp_path / name).mkdir()
-        count_lines(
-            engine, found, parts, min_pages=1, min_letters=8, unit="line",
-            folder=tmp_path / name, partitions=16, isolate=False,
+    contents = []
+    for how in (Execution(1, engine="ray", address=cluster.address), Execution(1)):
+        workspace = Workspace.at(tmp_path / how.engine)
+        clean = data_decontaminate.run(
+            DecontaminateConfig(sets=[tmp_path / "items.jsonl"], short_n=7), {"documents": base},
+            workspace, execution=how,
         )  # fmt: skip
-        files = sorted((tmp_path / name / "counts").iterdir())
-        written.append([file.read_bytes() for file in files])
-        killed.set()
+        config = MixConfig(documents_per_part=30, heldout_share=0.2, leak_share=1.0)
+        mixed = data_mix.run(config, {"documents": clean}, workspace, execution=how)
+        assert clean.manifest.counts["contaminated"] == 1
+        assert len(list((mixed.path / "train").iterdir())) == 4
+        contents.append((clean.content, mixed.content))
+        ended.set()
     killer.join()
-    assert len(written[0]) == 16 and written[0] == written[1]
+    assert contents[0] == contents[1]
 
 
 def test_extraction_and_import_on_ray(cluster: Any, tmp_path: Path) -> None:
@@ -235,6 +232,35 @@ def test_extraction_and_import_on_ray(cluster: Any, tmp_path: Path) -> None:
         found = run(Workspace.at(tmp_path / f"{name}-ray"), execution=there)
         assert found.manifest.counts["documents"] == 12
         assert found.content == alone.content
+
+
+def test_deduplication_on_ray(cluster: Any, tmp_path: Path) -> None:
+    rows = [f"Page {n} of {n * n} mills tells {n} and {n + 1} tales of them" for n in range(30)]
+    rows += [f"{row} again" for row in rows[:7]] + rows[:5]
+    texts = [f"{row}\nTold by the mill at the river" for row in rows]
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"url": f"http://mill.example/{n}", "text": text}) + "\n"
+            for n, text in enumerate(texts)
+        ),
+        encoding="utf-8",
+    )
+    given = ImportConfig(path=tmp_path / "rows.jsonl", part_documents=9)
+    documents = data_import.run(given, {}, Workspace.at(tmp_path / "rows"))
+    config = DedupConfig.model_validate({"near": {"keep_index": True}})
+    found = [
+        data_dedup.run(
+            config, {"documents": documents}, Workspace.at(tmp_path / name), execution=on
+        )
+        for name, on in (
+            ("local", Execution(1)),
+            ("ray", Execution(1, engine="ray", address=cluster.address)),
+        )
+    ]
+    assert found[0].content == found[1].content
+    counts = found[1].manifest.counts
+    assert (counts["exact_duplicate"], counts["near_duplicate"]) == (5, 7)
+    assert counts["repeated_lines"] == len(texts)
 
 
 def _kill_a_worker(parent: int) -> bool:

@@ -11,7 +11,8 @@ import torch
 
 from gristmill.core.errors import GristmillError
 from gristmill.model.gguf import halves, open_gguf
-from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig, stretched
+from gristmill.model.rotary import RopeScaling, stretched
+from gristmill.model.transformer import Transformer, TransformerConfig
 
 gguf = pytest.importorskip("gguf")
 
@@ -212,7 +213,7 @@ def test_scaled_positions_are_known_by_their_factors(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"expert_count": 8}, "llama.expert_count must be 0, not 8"),
-        ({"rope.scaling.type": "yarn"}, "rope.scaling.type must be 'none'"),
+        ({"rope.scaling.type": "longrope"}, "rope.scaling.type must be 'none' or 'yarn'"),
         ({"rope.dimension_count": 8}, "rope.dimension_count must be 16, not 8"),
         ({"attention.value_length": 8}, "attention.value_length"),
         ({"attention.sliding_window": 64}, "sliding_window"),

@@ -10,7 +10,8 @@ import torch
 from gristmill.core.errors import GristmillError
 from gristmill.model.gguf import GgufTokenizer, halves, open_gguf
 from gristmill.model.gguf_writer import Stored, pairs, write_gguf
-from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
+from gristmill.model.rotary import RopeScaling, Yarn
+from gristmill.model.transformer import Transformer, TransformerConfig
 
 gguf = pytest.importorskip("gguf")
 
@@ -42,6 +43,14 @@ def build(config: TransformerConfig) -> Transformer:
 
 def write(path: Path, model: Transformer, stored: Stored = "f32") -> dict[str, int]:
     return write_gguf(path, model.config, model.state_dict(), TOKENIZER, stored=stored, name="mill")
+
+
+def test_yarn_stands_in_the_metadata(tmp_path: Path) -> None:
+    model = build(dataclasses.replace(CONFIG, rope_scaling=Yarn(4.0, 32)))
+    write(tmp_path / "model.gguf", model)
+    again = open_gguf(tmp_path / "model.gguf")
+    assert again.config == model.config
+    assert dict(again.tensors()).keys() == model.state_dict().keys()
 
 
 @pytest.mark.parametrize("architecture", SHAPES)

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from gristmill.core.errors import GristmillError
 from gristmill.model.flops import count_parameters
+from gristmill.model.rotary import RopeScaling, Yarn
 from gristmill.model.scalar import ScalarModel, load_scalar, save_scalar
-from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
+from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import config_to_hf, load_config, load_model, save_model
 
 transformers = pytest.importorskip("transformers")
@@ -35,6 +36,7 @@ SHAPES = {
     "qwen2": dataclasses.replace(CONFIG, qk_norm=False, qkv_bias=True),
     "llama": dataclasses.replace(CONFIG, qk_norm=False),
     "llama3": dataclasses.replace(CONFIG, qk_norm=False, rope_scaling=LLAMA3),
+    "yarn": dataclasses.replace(CONFIG, head_dim=16, rope_scaling=Yarn(4.0, 64)),
 }
 TOKENS = torch.randint(0, 97, (3, 100), generator=torch.Generator().manual_seed(2))
 
@@ -158,7 +160,19 @@ def test_rotary_tables_of_old_files_are_left_out(tmp_path: Path) -> None:
         ({"hidden_act": "gelu"}, "hidden_act must be 'silu'"),
         ({"use_sliding_window": True}, "use_sliding_window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type must be 'default' or 'llama3'"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "'default' or 'llama3' or 'yarn'"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4}}, "original_max_position"),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "yarn",
+                    "factor": 4,
+                    "attention_factor": 1.0,
+                    "original_max_position_embeddings": 64,
+                }
+            },
+            "attention factor",
+        ),
         ({"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "rope_type"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, "low_freq_factor is missing"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1"),
@@ -181,3 +195,19 @@ def test_a_file_without_head_dim_means_what_its_family_means(tmp_path: Path) -> 
         assert load_config(tmp_path).head_dim == head_dim
         theirs = transformers.AutoConfig.from_pretrained(tmp_path)
         assert getattr(theirs, "head_dim", None) in (head_dim, None)
+
+
+def test_yarns_attention_factor_is_the_one_of_the_paper(tmp_path: Path) -> None:
+    theirs = write_theirs(tmp_path, "yarn", True)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    for rope in (config["rope_parameters"], config.get("rope_scaling") or {}):
+        for name in ("attention_factor", "beta_fast", "beta_slow"):
+            rope.pop(name, None)
+    path.write_text(json.dumps(config))
+    own = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ours = load_model(tmp_path)
+    with torch.no_grad():
+        logits = own(TOKENS).logits
+        assert torch.equal(logits, theirs(TOKENS).logits)
+        assert (ours.head(ours(TOKENS)) - logits).abs().max() < 1e-4

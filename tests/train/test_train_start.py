@@ -11,6 +11,7 @@ import torch
 
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.model.rotary import Yarn
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.model.weights import load_model
 from gristmill.stages.train_lm import Shape, TrainLmConfig, train_lm
@@ -50,7 +51,7 @@ def test_it_goes_on_and_reads_further(tokens: Artifact, first: Artifact, tmp_pat
     fresh = read_metrics(first.file("metrics.jsonl"))
     assert records[0]["loss"] < fresh[0]["loss"] - 0.5
     chart = made.read_json("presentation.json")["charts"][-1]
-    assert [series["name"] for series in chart["series"]] == ["before", "after"]
+    assert [series["name"] for series in chart["series"]] == ["as it was", "before", "after"]
     assert chart["series"][0]["x"] == [16, 32, 64]
 
 
@@ -98,3 +99,32 @@ def test_places_together_are_the_whole_loss(tokens: Artifact, mask: bool) -> Non
     assert mean == pytest.approx(whole, rel=1e-5)
     # Places differ by more than rounding, so that the mean above says something.
     assert found["16"] != pytest.approx(found["32"], rel=1e-5)
+
+
+def test_a_start_is_stretched_by_yarn(tokens: Artifact, first: Artifact, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = TrainLmConfig(
+        token_budget=4 * 128 * 3,
+        context=128,
+        dial=Shape(batch_rows=4, matrix_lr=0.003),
+        start_yarn_factor=4,
+        probe_windows=2,
+    )
+    made = train_lm.run(config, {"tokens": tokens, "start": first}, Workspace.at(tmp_path / "a"))
+    model = load_model(made.path)
+    assert isinstance(model, Transformer)
+    assert model.config.rope_scaling == Yarn(4.0, 32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(made.path)
+    assert theirs.config.rope_parameters["rope_type"] == "yarn"
+    ids = torch.randint(0, model.config.vocab_size, (2, 128))
+    with torch.no_grad():
+        assert (model.head(model(ids)) - theirs(ids).logits).abs().max() < 1e-4
+    again = train_lm.run(
+        config.model_copy(update={"start_yarn_factor": 8, "context": 256}),
+        {"tokens": tokens, "start": made},
+        Workspace.at(tmp_path / "b"),
+    )
+    # Stretched anew from where it was pre-trained, not from where the first stretching led.
+    assert load_model(again.path).config.rope_scaling == Yarn(8.0, 32)  # type: ignore[union-attr]
+    with pytest.raises(GristmillError, match="no start"):
+        train_lm.run(config, {"tokens": tokens}, Workspace.at(tmp_path / "c"))

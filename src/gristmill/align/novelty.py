@@ -61,6 +61,11 @@ def words_of(text: str) -> Hashes:
     return word_hashes([text])[0]
 
 
+def has_words(text: str, least: int) -> bool:
+    """Whether a text has so many words; of Chinese and the like each character is one."""
+    return len(text.split(None, least)) >= least or len(words_of(text)) >= least
+
+
 def longest_shared_run(left: Hashes, right: Hashes) -> int:
     """Words of the longest run that stands in both texts.
 

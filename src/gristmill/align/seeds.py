@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from gristmill.align.novelty import has_words
 from gristmill.core.errors import GristmillError
 from gristmill.core.seeds import derive_seed
 
 SCHEME = "synthetic"
 """Of the address of a document that was synthesized."""
 _BATCH_ROWS = 256
-_ENDS = (". ", "! ", "? ", "; ", " ")
+_ENDS = (". ", "! ", "? ", "。", "！", "？", "; ", " ")
 """Where a text is best cut, the best first."""
 
 
@@ -163,6 +164,6 @@ def _unfit(url: str, repeats: int, text: str, min_words: int) -> str | None:
         return "synthetic themselves"
     if repeats == 0:
         return "that training does not see"
-    if len(text.split(None, min_words)) < min_words:
+    if not has_words(text, min_words):
         return f"of fewer than {min_words} words"
     return None

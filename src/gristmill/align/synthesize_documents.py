@@ -77,7 +77,8 @@ class Made:
 @dataclass(frozen=True)
 class Plan:
     """What is asked of each seed. per_passage: styles drawn for each passage. domain: of the
-    documents; `{style}` in it stands for the style's name. block: seeds in one part."""
+    documents; `{style}` in it stands for the style's name. licence: that they state. block: at most
+    so many seeds in one part."""
 
     styles: tuple[Style, ...]
     limits: Limits
@@ -87,6 +88,7 @@ class Plan:
     temperature: float = 0.7
     max_tokens: int = 512
     domain: str = "synthetic"
+    licence: str | None = None
     block: int = 1000
 
 
@@ -160,7 +162,9 @@ def synthesize_documents(
         file = journal.folder / "documents" / f"{part}.parquet"
         earlier.add(pq.read_table(file, columns=["text"])["text"].to_pylist())
     writer = PartWriter(journal.folder, parts=len(whole), columns=["domain"])
-    for block in islice(_blocks(seeds, plan.block), len(whole), None):
+    # Parts of even size: where few may stay without an answer, a small last one would fail at one.
+    size = -(-len(seeds) // -(-len(seeds) // plan.block))
+    for block in islice(_blocks(seeds, size), len(whole), None):
         asked = [one for chosen in block for one in requests_of(chosen, plan, seed)]
         folder = run.path / "answers" / writer.part
         folder.mkdir(parents=True, exist_ok=True)
@@ -279,6 +283,7 @@ def _add(
         {
             "attributes": {"seed": one.seed.id, "style": style},
             "domain": plan.domain.replace("{style}", style),
+            "licence": plan.licence,
         },
     )
     return {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gristmill.align.novelty import Compared, Earlier, Likeness, distinct_share
+from gristmill.align.novelty import Compared, Earlier, Likeness, distinct_share, has_words
 from gristmill.infer.text import TextAnswer
 
 Cut = Literal["reject", "trim"]
@@ -47,7 +47,7 @@ _REFUSES = re.compile(
     r"as an? (?:ai|artificial|language model)|as a (?:large )?language model)",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)]?(?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)]?(?=\s|$)|[。！？][」』”）]?")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def judged(
         if not trimmed:
             return Verdict(text, CUT)
         text = trimmed
-    if len(text.split()) < limits.min_words:
+    if not has_words(text, limits.min_words):
         return Verdict(text, SHORT)
     if distinct_share(text) < _LEAST_DISTINCT:
         return Verdict(text, LOOPS)

@@ -21,7 +21,7 @@ FRAME = [
     ("--seed N", "the seed of all that is random (0)"),
     ("--workers N", "processes for the data stages (the number of cores)"),
     ("--device NAME", "auto, cpu, cuda or mps"),
-    ("--engine NAME", "ray: data extract and filter on a Ray cluster (local)"),
+    ("--engine NAME", "ray: data extract to mix on a Ray cluster (local)"),
     ("--address PLACE", "the Ray cluster's, such as HOST:6379 (this machine's)"),
     ("--dry-run", "check everything and say what would be done"),
     ("--json", "print the result as one JSON object"),

@@ -36,7 +36,7 @@ a crash the same command goes on from the last whole artifact.
   --seed N          the seed of all that is random
   --workers N       processes for the data stages (the number of cores)
   --device NAME     auto, cpu, cuda or mps
-  --engine NAME     ray: data extract and filter on a Ray cluster (local)
+  --engine NAME     ray: data extract to mix on a Ray cluster (local)
   --address PLACE   the Ray cluster's, such as HOST:6379 (this machine's)
   --until STAGE     stop after that stage
   --dry-run         say what would run, with sizes; run nothing

@@ -54,7 +54,7 @@ does not touch runs once. After Ctrl-C the same command goes on.
   --workspace DIR    where everything is written (the recipe's own)
   --workers N        processes for the data stages (the number of cores)
   --device NAME      auto, cpu, cuda or mps
-  --engine, --address  a Ray cluster for data filter, as in gristmill run
+  --engine, --address  a Ray cluster for the data steps, as in gristmill run
   --dry-run          say which stages each run would need; run nothing
   --json             print the result as one JSON object
 

@@ -14,16 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import layer_schema
+
+if TYPE_CHECKING:
+    # What reads its manifest takes a worker that only writes parts a tenth of a second to import.
+    from gristmill.core.artifact import Artifact
 
 _FIXED = ("id", "keep", "reason", "text")
 

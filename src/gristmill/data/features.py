@@ -1,8 +1,8 @@
 """Hashed n-grams of some of a corpus's documents, made part by part and held once.
 
-What a classifier learns from is often a small share of the corpus, and its n-grams are several
-times its text: each part writes those of its own documents to a file, here or on a cluster, and
-one array is filled from these. Nobody holds what is only to be judged.
+What a classifier learns from is often a small share of the corpus, and n-grams take more than the
+text that they are of: each part writes those of its own documents to a file, here or on a cluster,
+and one array is filled from these. Nobody holds what is only to be judged.
 """
 
 from __future__ import annotations

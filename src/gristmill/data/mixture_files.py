@@ -1,15 +1,19 @@
-"""A mixture's files: documents in their final order, in memory bounded by one output part.
+"""A mixture's files: documents in their final order, each output part from all parts of the input.
 
-Documents come in the order of the input's parts and leave in that of the shuffle. They are spilled
-into at most 64 files of neighbouring output parts each, these again where they hold more than one
-part, and then each part is sorted: so neither open files nor memory grow with the corpus.
+The order is an exchange (`engine.exchange`): an input part is read once, its documents go to the
+output parts that they are to stand in, and an output part is sorted by their ranks. What was
+decided of a document (domain, weight, rank) comes from a file for each input part, so that what a
+worker is sent is two names. Memory is bounded by a part, and no engine changes a byte.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,150 +21,161 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.core.records import mixture_schema
-from gristmill.data.dedup.minhash import shingle_sets
-from gristmill.data.documents import write_parquet
-from gristmill.data.ngrams import Hashes, Offsets
-from gristmill.data.postings import Postings
+from gristmill.data.documents import DocumentSet, write_parquet
+from gristmill.data.engine.exchange import PARTITION, Exchange
+from gristmill.data.engine.map_parts import workers_worth
+from gristmill.data.engine.steps import Engine
+from gristmill.data.journal import PartJournal
 
 Indices = npt.NDArray[np.int64]
+K = TypeVar("K")
 
 DOCUMENTS_PER_PART = 50_000
-MOST_GRAMS = 1 << 24
-"""N-grams of held-out text that are held, 16 bytes each."""
-ALL_HASHES = np.uint64(0xFFFFFFFFFFFFFFFF)
-_RANK = "rank"
-_FILES = 64
-_BLOCK_BYTES = 64 << 20
+_ROW, _RANK = "row", "rank"
 
 
-def write_split(
-    folder: Path,
-    tables: Iterable[pa.Table],
-    order: Indices,
+@dataclass(frozen=True)
+class MixtureInputs:
+    """What a mixture is made of. documents: one set after the other, part by part."""
+
+    documents: Sequence[DocumentSet]
+
+    def counts(self) -> list[tuple[tuple[int, str], int]]:
+        """Every part, with how many documents of it are kept."""
+        return [
+            ((number, part), len(one.kept_rows(part)))
+            for number, one in enumerate(self.documents)
+            for part in one.parts
+        ]
+
+    def __call__(self, key: tuple[int, str]) -> pa.Table:
+        """The kept documents of a part, with the columns that a mixture takes over."""
+        number, part = key
+        return self.documents[number].read(part, list(_TAKEN_OVER))
+
+
+_TAKEN_OVER = ("id", "url", "host", "title", "description", "topic", "text")
+
+
+def write_splits(
+    engine: Engine,
+    journal: PartJournal,
+    table_of: Callable[[K], pa.Table],
+    counts: Sequence[tuple[K, int]],
+    orders: Mapping[str, Indices],
+    decided: Callable[[Indices], pa.Table],
     *,
     documents_per_part: int = DOCUMENTS_PER_PART,
-    files: int = _FILES,
-) -> None:
-    """Writes `part-NNNNN.parquet` below `folder`: the rows of all tables in the order `order`.
+    text_bytes: int = 0,
+) -> Iterator[int]:
+    """Writes `SPLIT/part-NNNNN.parquet` into the journal; yields how many parts there are, each
+    time that one is whole. Those that the journal has are not made again.
 
-    tables: with the columns of `mixture_schema`, in the order in which rows are numbered. order:
-    the row numbers that are wanted. files: that are written at once. An empty split is one empty
-    part.
+    table_of: importable and picklable; the table of an input part. counts: every input part with
+    the rows of its table. orders: of each split the wanted rows, numbered over all tables, in their
+    final order; no row is in two. decided: columns of these rows, by number, that the tables lack.
+    text_bytes: about so much text there is, which says how many workers are worth their start. An
+    empty split is one empty part.
     """
-    parts = range(max(1, -(-len(order) // documents_per_part)))
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as spill:
-        ranked = _ranked(tables, order)
-        _write_parts(folder, ranked, parts, documents_per_part, files, Path(spill))
+    places = _Places([], [], [], [])
+    for split, order in orders.items():
+        places.add(split, order, documents_per_part)
+    names = places.names
+    done = len(set(names) & set(journal.parts))
+    folder = journal.folder.resolve()
+    scratch = folder / "planned"
+    yield from [len(names)] * done
+    if done < len(names):
+        exchange = Exchange(
+            partial(_ranked, table_of),
+            partial(_write, folder, names, done),
+            mixture_schema().append(pa.field(_RANK, pa.int64())),
+            len(names),
+            (_RANK,),
+        )
+        told = engine.exchange(
+            exchange,
+            _plan(scratch, counts, places, done, decided),
+            folder / "spilled",
+            isolate=False,
+            most_workers=workers_worth(text_bytes),
+        )
+        for number, file in enumerate(told):
+            if number >= done:
+                journal.end(names[number], [file])
+                yield len(names)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _ranked(tables: Iterable[pa.Table], order: Indices) -> Iterator[pa.Table]:
-    """The wanted rows of each table, with their place in the order."""
-    schema = mixture_schema()
-    by_row = np.argsort(order, kind="stable")
-    rows = order[by_row]
+@dataclass
+class _Places:
+    """Where documents are to stand: the row, the rank in its split and the output part of each."""
+
+    rows: list[Indices]
+    ranks: list[Indices]
+    outputs: list[Indices]
+    names: list[str]
+
+    def add(self, split: str, order: Indices, size: int) -> None:
+        """Another split, whose parts follow those that there are."""
+        ranks = np.arange(len(order))
+        self.rows.append(order)
+        self.ranks.append(ranks)
+        self.outputs.append(len(self.names) + ranks // size)
+        parts = max(1, -(-len(order) // size))
+        self.names += [f"{split}/part-{number:05d}" for number in range(parts)]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """An input part and the file that says which of its documents are wanted, and where."""
+
+    key: Any
+    file: Path
+
+
+def _plan(
+    scratch: Path,
+    counts: Sequence[tuple[Any, int]],
+    places: _Places,
+    done: int,
+    decided: Callable[[Indices], pa.Table],
+) -> Iterator[_Planned]:
+    """A file for each input part of which something is wanted in a part that is not done."""
+    rows, ranks, outputs = (
+        np.concatenate(column) for column in (places.rows, places.ranks, places.outputs)
+    )
+    by_row = np.argsort(rows, kind="stable")
+    by_row = by_row[outputs[by_row] >= done]
+    rows = rows[by_row]
     first = 0
-    for table in tables:
-        low, high = np.searchsorted(rows, [first, first + table.num_rows])
-        chosen = table.take(pa.array(rows[low:high] - first)).select(schema.names).cast(schema)
-        first += table.num_rows
-        yield chosen.append_column(_RANK, pa.array(by_row[low:high]))
+    for number, (key, count) in enumerate(counts):
+        low, high = np.searchsorted(rows, [first, first + count])
+        if low < high:
+            here = by_row[low:high]
+            table = decided(rows[low:high])
+            table = table.append_column(_ROW, pa.array(rows[low:high] - first))
+            table = table.append_column(_RANK, pa.array(ranks[here]))
+            table = table.append_column(PARTITION, pa.array(outputs[here]))
+            file = scratch / f"{number:06d}.parquet"
+            write_parquet(file, table)
+            yield _Planned(key, file)
+        first += count
 
 
-def _write_parts(
-    folder: Path, ranked: Iterable[pa.Table], parts: range, size: int, files: int, spill: Path
-) -> None:
-    """The parts of this range, whose rows `ranked` gives in any order."""
-    schema = mixture_schema()
-    if len(parts) == 1:
-        empty = schema.append(pa.field(_RANK, pa.int64())).empty_table()
-        table = pa.concat_tables([empty, *ranked]).sort_by(_RANK).select(schema.names)
-        write_parquet(folder / f"part-{parts[0]:05d}.parquet", table.combine_chunks())
-        return
-    step = -(-len(parts) // files)
-    pieces = [parts[start : start + step] for start in range(0, len(parts), step)]
-    paths = [spill / f"{piece.start}-{piece.stop}.parquet" for piece in pieces]
-    writers = [
-        pq.ParquetWriter(path, schema.append(pa.field(_RANK, pa.int64())), compression="zstd")
-        for path in paths
-    ]
-    for table in _blocks(ranked):
-        part = table[_RANK].to_numpy() // size - parts.start
-        for number in np.unique(part // step).tolist():
-            writers[number].write_table(table.filter(pa.array(part // step == number)))
-    for writer in writers:
-        writer.close()
-    for piece, path in zip(pieces, paths, strict=True):
-        _write_parts(folder, _row_groups(path), piece, size, files, spill)
-        path.unlink()
+def _ranked(table_of: Callable[[Any], pa.Table], part: _Planned) -> pa.Table:
+    """The wanted documents of a part, with what was decided of them."""
+    with pq.ParquetFile(part.file) as file:
+        found = file.read()
+    table = table_of(part.key).take(found[_ROW])
+    for name in found.column_names:
+        if name != _ROW:
+            table = table.append_column(name, found[name])
+    return table
 
 
-def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The tables joined up to 64 MiB: a row group of a few rows costs as much as one of many."""
-    held: list[pa.Table] = []
-    size = 0
-    for table in tables:
-        held.append(table)
-        size += table.nbytes
-        if size >= _BLOCK_BYTES:
-            yield pa.concat_tables(held)
-            held, size = [], 0
-    if held:
-        yield pa.concat_tables(held)
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
-
-
-def leaking(
-    texts: Callable[[], Iterable[pa.ChunkedArray]],
-    heldout: npt.NDArray[np.bool_],
-    *,
-    n: int = 8,
-    share: float = 0.5,
-    most: int = MOST_GRAMS,
-) -> npt.NDArray[np.bool_]:
-    """Documents outside the held-out split that hold at least `share` of a held-out text's n-grams.
-
-    Near-duplicate groups miss a page that quotes another whole among much else: its Jaccard
-    similarity is low. texts: called twice, each time the texts of every part in row order. most:
-    n-grams of held-out texts that are held; where there are more, those with the smallest hashes
-    stand for all, a half, a quarter and so on, and the share is an estimate by them (Broder 1997).
-    """
-    sets: list[tuple[Hashes, Offsets]] = []
-    first, held, limit = 0, 0, ALL_HASHES
-    for part in texts():
-        rows = np.flatnonzero(heldout[first : first + len(part)])
-        sets.append(_below(shingle_sets(part.take(pa.array(rows)), n), limit))
-        held += len(sets[-1][0])
-        first += len(part)
-        while held > most:
-            limit = np.uint64(limit >> np.uint64(1))
-            sets = [_below(one, limit) for one in sets]
-            held = sum(len(hashes) for hashes, _ in sets)
-    index = Postings.build(sets)
-    sets.clear()
-    leak = np.zeros(len(heldout), np.bool_)
-    first = 0
-    for part in texts():
-        rows = np.flatnonzero(~heldout[first : first + len(part)])
-        grams = _below(shingle_sets(part.take(pa.array(rows)), n), limit)
-        document, owner, shared = index.shared(*grams)
-        found = shared >= share * index.sizes[owner]
-        leak[first + rows[document[found]]] = True
-        first += len(part)
-    return leak
-
-
-def _below(sets: tuple[Hashes, Offsets], limit: np.uint64) -> tuple[Hashes, Offsets]:
-    """The hashes of each text that are not above the limit."""
-    hashes, starts = sets
-    if limit == ALL_HASHES:
-        return sets
-    kept = hashes <= limit
-    before = np.zeros(len(hashes) + 1, np.int64)
-    np.cumsum(kept, out=before[1:])
-    return hashes[kept], before[starts]
+def _write(folder: Path, names: Sequence[str], done: int, partition: int, rows: pa.Table) -> str:
+    file = f"{names[partition]}.parquet"
+    if partition >= done:
+        write_parquet(folder / file, rows.select(mixture_schema().names).combine_chunks())
+    return file

@@ -93,6 +93,8 @@ def score_documents(
     finally:
         bar.close()
     found: dict[str, list[npt.NDArray[Any]]] = {}
+    if not documents.parts:
+        return dict(scorer(pa.chunked_array([], pa.string())))
     for part in documents.parts:
         with np.load(journal.folder / _file(part)) as arrays:
             for name in arrays.files:

@@ -40,11 +40,11 @@ def explain_page(url: str, artifacts: Sequence[Artifact]) -> list[dict[str, Any]
             told += _crawl(url, artifact)
         elif artifact.kind == "documents":
             told += _extraction(url, artifact)
-    verdicts, kept = _layers(url, artifacts)
+    verdicts, keeping = _layers(url, artifacts)
     told += verdicts
     for artifact in artifacts:
         if artifact.kind == "mixture":
-            told += _mixture(url, artifact, expected=kept)
+            told += _mixture(url, artifact, expected=_takes(artifact, keeping))
     if not told:
         near = nearest_urls(url, _known_urls(artifacts))
         said = f"did you mean '{near[0]}'?" if near else "nothing is known here"
@@ -105,18 +105,33 @@ def _written(artifact: Artifact, part: str, id_: str) -> dict[str, Any]:
     return {"written from": row.pop("seed_url"), **row}
 
 
-def _layers(url: str, artifacts: Sequence[Artifact]) -> tuple[list[dict[str, Any]], bool]:
-    """What each layer said, and whether the last one keeps the page."""
+def _layers(
+    url: str, artifacts: Sequence[Artifact]
+) -> tuple[list[dict[str, Any]], Artifact | None]:
+    """What each layer said, and the documents that hold the page where the last one keeps it."""
     layers = [artifact for artifact in artifacts if artifact.kind == "layer"]
-    if not layers:
-        return [], False
-    documents = DocumentSet.open(layers[-1])
-    for part in documents.parts:
-        table = documents.read_all(part, ["url"])
-        row = pc.index(table["url"], url).as_py()
-        if row >= 0:
-            return _verdicts(documents, part, row)
-    return [], False
+    below = {ref.content for one in layers for ref in one.manifest.inputs.get("documents", ())}
+    for top in reversed([one for one in layers if one.content not in below]):
+        documents = DocumentSet.open(top)
+        for part in documents.parts:
+            table = documents.read_all(part, ["url"])
+            row = pc.index(table["url"], url).as_py()
+            if row >= 0:
+                told, kept = _verdicts(documents, part, row)
+                return told, documents.base if kept else None
+    return [], None
+
+
+def _takes(mixture: Artifact, documents: Artifact | None) -> bool:
+    """Whether a mixture was made from these documents, as far as that is known."""
+    if documents is None:
+        return False
+    try:
+        taken = [one for slot, one in mixture.inputs() if slot in ("documents", "also")]
+        bases = [DocumentSet.open(one).base.content for one in taken]
+    except GristmillError:
+        return True
+    return not bases or documents.content in bases
 
 
 def _verdicts(documents: DocumentSet, part: str, row: int) -> tuple[list[dict[str, Any]], bool]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from gristmill.core.errors import GristmillError
-from gristmill.model.transformer import RopeScaling, TransformerConfig, stretched
+from gristmill.model.rotary import RopeScaling, Yarn, stretched
+from gristmill.model.transformer import TransformerConfig
 
 # architecture: (qk_norm, qkv_bias)
 SHAPES = {"llama": (False, False), "qwen2": (False, True), "qwen3": (True, False)}
@@ -210,7 +211,6 @@ def _config(
     head_dim = int(of("attention.key_length", width // heads))
     for key, value, only in (
         ("expert_count", of("expert_count", 0), 0),
-        ("rope.scaling.type", of("rope.scaling.type", "none"), "none"),
         ("rope.dimension_count", of("rope.dimension_count", head_dim), head_dim),
         ("attention.value_length", of("attention.value_length", head_dim), head_dim),
         ("attention.sliding_window", of("attention.sliding_window", 0), 0),
@@ -220,6 +220,20 @@ def _config(
                 f"{architecture}.{key} must be {only!r}, not {value!r}",
                 mend="nothing else is computed here: choose another model",
             )
+    scaling = of("rope.scaling.type", "none")
+    if scaling not in ("none", "yarn"):
+        raise GristmillError(
+            f"{architecture}.rope.scaling.type must be 'none' or 'yarn', not {scaling!r}",
+            mend="nothing else is computed here: choose another model",
+        )
+    yarn = None
+    if scaling == "yarn":
+        yarn = Yarn(
+            factor=_shortest(of("rope.scaling.factor")),
+            original_context=int(of("rope.scaling.original_context_length")),
+            fast=_shortest(of("rope.scaling.yarn_beta_fast", 32.0)),
+            slow=_shortest(of("rope.scaling.yarn_beta_slow", 1.0)),
+        )
     qk_norm, qkv_bias = SHAPES[architecture]
     if "token_embd.weight" not in tensors:
         raise GristmillError("token_embd.weight is missing", mend="download it again")
@@ -237,6 +251,7 @@ def _config(
         norm_eps=_shortest(of("attention.layer_norm_rms_epsilon")),
         qk_norm=qk_norm,
         qkv_bias=qkv_bias,
+        rope_scaling=yarn,
     )
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from gristmill.core.errors import GristmillError
 from gristmill.core.progress import Progress, Silent
 from gristmill.model.gguf import BLOCK, INTERLEAVED, OUTER, ROPE_FACTORS, SHAPES, GgufTokenizer
-from gristmill.model.transformer import TransformerConfig, stretched
+from gristmill.model.rotary import RopeScaling, Yarn, stretched
+from gristmill.model.transformer import TransformerConfig
 
 Stored = Literal["f32", "f16", "q8_0"]
 _BLOCK_OF_Q8 = 32
@@ -104,6 +105,15 @@ def _describe(writer: Any, config: TransformerConfig) -> None:
     writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_theta)
+    yarn = config.rope_scaling
+    if isinstance(yarn, Yarn):
+        import gguf
+
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(yarn.factor)
+        writer.add_rope_scaling_orig_ctx_len(yarn.original_context)
+        writer.add_rope_scaling_yarn_beta_fast(yarn.fast)
+        writer.add_rope_scaling_yarn_beta_slow(yarn.slow)
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_vocab_size(config.vocab_size)
 
@@ -136,7 +146,7 @@ def _arrays(
     """Every tensor under llama.cpp's name, float32."""
     outer = {theirs: ours for ours, theirs in OUTER.items()}
     block = {theirs: ours for ours, theirs in BLOCK.items()}
-    if config.rope_scaling is not None:
+    if isinstance(config.rope_scaling, RopeScaling):
         exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
         frequency = 1.0 / (config.rope_theta**exponent)
         yield ROPE_FACTORS, (frequency / stretched(frequency, config.rope_scaling)).numpy()

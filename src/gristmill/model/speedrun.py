@@ -24,8 +24,9 @@ from gristmill.model.attention import Visibility, attention, compute_dtype
 from gristmill.model.cache import KVCache, LayerCache
 from gristmill.model.language_model import Cache, LanguageModel, draw
 from gristmill.model.ngram_rows import ngram_rows
+from gristmill.model.rotary import rotate
 from gristmill.model.speedrun_config import SpeedrunConfig
-from gristmill.model.transformer import Step, plan, positions_of_segments, rotate
+from gristmill.model.transformer import Step, plan, positions_of_segments
 
 _NO_TOKEN = -1
 

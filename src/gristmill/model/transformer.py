@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,26 +22,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.model.attention import Visibility, attention, compute_dtype
 from gristmill.model.cache import KVCache, LayerCache
 from gristmill.model.language_model import Cache, LanguageModel, draw, run_starts
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """Llama 3.1's stretching of rotary positions, for a model trained at `original_context`.
-
-    Frequencies that turn less than `low_frequency` times in that context are divided by `factor`,
-    those that turn more than `high_frequency` times stay, and those between are blended (Llama 3
-    herd, 2024, section 3.4.2; constants of its release).
-    """
-
-    factor: float
-    low_frequency: float
-    high_frequency: float
-    original_context: int
-
-    def __post_init__(self) -> None:
-        ordered = 0 < self.low_frequency < self.high_frequency
-        if not ordered or self.factor < 1 or self.original_context < 1:
-            raise GristmillError(f"{self} is no scaling of rotary positions")
+from gristmill.model.rotary import RopeScaling, Rotary, Yarn, rotary_angles, rotate
 
 
 @dataclass(frozen=True)
@@ -65,7 +45,7 @@ class TransformerConfig:
     norm_eps: float = 1e-6
     qk_norm: bool = True
     qkv_bias: bool = False
-    rope_scaling: RopeScaling | None = None
+    rope_scaling: RopeScaling | Yarn | None = None
 
     def __post_init__(self) -> None:
         sizes = (
@@ -301,53 +281,6 @@ def positions_of_segments(segments_BT: Tensor) -> Tensor:
     index_T = torch.arange(length, device=segments_BT.device)
     start_BT = torch.where(run_starts(segments_BT), index_T, 0).cummax(dim=1).values
     return index_T - start_BT
-
-
-def rotary_angles(
-    positions_BT: Tensor,
-    head_dim: int,
-    theta: float,
-    dtype: torch.dtype,
-    scaling: RopeScaling | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Cosine and sine for `rotate`, (B, 1, T, head_dim / 2); angles in float32 (Su et al. 2021)."""
-    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device)
-    frequency = 1.0 / (theta ** (exponent / head_dim))
-    if scaling is not None:
-        frequency = stretched(frequency, scaling)
-    angle = positions_BT[:, None, :, None].float() * frequency
-    return angle.cos().to(dtype), angle.sin().to(dtype)
-
-
-def stretched(frequency: Tensor, scaling: RopeScaling) -> Tensor:
-    """The frequencies, radians a token, that a scaled model rotates by."""
-    turns = scaling.original_context * frequency / (2 * math.pi)
-    span = scaling.high_frequency - scaling.low_frequency
-    kept = ((turns - scaling.low_frequency) / span).clamp(0, 1)
-    return kept * frequency + (1 - kept) * frequency / scaling.factor
-
-
-def rotate(x_BHTD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turns the pairs (i, i + D / 2) of each head by its position's angles."""
-    cos, sin = rotary
-    first, second = x_BHTD.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-
-
-class Rotary(Protocol):
-    """What `plan` asks of a shape."""
-
-    @property
-    def head_dim(self) -> int:
-        """Of each head; even."""
-
-    @property
-    def rope_theta(self) -> float:
-        """The base of the angles."""
-
-    @property
-    def rope_scaling(self) -> RopeScaling | None:
-        """See RopeScaling."""
 
 
 def plan(

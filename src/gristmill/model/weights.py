@@ -23,6 +23,7 @@ from gristmill.core.canonical import read_json, write_json
 from gristmill.core.errors import GristmillError
 from gristmill.model.language_model import LanguageModel
 from gristmill.model.lstm import LstmConfig, LstmModel
+from gristmill.model.rotary_files import rope_from_hf, rope_to_hf
 from gristmill.model.speedrun import Speedrun
 from gristmill.model.speedrun_config import (
     NOT_EXPORTABLE,
@@ -31,7 +32,7 @@ from gristmill.model.speedrun_config import (
     speedrun_from_json,
     speedrun_to_json,
 )
-from gristmill.model.transformer import RopeScaling, Transformer, TransformerConfig
+from gristmill.model.transformer import Transformer, TransformerConfig
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat.json")
@@ -192,7 +193,7 @@ def config_to_hf(config: TransformerConfig, dtype: torch.dtype = torch.float32) 
             where="model.qkv_bias",
             mend="take one of qk_norm and qkv_bias",
         )
-    rope = _rope_to_hf(config)
+    rope = rope_to_hf(config.rope_theta, config.rope_scaling)
     described = {
         "architectures": [_SHAPES[name][0]],
         "model_type": name,
@@ -235,7 +236,7 @@ def config_from_hf(config: dict[str, Any], where: Path) -> TransformerConfig:
     rope_type = rope.get("rope_type", rope.get("type", "default"))
     layer_types = set(config.get("layer_types") or ())
     for key, value, only in (
-        ("rope_parameters.rope_type", rope_type, ("default", "llama3")),
+        ("rope_parameters.rope_type", rope_type, ("default", "llama3", "yarn")),
         ("partial_rotary_factor", _partial(config, rope), (1,)),
         ("hidden_act", config.get("hidden_act", "silu"), ("silu",)),
         ("attention_bias", config.get("attention_bias", False), (False,)),
@@ -268,7 +269,7 @@ def config_from_hf(config: dict[str, Any], where: Path) -> TransformerConfig:
             norm_eps=float(config.get("rms_norm_eps", 1e-6)),
             qk_norm=shape[1],
             qkv_bias=shape[2],
-            rope_scaling=_scaling_from_hf(rope) if rope_type == "llama3" else None,
+            rope_scaling=rope_from_hf(rope, rope_type, where),
         )
     except KeyError as error:
         raise GristmillError(f"{error.args[0]} is missing", where=where) from error
@@ -306,29 +307,6 @@ def _lstm_from_json(config: Mapping[str, Any], where: Path) -> LstmConfig:
         raise GristmillError(f"{error.args[0]} is missing", where=where) from error
     except (TypeError, ValueError) as error:
         raise GristmillError(f"a value has the wrong type: {error}", where=where) from error
-
-
-def _rope_to_hf(config: TransformerConfig) -> dict[str, Any]:
-    scaling = config.rope_scaling
-    if scaling is None:
-        return {"rope_type": "default", "rope_theta": config.rope_theta}
-    return {
-        "rope_type": "llama3",
-        "rope_theta": config.rope_theta,
-        "factor": scaling.factor,
-        "low_freq_factor": scaling.low_frequency,
-        "high_freq_factor": scaling.high_frequency,
-        "original_max_position_embeddings": scaling.original_context,
-    }
-
-
-def _scaling_from_hf(rope: Mapping[str, Any]) -> RopeScaling:
-    return RopeScaling(
-        factor=float(rope["factor"]),
-        low_frequency=float(rope["low_freq_factor"]),
-        high_frequency=float(rope["high_freq_factor"]),
-        original_context=int(rope["original_max_position_embeddings"]),
-    )
 
 
 def _partial(config: Mapping[str, Any], rope: Mapping[str, Any]) -> Any:

@@ -59,6 +59,13 @@ def activation_bytes(model: ModelConfig, rows: int, bytes_each: int = 2) -> int:
     return rows * model.context * model.layers * per_token * bytes_each
 
 
+def recomputed_bytes(model: ModelConfig, rows: int, bytes_each: int = 2) -> int:
+    """`activation_bytes` where blocks compute theirs again: the input of each, and one block's."""
+    layers = model.layers
+    inputs = rows * model.context * layers * model.width * bytes_each
+    return inputs + activation_bytes(model, rows, bytes_each) // layers
+
+
 def explain(dial: Dial, *, flops_per_second: float | None = None) -> list[str]:
     """The dial in sentences: every derived number with its reason, then what it costs."""
     lines = [f"{reason.name} = {_spell(reason.value)}: {reason.why}" for reason in dial.reasons]

@@ -28,7 +28,7 @@ class ExactConfig(StageConfig):
     """whitespace: layout does not count, case and punctuation do."""
     addresses: bool = later(False)
     """Documents of one address (scheme, www. and fragment aside) are copies too, whatever they
-    say; with `--keep '[newest]'` the latest stays."""
+    say; with `--keep '[newest]'` the latest stays. An address of an earlier snapshot is one too."""
 
 
 class NearConfig(StageConfig):
@@ -137,6 +137,7 @@ def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.data.dedup.corpus import deduplicate
     from gristmill.data.dedup.verdicts import DedupPart
     from gristmill.data.documents import DocumentSet, write_layer
+    from gristmill.data.engine.steps import engine_of
 
     if config.substrings.enabled and config.near.keep_index:
         raise GristmillError(
@@ -166,10 +167,10 @@ def data_dedup(config: DedupConfig, inputs: Inputs, output: Output) -> None:
         documents,
         _settings(config, output.seed),
         write,
-        workers=output.execution.workers,
+        engine=engine_of(*output.execution.engine_settings),
         against=[DocumentSet.open(artifact) for artifact in inputs.many("against")],
         index_folder=output.path if config.near.enabled and config.near.keep_index else None,
-        scratch=output.run.path,
+        scratch=output.run.path.resolve(),
     )
     output.counts.update(result.counts)
     _present(config, result, output)
@@ -241,6 +242,7 @@ def _present(config: DedupConfig, result: DedupResult, output: Output) -> None:
     names = ["kept", "exact_duplicate", "near_duplicate", "only_repeated_lines"]
     names += [name for name in ("same_address", "only_repeated_substrings") if name in counts]
     if "earlier_documents" in counts:
+        names += [name for name in ("same_address_of_earlier",) if name in counts]
         names += ["exact_duplicate_of_earlier", "near_duplicate_of_earlier"]
         output.notes.append(
             f"Compared with {counts['earlier_documents']} earlier documents, of which "

@@ -159,7 +159,7 @@ def read_index(path: Path, skip: int = 0) -> Iterator[StoredPage]:
     from gristmill.data.extract.stored import StoredPage
     from gristmill.data.row_groups import batches, open_parquet
 
-    columns = ["url", "status", "content_type", "file", "offset", "fetched_at"]
+    columns = ["url", "status", "content_type", "file", "offset", "length", "fetched_at"]
     with open_parquet(path) as index:
         for batch in batches(index, columns):
             passed = min(skip, len(batch))
@@ -173,4 +173,5 @@ def read_index(path: Path, skip: int = 0) -> Iterator[StoredPage]:
                     row["file"],
                     row["offset"],
                     None if fetched is None else str(fetched),
+                    length=row.get("length"),
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -95,13 +96,24 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
 
     from gristmill.core.progress import progress
     from gristmill.data.documents import DocumentSet
+    from gristmill.data.engine.steps import engine_of
+    from gristmill.data.journal import PartJournal
     from gristmill.data.mixture import check_split, held_out_sites, plan_mixture, split_heldout
-    from gristmill.data.mixture_files import leaking, write_split
+    from gristmill.data.mixture_files import MixtureInputs, write_splits
+    from gristmill.data.mixture_leaks import found_once, leaking
 
     documents = [DocumentSet.open(one) for one in (inputs["documents"], *inputs.many("also"))]
-    bar = progress("data mix", 5 * sum(len(one.parts) for one in documents), "parts read")
+    read = sum(len(one.parts) for one in documents)
+    bar = progress("data mix", 4 * read, "parts read")
     try:
         candidates = _candidates(_told(documents, bar), config.document_weights)
+        if candidates.made is not None and candidates.made.all() and config.heldout_share > 0:
+            raise GristmillError(
+                "a generator wrote all of these documents, so none can be held out",
+                where=inputs["documents"].path,
+                mend="give people's documents with --documents and these with --also, or set "
+                "--heldout_share 0",
+            )
         sites = held_out_sites(
             candidates,
             hosts=config.heldout_hosts,
@@ -116,10 +128,13 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
             # What was written from a held-out document is neither trained on nor held out.
             written = heldout & candidates.made
             heldout &= ~candidates.made
-        leak = leaking(
-            lambda: (table["text"] for table in _told(documents, bar)(["text"])),
-            heldout,
-            share=config.leak_share,
+        leak = found_once(
+            output.run.path / "leak.npz",
+            lambda: leaking(
+                lambda: (table["text"] for table in _told(documents, bar)(["text"])),
+                heldout,
+                share=config.leak_share,
+            ),
         )
         # The copies of a page that quotes a held-out one quote it too.
         groups = candidates.group_codes()
@@ -141,13 +156,19 @@ def data_mix(config: MixConfig, inputs: Inputs, output: Output) -> None:
             seed=output.seed,
         )
         check_split(candidates, plan, sites)
-        for split, order in (("train", plan.train), ("heldout", plan.heldout_order)):
-            write_split(
-                output.path / split,
-                _rows(_told(documents, bar), candidates, plan),
-                order,
-                documents_per_part=config.documents_per_part,
-            )
+        journal, taken = PartJournal(output.run.path, "mix"), MixtureInputs(documents)
+        for parts in write_splits(
+            engine_of(*output.execution.engine_settings),
+            journal,
+            taken,
+            taken.counts(),
+            {"train": plan.train, "heldout": plan.heldout_order},
+            partial(_decided, candidates, plan),
+            documents_per_part=config.documents_per_part,
+            text_bytes=sum(one.text_bytes() for one in documents),
+        ):
+            bar.advance(read / parts)
+        journal.hand_over(output.path)
     finally:
         bar.close()
     _present(config, candidates, plan, int((leak & ~written).sum()), output)
@@ -280,24 +301,21 @@ def _numbers(table: pa.Table, name: str, missing: float) -> npt.NDArray[np.float
     return numbers
 
 
-def _rows(tables: _Tables, candidates: Candidates, plan: MixturePlan) -> Iterator[pa.Table]:
-    """Each part's documents with the columns of the mixture."""
+def _decided(candidates: Candidates, plan: MixturePlan, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """The columns of the mixture that these documents have not of their own."""
     import numpy as np
     import pyarrow as pa
 
-    names = ["id", "url", "host", "title", "description", "topic", "text"]
-    first = 0
-    for table in tables(names):
-        rows = np.arange(first, first + table.num_rows)
-        first += table.num_rows
-        quality = candidates.quality[rows]
-        table = table.append_column("domain", candidates.domains.take(rows))
-        table = table.append_column("group", candidates.groups.take(rows))
-        table = table.append_column(
-            "quality", pa.array(quality.astype(np.float32), mask=np.isnan(quality))
-        )
-        table = table.append_column("repeats", pa.array(plan.repeats[rows], pa.int32()))
-        yield table.append_column("anneal", pa.array(plan.anneal[rows]))
+    quality = candidates.quality[rows]
+    return pa.table(
+        {
+            "domain": candidates.domains.take(rows),
+            "group": candidates.groups.take(rows),
+            "quality": pa.array(quality.astype(np.float32), mask=np.isnan(quality)),
+            "repeats": pa.array(plan.repeats[rows], pa.int32()),
+            "anneal": pa.array(plan.anneal[rows]),
+        }
+    )
 
 
 def _present(

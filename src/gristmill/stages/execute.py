@@ -99,6 +99,7 @@ def _make(
     with sealing(final) as folder, _peak_memory() as peak:
         output = Output(folder, run, stage_seed, execution)
         stage.body(config, Inputs(inputs), output)
+        _give_back()
         output.write_presentation()
         files = hash_files(folder, frozenset(output.volatile | {PRESENTATION}))
         write_manifest(
@@ -159,6 +160,14 @@ def _reference(artifact: Artifact, final: Path) -> InputRef:
         content=artifact.content,
         path=Path(os.path.relpath(artifact.path.resolve(), final.resolve())).as_posix(),
     )
+
+
+def _give_back() -> None:
+    """Hands memory that the stage has freed to the system: Arrow's pool keeps it, and the next
+    stage of the process would come on top of it."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
 
 
 def _cpu_seconds() -> float:

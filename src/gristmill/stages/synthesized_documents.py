@@ -49,6 +49,9 @@ class DocumentsConfig(StageConfig):
     """Passages of a seed that are taken, from its beginning on."""
     domain: str = "synthetic"
     """The documents' domain, for data mix to weigh; {style} in it stands for the style."""
+    licence: str | None = None
+    """The licence that the documents state; what their seeds' licences and the generator's terms
+    allow is yours to know."""
     temperature: float = Field(0.7, ge=0)
     """0 always takes the most probable token."""
     max_tokens: int = Field(512, ge=1)
@@ -92,7 +95,7 @@ class DocumentsConfig(StageConfig):
     max_rows: int = local(64, ge=1)
     """Answers that a model here writes at once."""
     seeds_per_part: int = Field(1000, ge=1)
-    """Seeds whose documents lie in one part."""
+    """At most so many seeds' documents lie in one part."""
 
 
 def write_documents(config: DocumentsConfig, inputs: Inputs, output: Output) -> None:
@@ -129,6 +132,7 @@ def _plan(config: DocumentsConfig) -> Plan:
     from gristmill.align.styles import styles_of
     from gristmill.align.synthesize_documents import Plan
     from gristmill.align.synthetic_checks import Limits
+    from gristmill.data.licences import licence_name
 
     return Plan(
         tuple(styles_of(config.styles, config.prompt_files)),
@@ -142,6 +146,7 @@ def _plan(config: DocumentsConfig) -> Plan:
         temperature=config.temperature,
         max_tokens=config.max_tokens,
         domain=config.domain,
+        licence=licence_name(config.licence) if config.licence else None,
         block=config.seeds_per_part,
     )  # fmt: skip
 
@@ -212,6 +217,7 @@ def _present(config: DocumentsConfig, result: Result, made: Made, output: Output
         runs += map(float, table["run"].to_pylist())
     asked, kept = result.asked.total(), result.kept.total()
     share = 100 * sum(copied) / len(copied)
+    by = made.identity if config.endpoint is not None else made.identity[:16]
     output.counts.update(
         seeds=result.seeds, texts=asked, documents=kept, rejected=asked - kept,
         words=result.words.total(),
@@ -231,9 +237,8 @@ def _present(config: DocumentsConfig, result: Result, made: Made, output: Output
             "Synthetic documents",
             ("style", "asked", "kept", "words"),
             [(s, n, result.kept[s], result.words[s]) for s, n in sorted(result.asked.items())],
-            f"Written by {made.name} ({made.identity[:60]}), at temperature "
-            f"{config.temperature:g}. Of a kept text's word 8-grams {share:.1f}% stand in "
-            "its seed.",
+            f"Written by {made.name} ({by}), at temperature {config.temperature:g}. Of a kept "
+            f"text's word 8-grams {share:.1f}% stand in its seed.",
         )
     )
     if result.rejected:

@@ -2,7 +2,7 @@
 
 A model that is finished goes on with other text (continual pre-training), or with a longer context
 and a larger base of the rotary positions (Xiong et al. 2023, "Effective long-context scaling of
-foundation models", section 2.1).
+foundation models", section 2.1) or YaRN (model/rotary.py).
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from gristmill.core.figure import Chart, Figure, Series
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+
     from gristmill.model.language_model import LanguageModel
+    from gristmill.model.rotary import Yarn
+    from gristmill.model.transformer import TransformerConfig
     from gristmill.scaling.dial import Dial
     from gristmill.stages.stage import Output
-    from gristmill.stages.train_lm import TrainLmConfig
+    from gristmill.stages.train_lm_config import TrainLmConfig
     from gristmill.tokenizer.tokenizer import Tokenizer
 
+YARN = "train.lm.start_yarn_factor"
 _SHAPE = ("layers", "width", "heads", "kv_heads", "head_dim", "mlp_width", "tied")
 
 
@@ -70,10 +75,10 @@ def first_weights(
     from gristmill.train.starting import start_weights
 
     if start is None:
-        if config.start_rope_theta is not None:
+        if stretches(config):
             raise GristmillError(
-                "a base of rotary positions for a start, and no start",
-                where="train.lm.start_rope_theta",
+                "rotary positions for a start, and no start",
+                where="train.lm.start_rope_theta" if config.start_rope_theta else YARN,
                 mend="give the model to start from with --start",
             )
         model = new_model(dial.model)
@@ -82,9 +87,45 @@ def first_weights(
     old = load_model(start, dtype=torch.float32)
     shape = require_transformer(old.config, "going on with a training", start)
     theta = config.start_rope_theta or shape.rope_theta
-    model = new_model(dataclasses.replace(shape, context=config.context, rope_theta=theta))
+    scaling = shape.rope_scaling
+    if config.start_yarn_factor is not None:
+        scaling = _yarn(config.start_yarn_factor, shape, start)
+    changed = dataclasses.replace(
+        shape, context=config.context, rope_theta=theta, rope_scaling=scaling
+    )
+    model = new_model(changed)
     model.load_state_dict(old.state_dict())
     return model.train()
+
+
+def stretches(config: TrainLmConfig) -> bool:
+    """Whether the start is to read its positions otherwise than it learnt to."""
+    return config.start_rope_theta is not None or config.start_yarn_factor is not None
+
+
+def old_weights(start: Path, device: torch.device) -> LanguageModel:
+    """The model to start from as it was, its positions too."""
+    import torch
+
+    from gristmill.model.weights import load_model
+
+    return load_model(start, device, torch.float32)
+
+
+def _yarn(factor: float, shape: TransformerConfig, start: Path) -> Yarn:
+    from gristmill.model.rotary import Yarn
+
+    before = shape.rope_scaling
+    if before is None:
+        return Yarn(factor, shape.context)
+    if isinstance(before, Yarn):
+        # Of what it was pre-trained at, not of what it was stretched to.
+        return Yarn(factor, before.original_context, before.fast, before.slow)
+    raise GristmillError(
+        "the model to start from is stretched in Llama 3's way, and YaRN would be a second one",
+        where=start,
+        mend="give train.lm.start_rope_theta instead",
+    )
 
 
 def present_positions(by_position: dict[str, Any], output: Output) -> None:
@@ -97,4 +138,6 @@ def present_positions(by_position: dict[str, Any], output: Output) -> None:
         Chart("Loss by place in the context", "tokens before, at most", "nats per token", series)
     )
     for name, found in by_position.items():
-        output.figures[f"train.loss.last_places.{name}"] = Figure(list(found.values())[-1])
+        output.figures[f"train.loss.last_places.{name.replace(' ', '_')}"] = Figure(
+            list(found.values())[-1]
+        )

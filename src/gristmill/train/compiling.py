@@ -14,7 +14,7 @@ from torch import nn
 def compile_regions(models: Iterable[nn.Module]) -> str:
     """Marks the blocks of the models for compilation at their first call; says what it did."""
     count = 0
-    for region in _regions(models):
+    for region in regions(models):
         region.compile()
         count += 1
     return f"compiles {count} blocks at their first call"
@@ -22,7 +22,7 @@ def compile_regions(models: Iterable[nn.Module]) -> str:
 
 def uncompile_regions(models: Iterable[nn.Module]) -> bool:
     """Back to eager; False where nothing was compiled."""
-    compiled = [region for region in _regions(models) if region._compiled_call_impl is not None]
+    compiled = [region for region in regions(models) if region._compiled_call_impl is not None]
     for region in compiled:
         region._compiled_call_impl = None
     return bool(compiled)
@@ -31,7 +31,7 @@ def uncompile_regions(models: Iterable[nn.Module]) -> bool:
 @contextmanager
 def eagerly(models: Iterable[nn.Module]) -> Iterator[None]:
     """Compiled blocks run eagerly meanwhile: other shapes would be compiled anew, each for long."""
-    before = [(region, region._compiled_call_impl) for region in _regions(models)]
+    before = [(region, region._compiled_call_impl) for region in regions(models)]
     for region, _ in before:
         region._compiled_call_impl = None
     try:
@@ -48,7 +48,8 @@ def failure(error: Exception) -> str:
     return f"compilation failed ({reason}); goes on eagerly"
 
 
-def _regions(models: Iterable[nn.Module]) -> Iterator[nn.Module]:
+def regions(models: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """The repeated blocks of the models."""
     for model in models:
         for module in model.modules():
             if isinstance(module, nn.ModuleList):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gristmill.train.interfaces import Batch, Loss, Share
+from gristmill.train.loss_scale import LossScale
 from gristmill.train.precision import Computing
 
 
@@ -31,8 +32,9 @@ class Gradients:
     """Fills `grad` of the trained parameters.
 
     micro_batch: rows at a time; None: the whole batch. clip: largest norm over all parameters
-    together; 0: no limit. fall_back: what to do about an error in the loss; True asks for another
-    try (compilation failed and is off now). check: sees each micro-batch with its loss first.
+    together; 0: no limit. loss_scale: of fp16, see loss_scale.py. fall_back: what to do about an
+    error in the loss; True asks for another try (compilation failed and is off now). check: sees
+    each micro-batch with its loss first.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class Gradients:
         *,
         micro_batch: int | None,
         clip: float,
+        loss_scale: LossScale | None = None,
     ):
         self._computing, self._trained, self._processes = computing, trained, processes
-        self._micro_batch, self._clip = micro_batch, clip
+        self._micro_batch, self._clip, self._loss_scale = micro_batch, clip, loss_scale
         self._device = trained[0].device
         self.fall_back: Callable[[Exception], bool] = lambda error: False
         self.check: Callable[[Mapping[str, Tensor], Loss], None] = lambda tensors, loss: None
@@ -58,7 +61,8 @@ class Gradients:
         """
         for parameter in self._trained:
             parameter.grad = None
-        rows = self._micro_batch or max(1, batch.rows)
+        rows = self._micro_batch * batch.pieces if self._micro_batch else max(1, batch.rows)
+        scale = 1.0 if self._loss_scale is None else self._loss_scale.scale
         # The loss itself goes under the empty name, which no metric has.
         sums: dict[str, list[float]] = {"": [0.0, 0.0]}
         with self._computing.held():
@@ -69,7 +73,8 @@ class Gradients:
                 }
                 found = self._loss(tensors)
                 self.check(tensors, found)
-                found.total.backward()  # type: ignore[no-untyped-call]
+                scaled = found.total if self._loss_scale is None else found.total * scale
+                scaled.backward()  # type: ignore[no-untyped-call]
                 parts = {"": (found.total.detach(), found.count), **found.metrics}
                 for name, (value, number) in parts.items():
                     pair = sums.setdefault(name, [0.0, 0.0])
@@ -86,7 +91,7 @@ class Gradients:
         if batch.bytes is not None and "cross_entropy" in totals:
             bits = totals["cross_entropy"][0] / math.log(2)
             metrics["bits_per_byte"] = _quotient(bits, everywhere[-1])
-        return _quotient(total, count), self._scale(count), metrics
+        return _quotient(total, count), self._scale(count, scale), metrics
 
     def _loss(self, tensors: Mapping[str, Tensor]) -> Loss:
         try:
@@ -97,13 +102,14 @@ class Gradients:
             return self._computing.loss(tensors)
 
     @torch.no_grad()
-    def _scale(self, count: float) -> float:
-        """Divides the summed gradients by the count and clips; the norm before clipping."""
+    def _scale(self, count: float, loss_scale: float) -> float:
+        """Divides the summed gradients by the count and the loss's factor and clips; the norm
+        before clipping."""
         grads = [p.grad for p in self._trained if p.grad is not None]
         if not grads or not count:
             return math.nan
-        norm = float(torch.nn.utils.get_total_norm(grads, foreach=True)) / count
-        scale = 1.0 / count
+        norm = float(torch.nn.utils.get_total_norm(grads, foreach=True)) / count / loss_scale
+        scale = 1.0 / count / loss_scale
         if self._clip and math.isfinite(norm) and norm > self._clip:
             scale *= self._clip / norm
         torch._foreach_mul_(grads, scale)

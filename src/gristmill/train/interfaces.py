@@ -56,6 +56,7 @@ class Batch:
     tokens: tokens that the models read, for the speed. bytes: UTF-8 bytes of the text under the
     loss, where known; it gives bits per byte. info: anything for the log, JSON. metrics: numbers
     that the source knows of this step (roll-out scores, KL), logged beside the objective's.
+    pieces: rows that one of full length was cut into here; as many more make a micro-batch.
     """
 
     tensors: Mapping[str, Tensor]
@@ -63,6 +64,7 @@ class Batch:
     bytes: float | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    pieces: int = 1
 
     @property
     def rows(self) -> int:

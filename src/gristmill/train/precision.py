@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from gristmill.train.interfaces import Loss, Models, Objective, T
 
-Precision = Literal["fp32", "bf16"]
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
+}  # fmt: skip
 
 # Below this ratio of speeds the rounding of bf16 is not worth it.
 _WORTH = 1.2
@@ -31,11 +33,13 @@ class Choice:
     reason: str
     peak_fp32: float
     peak_bf16: float
+    peak_fp16: float = 0.0
 
     @property
     def peak(self) -> float:
         """The peak in the chosen precision, which MFU is measured against."""
-        return self.peak_bf16 if self.precision == "bf16" else self.peak_fp32
+        peaks = {"fp32": self.peak_fp32, "bf16": self.peak_bf16, "fp16": self.peak_fp16}
+        return peaks[self.precision]
 
     def to_json(self) -> dict[str, Any]:
         """For the run's pinned values."""
@@ -45,12 +49,19 @@ class Choice:
 def choose_precision(
     asked: Precision | Literal["auto"], device: torch.device, width: int = 512
 ) -> Choice:
-    """Measures a matrix product of `width` in both precisions; `auto` takes the faster.
+    """Measures a matrix product of `width` in fp32 and bf16; `auto` takes the faster. fp16 only
+    where it is asked for: its range needs a factor on the loss (loss_scale.py).
 
     A run pins the answer, so that a resume computes as the run began.
     """
     fp32, bf16 = (matmul_flops(device, DTYPES[name], width) for name in ("fp32", "bf16"))
     speeds = f"matmul {fp32 / 1e9:,.0f} GFLOP/s in fp32, {bf16 / 1e9:,.0f} in bf16"
+    if asked == "fp16":
+        # A CPU takes a hundred times longer for it: a small product says so as well.
+        small = width // 4 if device.type == "cpu" else width
+        fp16 = matmul_flops(device, DTYPES["fp16"], small)
+        speeds += f", {fp16 / 1e9:,.0f} in fp16"
+        return Choice(asked, f"asked for; {speeds}", fp32, bf16, fp16)
     if asked != "auto":
         return Choice(asked, f"asked for; {speeds}", fp32, bf16)
     precision: Precision = "bf16" if bf16 > _WORTH * fp32 else "fp32"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from gristmill.core.seeds import derive_seed
 from gristmill.model.transformer import document_segments
 from gristmill.tokenizer.shards import TokenShards
 from gristmill.train.interfaces import Batch, Moment, State
+from gristmill.train.pace import Pace
 from gristmill.train.permutation import permute
 
 _MILLION = 1_000_000
@@ -53,7 +55,8 @@ class TextSource:
     Each pass over a split has its own order and its own offset of the windows, so that a second
     pass cuts the text elsewhere. A batch holds `tokens_BT`, `targets_BT` and, with `document_mask`,
     `segments_BT`: an end-of-text token begins the segment of the document after it.
-    token_bytes_V: UTF-8 bytes of each token, for bits per byte; None where unknown.
+    token_bytes_V: UTF-8 bytes of each token, for bits per byte; None where unknown. pace: how many
+    windows each step takes and how it cuts them; None: `batch`, uncut.
     """
 
     def __init__(
@@ -66,10 +69,11 @@ class TextSource:
         seed: int,
         document_mask: bool = False,
         token_bytes_V: NDArray[np.int64] | None = None,
+        pace: Pace | None = None,
     ):
         self._splits, self._context, self._batch, self._seed = dict(splits), context, batch, seed
         self._document_mask, self._token_bytes_V = document_mask, token_bytes_V
-        self._drawn = 0
+        self._drawn, self._pace = 0, pace
         self._ahead: tuple[int, list[Position]] = (0, [])
         self._phases: list[_PlannedPhase] = []
         first, used = 0, dict.fromkeys(self._splits, 0)
@@ -123,12 +127,19 @@ class TextSource:
 
     def next(self, moment: Moment) -> Batch:
         """The rows of this process of the next global batch."""
-        length = self._context + 1
-        positions = [self._position(self._drawn + row) for row in moment.share.rows(self._batch)]
-        tokens_BT = np.empty((len(positions), length), dtype=np.int64)
-        for row, position in enumerate(positions):
-            tokens_BT[row] = self._splits[position.split].tokens(position.start, length)
-        self._drawn += self._batch
+        windows, context = self._batch, self._context
+        if self._pace is not None:
+            windows, context = self._pace.at(self._drawn)
+        positions = [self._position(self._drawn + row) for row in moment.share.rows(windows)]
+        # A piece ends with the token that the next one begins with, as windows do.
+        pieces = self._context // context
+        tokens_BT = np.empty((len(positions) * pieces, context + 1), dtype=np.int64)
+        for number, position in enumerate(positions):
+            text = self._splits[position.split].tokens(position.start, self._context + 1)
+            for piece in range(pieces):
+                cut = text[piece * context : (piece + 1) * context + 1]
+                tokens_BT[number * pieces + piece] = cut
+        self._drawn += windows
         both_BT = torch.from_numpy(tokens_BT)
         tensors = {"tokens_BT": both_BT[:, :-1], "targets_BT": both_BT[:, 1:]}
         if self._document_mask:
@@ -137,8 +148,11 @@ class TextSource:
         if self._token_bytes_V is not None:
             scored = float(self._token_bytes_V[tokens_BT[:, 1:]].sum())
         epochs = {p.split: p.epoch for p in positions}
-        info = {"samples": self._drawn, "epochs": epochs}
-        return Batch(tensors, tokens=tokens_BT.shape[0] * self._context, bytes=scored, info=info)
+        info: dict[str, Any] = {"samples": self._drawn, "epochs": epochs}
+        if self._pace is not None:
+            info |= {"rows": len(tokens_BT), "context": context}
+        tokens = tokens_BT.shape[0] * context
+        return Batch(tensors, tokens=tokens, bytes=scored, info=info, pieces=pieces)
 
     def _position(self, sample: int) -> Position:
         first, ahead = self._ahead

@@ -12,9 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,6 @@ from gristmill.core.errors import GristmillError, Retryable
 from gristmill.core.progress import progress
 from gristmill.core.run import Run
 from gristmill.core.seeds import derive_seed
-from gristmill.train import checkpoints
 from gristmill.train.allocation import keep_freed_memory
 from gristmill.train.compiling import compile_regions, eagerly, failure, uncompile_regions
 from gristmill.train.gradients import Gradients, Processes
@@ -34,65 +32,22 @@ from gristmill.train.interfaces import (
     Objective,
     Probe,
     Source,
-    State,
     View,
 )
+from gristmill.train.keeping import CHECKPOINTS, Keeper, Progress
+from gristmill.train.loss_scale import LossScale
 from gristmill.train.metrics import METRICS, MetricsLog
 from gristmill.train.optimizers import Optimizer
-from gristmill.train.precision import Choice, Computing, Precision, choose_precision
+from gristmill.train.precision import Choice, Computing, choose_precision
+from gristmill.train.recomputing import recompute_regions
 from gristmill.train.schedules import Schedule
+from gristmill.train.settings import Result, Settings
+from gristmill.train.sinks import MetricsSink
 from gristmill.train.stopping import StopRequest
 from gristmill.train.watching import SPIKE_STEPS, Watch, measured_update, spike
 
-CHECKPOINTS = "checkpoints"
+__all__ = ["CHECKPOINTS", "Result", "Settings", "Trainer"]
 _MEAN_STEPS = 50
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train, apart from the four parts.
-
-    micro_batch: rows whose activations are held at a time; None takes the batch whole. It does
-    not change the result beyond rounding. clip: largest norm of the gradient of the step's mean
-    loss, over all trained models together; 0 turns it off. keep, keep_every, background: of
-    checkpoints, see checkpoints.py. update_norm_every: steps between measurements of how far an
-    update moves the weights (a copy of them, and two passes over it); 0: never.
-    """
-
-    seed: int = 0
-    micro_batch: int | None = None
-    clip: float = 1.0
-    precision: Precision | Literal["auto"] = "auto"
-    compile: bool = False
-    checkpoint_steps: int | None = None
-    checkpoint_seconds: float = 60.0
-    keep: int = 2
-    keep_every: int = 0
-    background: bool = False
-    max_bad_steps: int = 3
-    update_norm_every: int = 0
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `Trainer.fit` hands back. loss: mean of the last 50 steps that this attempt made."""
-
-    steps: int
-    tokens: int
-    skipped: int
-    loss: float
-    precision: Choice
-
-
-@dataclass
-class _Progress:
-    """What a checkpoint's state.json holds of the loop itself."""
-
-    step: int = 0
-    tokens: int = 0
-    skipped: int = 0
-    bad_in_a_row: int = 0
-    recent: list[float] = field(default_factory=list)
 
 
 def _say(sentence: str) -> None:
@@ -107,7 +62,7 @@ class Trainer:
     models: by role. optimizers: by the role that each trains. flops_per_token: of a step's forward
     and backward pass, for MFU; None leaves it out. say: where a sentence to the user goes
     (default: standard error). checks: what must hold at the first step; one that does not stops
-    the run with its name.
+    the run with its name. sinks: read every record of metrics.jsonl as it is written.
     """
 
     def __init__(
@@ -122,6 +77,7 @@ class Trainer:
         settings: Settings | None = None,
         probes: Sequence[Probe] = (),
         checks: Sequence[Check] = (),
+        sinks: Sequence[MetricsSink] = (),
         flops_per_token: float | None = None,
         processes: Processes | None = None,
         say: Callable[[str], None] = _say,
@@ -129,7 +85,7 @@ class Trainer:
     ):
         self._run, self._models, self._optimizers = run, dict(models), dict(optimizers)
         self._source, self._schedule, self._probes = source, schedule, probes
-        self._checks = checks
+        self._checks, self._sinks = checks, sinks
         self._settings = settings or Settings()
         self._flops_per_token, self._say, self._title = flops_per_token, say, title
         self._processes = processes or Processes()
@@ -147,21 +103,20 @@ class Trainer:
         self._device = self._trained[0].device
         self._choice = self._pinned_precision()
         self._computing = Computing(objective, self._models, self._choice.precision)
+        self._loss_scale = LossScale() if self._choice.precision == "fp16" else None
         self._gradients = Gradients(
             self._computing,
             self._trained,
             self._processes,
             micro_batch=self._settings.micro_batch,
             clip=self._settings.clip,
+            loss_scale=self._loss_scale,
         )
-        self._writer = checkpoints.Writer(
-            run.path / CHECKPOINTS,
-            keep=self._settings.keep,
-            keep_every=self._settings.keep_every,
-            background=self._settings.background,
-        )
+        self._keeper = Keeper(run, self._models, self._optimizers, self._settings)
         self._watch = Watch(self._device)
-        self._at = _Progress()
+        self._at = Progress()
+        # Whether compilation was given up.
+        self._eager = False
 
     def fit(self) -> Result:
         """Trains to the schedule's last step.
@@ -174,9 +129,11 @@ class Trainer:
         if self._settings.compile:
             self._say(compile_regions(self._models.values()))
             self._gradients.fall_back = self._to_eager
+        if self._settings.recompute:
+            self._say(recompute_regions(self._models.values()))
         bar = progress(self._title, self._schedule.steps, "steps")
         bar.advance(self._at.step)
-        log = MetricsLog(self._run.path / METRICS)
+        log = MetricsLog(self._run.path / METRICS, self._sinks)
         try:
             with StopRequest() as stop, torch.random.fork_rng(devices=[]):
                 keep_freed_memory()
@@ -189,14 +146,14 @@ class Trainer:
                     log.write(record)
                     bar.advance(1, note=_note(record))
                     if self._at.bad_in_a_row >= self._settings.max_bad_steps:
-                        self._stop_for_nan(record["loss"])
+                        raise self._keeper.not_finite(self._at, record["loss"])
                     last = self._at.step == self._schedule.steps
                     for values in self._probe(last):
                         log.write(values)
                     if last or stop.signal or self._checkpoint_due(saved):
                         self._checkpoint()
                         if last or stop.signal:
-                            self._writer.wait()
+                            self._keeper.wait()
                         saved = time.monotonic()
                     if stop.signal and not last:
                         raise Retryable(
@@ -206,7 +163,7 @@ class Trainer:
                             mend="give the same command again; it goes on from there",
                         )
         finally:
-            self._writer.close()
+            self._keeper.close()
             log.close()
             bar.close()
             uncompile_regions(self._models.values())
@@ -235,7 +192,9 @@ class Trainer:
         self._gradients.check = lambda tensors, loss: None
         factor = self._schedule.factor(step)
         seen: dict[str, Any] = {}
-        if math.isfinite(loss) and math.isfinite(norm):
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        excused = self._loss_scale.after(finite) if self._loss_scale is not None else False
+        if finite:
             with measured_update(self._trained, seen) if self._measures(step) else nullcontext():
                 for optimizer in self._optimizers.values():
                     optimizer.step(step, factor)
@@ -247,7 +206,8 @@ class Trainer:
             self._at.recent = [*self._at.recent[1 - SPIKE_STEPS :], loss]
         else:
             self._at.skipped += 1
-            self._at.bad_in_a_row += 1
+            if not (excused and math.isfinite(loss)):
+                self._at.bad_in_a_row += 1
         self._at.step += 1
         tokens = round(self._everywhere(batch.tokens))
         self._at.tokens += tokens
@@ -256,6 +216,8 @@ class Trainer:
         record |= dict(batch.metrics)
         record |= {"lr": factor, "grad_norm": norm, "tokens": self._at.tokens}
         record |= seen
+        if self._loss_scale is not None:
+            record["loss_scale"] = self._loss_scale.scale
         if self._schedule.annealing(step):
             record["annealing"] = True
         if self._at.skipped:
@@ -302,9 +264,12 @@ class Trainer:
         return eagerly(self._models.values()) if self._settings.compile else nullcontext()
 
     def _to_eager(self, error: Exception) -> bool:
-        if not uncompile_regions(self._models.values()):
+        if self._eager or not uncompile_regions(self._models.values()):
             return False
+        self._eager = True
         self._say(failure(error))
+        if self._settings.recompute:
+            recompute_regions(self._models.values())
         return True
 
     def _train_mode(self) -> None:
@@ -340,78 +305,18 @@ class Trainer:
         return time.monotonic() - saved >= self._settings.checkpoint_seconds
 
     def _checkpoint(self) -> None:
-        source = self._source.state()
-        at = self._at
-        checkpoint = checkpoints.Checkpoint(
-            step=at.step,
-            models={r: checkpoints.model_tensors(self._models[r]) for r in self._optimizers},
-            optimizers={r: o.tensors() for r, o in self._optimizers.items()},
-            source=source.tensors,
-            state={
-                "tokens": at.tokens,
-                "skipped": at.skipped,
-                "bad_in_a_row": at.bad_in_a_row,
-                "recent": at.recent,
-                "seed": self._settings.seed,
-                "precision": self._choice.to_json(),
-                "source": source.json,
-            },
-        )
-        self._writer.write(checkpoint)
+        more: dict[str, Any] = {"precision": self._choice.to_json()}
+        if self._loss_scale is not None:
+            more["loss_scale"] = self._loss_scale.state()
+        self._keeper.save(self._at, self._source.state(), more)
 
     def _resume(self) -> None:
-        found, said = checkpoints.load_latest(self._run.path / CHECKPOINTS)
-        for sentence in said:
-            self._say(sentence)
-        if found is None:
-            if said:
-                self._say("no checkpoint is whole: training starts from the beginning")
+        self._at, state = self._keeper.resume(self._source, self._say)
+        if not state:
             return
-        if set(found.models) != set(self._optimizers):
-            raise GristmillError(
-                f"the checkpoint trains {sorted(found.models)}, not {sorted(self._optimizers)}",
-                where=self._run.path,
-                mend="start a new run",
-            )
-        for role, optimizer in self._optimizers.items():
-            _load_model(self._models[role], found.models[role], role)
-            optimizer.load(found.optimizers[role])
-        state = found.state
-        self._source.restore(State(state["source"], found.source))
-        self._at = _Progress(
-            step=found.step,
-            tokens=state["tokens"],
-            skipped=state["skipped"],
-            bad_in_a_row=state["bad_in_a_row"],
-            recent=state["recent"],
-        )
-        self._writer.last = checkpoints.folder_name(found.step)
-        self._say(f"goes on from step {found.step} of {self._schedule.steps}")
-
-    def _stop_for_nan(self, loss: float) -> None:
-        times = self._at.bad_in_a_row
-        self._writer.wait()
-        good = self._writer.last
-        where = self._run.path / CHECKPOINTS / good if good else self._run.path
-        kept = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
-        raise GristmillError(
-            f"loss or gradient was not finite {times} steps in a row, up to step {self._at.step} "
-            f"(loss {loss}); {kept}",
-            where=where,
-            mend="lower the learning rates or look at the data of these steps, and start a new run",
-        )
-
-
-@torch.no_grad()
-def _load_model(model: nn.Module, tensors: Mapping[str, Tensor], role: str) -> None:
-    own = checkpoints.model_tensors(model)
-    if set(own) != set(tensors) or any(own[n].shape != tensors[n].shape for n in own):
-        raise GristmillError(
-            f"the checkpoint's {role} has other tensors than this model",
-            mend="resume with the model that the run began with",
-        )
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])
+        if self._loss_scale is not None:
+            self._loss_scale.restore(state["loss_scale"])
+        self._say(f"goes on from step {self._at.step} of {self._schedule.steps}")
 
 
 def _note(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 
 from gristmill.core.errors import GristmillError
 from gristmill.core.progress import track
-from gristmill.data.dedup.columns import Column, Flags, groups_of
+from gristmill.data.dedup.columns import Column, Flags, Rows, groups_of
 from gristmill.data.dedup.exact import (
     Normalisation,
     address_numbers,
@@ -25,12 +26,22 @@ from gristmill.data.dedup.exact import (
     site_numbers,
     text_digest,
 )
-from gristmill.data.dedup.lines import RepeatedLines, SiteLines, Unit, remove_lines
+from gristmill.data.dedup.line_counts import LinesPart, repeated_lines
+from gristmill.data.dedup.lines import RepeatedLines, Unit, remove_lines
 from gristmill.data.documents import DocumentSet
+from gristmill.data.engine.local import LocalEngine
+from gristmill.data.engine.steps import Engine
 from gristmill.data.ngrams import Hashes, Offsets, Texts
 
 Cut = tuple[str, str | None, str, list[str]]
 _ONE = np.uint64(1)
+ALONE = LocalEngine(1)
+
+WORKERS_FROM = 1_000_000_000
+"""Letters that take some 15 CPU seconds to read, count and sign; workers are started three times,
+which takes each of them a second or two."""
+PARTITION_LETTERS = 1 << 24
+"""Letters whose lines are counted at once: some 400,000 lines of 16 bytes."""
 
 
 @dataclass(frozen=True)
@@ -45,41 +56,32 @@ class LineSettings:
     corpus_pages: int = 0
 
 
-@dataclass
-class Corpus:
-    """counts: documents of each part. repeated: lines of sites, and of the corpus as a whole (as if
-    it were one site). lengths, digests (two halves): letters and `text_digest` of the texts as they
-    are given out. ids: the 16 hexadecimal letters as a number. addresses: where asked for."""
+@dataclass(frozen=True)
+class CurrentTexts:
+    """The texts of a document set without the lines in `repeated`, a folder, or as they are. Small:
+    it is sent to workers."""
 
     documents: DocumentSet
-    counts: list[int]
-    repeated: list[tuple[RepeatedLines, bool]]
-    ids: Column
-    sites: Column
-    lengths: Column
-    digests: tuple[Column, Column]
-    addresses: Column | None
+    repeated: Path | None = None
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def places(self) -> Iterator[tuple[str, int, int]]:
-        """Each part with the number of its first document and its documents."""
-        firsts = accumulate(self.counts, initial=0)
-        return zip(self.documents.parts, firsts, self.counts, strict=False)
-
-    def texts(self, part: str) -> list[str]:
-        """The part's texts without repeated lines."""
+    def of(self, part: str) -> list[str]:
+        """The part's texts."""
         return [text if new is None else new for text, new, _, _ in self.cuts(part)]
+
+    def chosen(self, part: str, rows: Rows) -> list[str]:
+        """Some of the part's texts, by their places."""
+        texts = self.of(part)
+        return [texts[row] for row in rows.tolist()]
 
     def cuts(self, part: str) -> Iterator[Cut]:
         """Each text of the part, its new text or None, its site, and the lines taken out."""
         table = self.documents.read(part, ["host", "text"])
         hosts, texts = table["host"].to_pylist(), table["text"].to_pylist()
-        if not self.repeated or not texts:
+        if self.repeated is None or not texts:
             yield from ((text, None, host, []) for host, text in zip(hosts, texts, strict=True))
             return
-        marks, starts = self._marks(site_numbers(hosts), table["text"])
+        found = _lines_in(self.repeated)
+        marks, starts = _marks(found, site_numbers(hosts), table["text"])
         # A text has at least one line, if an empty one.
         marked = np.logical_or.reduceat(marks, starts[:-1])
         for place, (host, text) in enumerate(zip(hosts, texts, strict=True)):
@@ -90,13 +92,83 @@ class Corpus:
                 new = remove_lines(text, drop, gone.append)
             yield text, new, host, gone
 
-    def _marks(self, sites: Hashes, texts: Texts) -> tuple[Flags, Offsets]:
-        everywhere = np.full(len(sites), _ONE)
-        found = [lines.marks(everywhere if one else sites, texts) for lines, one in self.repeated]
-        marks, starts = found[0]
-        for more, _ in found[1:]:
-            marks = marks | more
-        return marks, starts
+
+Found = list[tuple[RepeatedLines, bool]]
+"""Lines repeated in sites, and in the corpus as a whole (True), as if it were one site."""
+
+
+def _keep_lines(folder: Path, found: Found) -> None:
+    """Writes repeated lines, so that workers need not be sent them."""
+    folder.mkdir()
+    for number, (lines, whole) in enumerate(found):
+        np.savez(
+            folder / f"{number}.npz",
+            keys=lines.keys,
+            counts=lines.counts,
+            sites=lines.sites,
+            needed=lines.needed,
+            how=np.array([lines.min_letters, lines.unit == "paragraph", whole]),
+        )
+
+
+@lru_cache(1)
+def _lines_in(folder: Path) -> Found:
+    """What `_keep_lines` wrote; held for the next part."""
+    found: Found = []
+    for number in range(len(list(folder.iterdir()))):
+        with np.load(folder / f"{number}.npz") as one:
+            letters, paragraph, whole = one["how"].tolist()
+            unit: Unit = "paragraph" if paragraph else "line"
+            keys, counts, sites, needed = map(one.get, ("keys", "counts", "sites", "needed"))
+            found.append((RepeatedLines(keys, counts, sites, needed, letters, unit), bool(whole)))
+    return found
+
+
+def _marks(found: Found, sites: Hashes, texts: Texts) -> tuple[Flags, Offsets]:
+    everywhere = np.full(len(sites), _ONE)
+    each = [lines.marks(everywhere if one else sites, texts) for lines, one in found]
+    marks, starts = each[0]
+    for more, _ in each[1:]:
+        marks = marks | more
+    return marks, starts
+
+
+@dataclass
+class Corpus:
+    """counts: documents of each part. texts: as they are given out. lengths, digests (two halves):
+    letters and `text_digest` of these. ids: the 16 hexadecimal letters as a number. addresses:
+    where asked for. letters: of all texts as they were read."""
+
+    documents: DocumentSet
+    counts: list[int]
+    texts: CurrentTexts
+    ids: Column
+    sites: Column
+    lengths: Column
+    digests: tuple[Column, Column]
+    addresses: Column | None
+    letters: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any line was taken out."""
+        return self.texts.repeated is not None
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Each part with the number of its first document and its documents."""
+        firsts = accumulate(self.counts, initial=0)
+        return zip(self.documents.parts, firsts, self.counts, strict=False)
+
+
+def worth_workers(engine: Engine, corpus: Corpus) -> bool:
+    """Whether a step over the corpus goes through the engine: where there is more to do than it
+    takes to start worker processes."""
+    if isinstance(engine, LocalEngine):
+        return engine.workers > 1 and corpus.letters >= WORKERS_FROM
+    return True
 
 
 def read_corpus(
@@ -105,6 +177,7 @@ def read_corpus(
     units: list[LineSettings],
     scratch: Path,
     addresses: bool = False,
+    engine: Engine = ALONE,
 ) -> Corpus:
     """Reads everything once; again to count lines, and what repeated lines are taken out of.
 
@@ -114,7 +187,7 @@ def read_corpus(
     corpus = Corpus(
         documents,
         [],
-        [],
+        CurrentTexts(documents),
         Column(scratch / "ids", "<u8"),
         Column(scratch / "sites", "<u8"),
         Column(scratch / "lengths", "<u4"),
@@ -129,7 +202,9 @@ def read_corpus(
         corpus.counts.append(table.num_rows)
         corpus.ids.append(id_numbers(table["id"]))
         corpus.sites.append(site_numbers(table["host"].to_pylist()))
-        corpus.lengths.append(pc.utf8_length(table["text"]).to_numpy())
+        lengths = pc.utf8_length(table["text"]).to_numpy()
+        corpus.letters += int(lengths.sum())
+        corpus.lengths.append(lengths)
         halves = digest_numbers(text_digest(text, normalisation) for text in texts)
         for column, half in zip(corpus.digests, halves, strict=True):
             column.append(half)
@@ -139,9 +214,12 @@ def read_corpus(
             corpus.addresses.append(address_numbers(table["url"].to_pylist()))
     if units:
         pages = corpus.digests[0] if layout is None else layout
-        corpus.repeated = _repeated(corpus, pages, units, scratch)
-        if not _without_lines(corpus, normalisation):
-            corpus.repeated = []
+        found = _repeated(corpus, pages, units, engine, scratch)
+        if found:
+            _keep_lines(scratch / "repeated", found)
+            corpus.texts = CurrentTexts(documents, scratch / "repeated")
+            if not _without_lines(corpus, normalisation):
+                corpus.texts = CurrentTexts(documents)
     return corpus
 
 
@@ -169,46 +247,52 @@ def id_names(numbers: Hashes) -> list[str]:
 
 
 def _repeated(
-    corpus: Corpus, pages: Column, units: list[LineSettings], scratch: Path
-) -> list[tuple[RepeatedLines, bool]]:
+    corpus: Corpus, pages: Column, units: list[LineSettings], engine: Engine, scratch: Path
+) -> Found:
     """Lines are counted in one page of each text of a site, that of the smallest id."""
-    total = len(corpus)
     counted = [(unit, False) for unit in units]
     counted += [(unit, True) for unit in units if unit.corpus_pages]
-    found = []
-    own = np.arange(total, dtype=np.int64)
+    own = np.arange(len(corpus), dtype=np.int64)
     chosen = {False: groups_of([pages, corpus.sites], corpus.ids) == own}
     if any(whole for _, whole in counted):
         chosen[True] = groups_of([pages], corpus.ids) == own
-    lines = [
-        SiteLines(scratch / f"lines-{number}", unit.min_letters, unit.unit)
-        for number, (unit, _) in enumerate(counted)
-    ]
-    for part, first, count in track(list(corpus.places()), "repeated lines", unit="parts"):
-        texts = corpus.documents.read(part, ["text"])["text"]
-        sites = corpus.sites.read(first, count)
-        for one, (_, whole) in zip(lines, counted, strict=True):
-            here = np.flatnonzero(chosen[whole][first : first + count] & (whole | (sites > 0)))
-            numbers = np.full(len(here), _ONE) if whole else sites[here]
-            one.add(numbers, texts.take(pa.array(here)))
-    for one, (unit, whole) in zip(lines, counted, strict=True):
+    del own
+    used = engine if worth_workers(engine, corpus) else ALONE
+    found = []
+    for number, (unit, whole) in enumerate(counted):
         share, least = (0.0, unit.corpus_pages) if whole else (unit.share, unit.min_pages)
-        repeated = one.repeated(share=share, min_pages=least)
+        repeated = repeated_lines(
+            used,
+            corpus.documents,
+            _line_parts(corpus, chosen[whole], whole),
+            share=share,
+            min_pages=least,
+            min_letters=unit.min_letters,
+            unit=unit.unit,
+            folder=scratch / f"lines-{number}",
+            partitions=min(1 + corpus.letters // PARTITION_LETTERS, 256),
+            isolate=False,
+        )
         if repeated:
             found.append((repeated, whole))
     return found
 
 
+def _line_parts(corpus: Corpus, chosen: Flags, whole: bool) -> Iterator[LinesPart]:
+    for part, first, count in track(list(corpus.places()), "repeated lines", unit="parts"):
+        sites = corpus.sites.read(first, count)
+        here = np.flatnonzero(chosen[first : first + count] & (whole | (sites > 0)))
+        yield LinesPart(part, here, np.full(len(here), _ONE) if whole else sites[here])
+
+
 def _without_lines(corpus: Corpus, normalisation: Normalisation) -> bool:
     """Whether any text has a repeated line; notes the new lengths and digests."""
-    if not corpus.repeated:
-        return False
     any_new = False
     for part, first, count in corpus.places():
         lengths = corpus.lengths.read(first, count)
         halves = [column.read(first, count) for column in corpus.digests]
         changed = []
-        for place, (_, text, _, _) in enumerate(corpus.cuts(part)):
+        for place, (_, text, _, _) in enumerate(corpus.texts.cuts(part)):
             if text is not None:
                 lengths[place] = len(text)
                 changed.append((place, text_digest(text, normalisation)))

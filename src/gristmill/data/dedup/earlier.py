@@ -9,7 +9,7 @@ and its keys in all bands, and `index/index.json` with the settings that they de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,12 @@ import pyarrow.parquet as pq
 from gristmill.core.canonical import read_json, write_json
 from gristmill.data.dedup.columns import Column, Rows
 from gristmill.data.dedup.corpus_texts import id_numbers
-from gristmill.data.dedup.exact import Normalisation, digest_numbers, text_digest
+from gristmill.data.dedup.exact import (
+    Normalisation,
+    address_numbers,
+    digest_numbers,
+    text_digest,
+)
 from gristmill.data.dedup.lsh import Keys
 from gristmill.data.dedup.near import EarlierPart, NearSettings
 from gristmill.data.documents import DocumentSet, write_parquet
@@ -34,11 +39,13 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Earlier:
-    """ids, digests (two halves): of every document of the earlier snapshots, in the order of
-    `parts`. reused: how many of them did not have to be read."""
+    """ids, digests (two halves), pages (`address_numbers`, where asked for): of every document of
+    the earlier snapshots, in the order of `parts`. reused: how many of them did not have to be
+    read."""
 
     ids: Column
     digests: tuple[Column, Column]
+    pages: Column
     parts: list[EarlierPart]
     reused: int
 
@@ -64,11 +71,22 @@ class Earlier:
             place[open_] += 1
         return found
 
+    def find_pages(self, pages: Hashes) -> Rows:
+        """For each page the earlier document of the smallest id at its address, or -1; 0 is none.
+        Only where addresses were noted."""
+        known = self.pages.read()
+        order = np.lexsort((self.ids.read(), known))
+        known = known[order]
+        place = np.minimum(np.searchsorted(known, pages), max(0, len(known) - 1))
+        hit = (known[place] == pages) & (pages > 0)
+        return np.where(hit, order[place], -1)
+
 
 def nothing_earlier(scratch: Path) -> Earlier:
     """No earlier snapshot. scratch: a folder."""
-    columns = [Column(scratch / f"earlier-{name}", "<u8") for name in ("ids", "high", "low")]
-    return Earlier(columns[0], (columns[1], columns[2]), [], 0)
+    names = ("ids", "high", "low", "pages")
+    ids, high, low, pages = (Column(scratch / f"earlier-{name}", "<u8") for name in names)
+    return Earlier(ids, (high, low), pages, [], 0)
 
 
 def read_earlier(
@@ -76,11 +94,12 @@ def read_earlier(
     near: NearSettings | None,
     normalisation: Normalisation,
     scratch: Path,
+    addresses: bool = False,
 ) -> Earlier:
     """What was kept of earlier snapshots, the first one first.
 
     A kept index is used where its settings are these; otherwise the texts are read. scratch: a
-    folder for the columns.
+    folder for the columns. addresses: note them too.
     """
     found = nothing_earlier(scratch)
     reused = 0
@@ -99,11 +118,14 @@ def read_earlier(
                 digests = kept["digest"].to_pylist()
                 one = EarlierPart(table.num_rows, read, partial(_keys, folder, part))
                 reused += table.num_rows
+            if addresses:
+                urls = snapshot.read(part, ["url"])["url"].to_pylist()
+                found.pages.append(address_numbers(urls))
             found.ids.append(id_numbers(table["id"]))
             for column, half in zip(found.digests, digest_numbers(digests), strict=True):
                 column.append(half)
             found.parts.append(one)
-    return Earlier(found.ids, found.digests, found.parts, reused)
+    return replace(found, reused=reused)
 
 
 def keep_index(

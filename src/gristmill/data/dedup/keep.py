@@ -47,6 +47,7 @@ WON: Final = {
 """What is said of the copy that stays, by what decided."""
 
 Values = npt.NDArray[np.float64]
+_HALF = np.uint64(32)
 
 
 @dataclass(frozen=True)
@@ -201,27 +202,24 @@ class Copies:
         wanted = np.unique(pages[pages > 0])
         if not len(wanted):
             return np.zeros(len(pages), np.int64)
-        chosen = set(wanted.tolist()) if len(wanted) < 1 << 16 else None
-        links: list[npt.NDArray[np.uint64]] = [np.zeros((0, 2), np.uint64)]
-        held = 1 << 16
+        # Of each link to a member the member's place and half of its site's number: two sites that
+        # link to one page are one in four billion times.
+        links = [np.zeros(0, np.uint64)]
+        held = 1 << 20
         for _, table in self._documents.tables(["host", "links"]):
             column = table["links"].combine_chunks()
             sites = site_numbers(map(bare_host, table["host"].to_pylist()))
             targets = [_target(link) for link in pc.list_flatten(column).to_pylist()]
-            if not targets:
-                continue
-            pair = np.array(targets, np.uint64)
+            pair = np.array(targets, np.uint64).reshape(-1, 2)
             owner = sites[pc.list_parent_indices(column).to_numpy()]
-            hit = pair[:, 1] != owner
-            if chosen is None:
-                hit &= np.isin(pair[:, 0], wanted)
-            else:
-                hit &= np.fromiter((page in chosen for page, _ in targets), np.bool_, len(targets))
-            links.append(np.unique(np.stack([pair[hit, 0], owner[hit]], axis=1), axis=0))
+            place = np.minimum(np.searchsorted(wanted, pair[:, 0]), len(wanted) - 1)
+            hit = (wanted[place] == pair[:, 0]) & (pair[:, 1] != owner)
+            key = (place[hit].astype(np.uint64) << _HALF) | (owner[hit] >> _HALF)
+            links.append(np.unique(key))
             if sum(map(len, links)) > held:
-                links = [np.unique(np.concatenate(links), axis=0)]
+                links = [np.unique(np.concatenate(links))]
                 held = max(held, 2 * len(links[0]))
-        linked = np.unique(np.concatenate(links), axis=0)[:, 0]
+        linked = wanted[(np.unique(np.concatenate(links)) >> _HALF).astype(np.int64)]
         low, high = np.searchsorted(linked, pages), np.searchsorted(linked, pages, "right")
         found: Rows = np.where(pages > 0, high - low, 0)
         return found

@@ -1,5 +1,5 @@
-"""On how many pages each line stands, counted across all shards by the engine: what `SiteLines`
-counts in one process, here in worker processes or on a cluster.
+"""On how many pages each line stands, counted across all shards by the engine: in this process, in
+worker processes or on a cluster.
 
 A part counts its own lines first, so what is exchanged is a key and a number for each distinct line
 of a part, 16 bytes, and never text.
@@ -82,10 +82,11 @@ def repeated_lines(
     min_letters: int,
     unit: Unit,
     folder: Path,
+    partitions: int = PARTITIONS,
     isolate: bool = True,
 ) -> RepeatedLines:
-    """Lines on at least `share` of a site's pages and on at least `min_pages` pages, as
-    `SiteLines.repeated` finds them. folder: as for `count_lines`."""
+    """Lines on at least `share` of a site's pages and on at least `min_pages` pages. folder:
+    as for `count_lines`."""
     sites, pages = np.zeros(0, np.uint64), np.zeros(0, np.int64)
 
     def noted() -> Iterator[LinesPart]:
@@ -98,7 +99,7 @@ def repeated_lines(
 
     keys, counts = count_lines(
         engine, documents, noted(), min_pages=min_pages, min_letters=min_letters, unit=unit,
-        folder=folder, isolate=isolate,
+        folder=folder, partitions=partitions, isolate=isolate,
     )  # fmt: skip
     enough = pages >= min_pages
     needed = np.maximum(min_pages, share * pages[enough])

@@ -6,9 +6,8 @@ line would otherwise be "repeated", and the page would lose its text instead of 
 few letters (a brace, a rule, `else:`) are left alone: they repeat because of what they are.
 Documents without a site (imported files) have no lines of a site.
 
-A line is held as 8 bytes, the hash of its site and its text without white space at the ends. They
-are spilled to files by their highest bits, a part's lines at a time, and counted file by file, so
-the memory is that of a part or of one file, and two numbers per site. A paragraph is what stands
+A line is held as 8 bytes, the hash of its site and its text without white space at the ends, and
+counted in `line_counts`. A paragraph is what stands
 between blank lines, with runs of white space as one space; its lines all have its key, so that
 what is true of lines is true of paragraphs.
 """
@@ -19,8 +18,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -40,7 +37,6 @@ from gristmill.data.ngrams import (
 
 Flags = npt.NDArray[np.bool_]
 Unit = Literal["line", "paragraph"]
-FILES = 64
 
 
 @njit(cache=True, nogil=True)
@@ -225,76 +221,6 @@ class RepeatedLines:
         owner = np.searchsorted(starts, hits, "right") - 1
         found[hits] = self.counts[place[hits]] >= needed[owner]
         return found, starts
-
-
-class SiteLines:
-    """On how many pages of each site each line stands; adds up over parts in any order.
-
-    folder: an empty one for the spilled lines, 8 bytes each.
-    """
-
-    def __init__(self, folder: Path, min_letters: int = 8, unit: Unit = "line"):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files = [folder / f"lines-{number:02d}" for number in range(FILES)]
-        for file in self._files:
-            file.write_bytes(b"")
-        self._min_letters, self._unit = min_letters, unit
-        self._sites = [np.zeros(0, np.uint64)]
-        self._pages = [np.zeros(0, np.int64)]
-
-    def add(self, sites: Hashes, texts: Texts) -> None:
-        """Counts the lines of pages, each line once a page. Pages are to be distinct within their
-        site. sites: `site_numbers` of their hosts; none may be 0."""
-        site, pages = np.unique(sites, return_counts=True)
-        self._sites.append(site)
-        self._pages.append(pages)
-        if len(self._sites) > 64:
-            self._total()
-        keys, starts = line_keys(texts, sites, self._min_letters, self._unit)
-        for low, high in pairwise(starts.tolist()):
-            keys[low:high].sort()
-        # Once for each page.
-        once = keys > 0
-        same = keys[1:] == keys[:-1]
-        same[starts[1:-1] - 1] = False
-        once[1:] &= ~same
-        keys = np.sort(keys[once])
-        tops = np.arange(1, FILES, dtype=np.uint64) << np.uint64(58)
-        for file, piece in zip(
-            self._files, np.split(keys, np.searchsorted(keys, tops)), strict=True
-        ):
-            with open(file, "ab") as out:
-                out.write(np.ascontiguousarray(piece, "<u8").data)
-
-    def _total(self) -> tuple[Hashes, npt.NDArray[np.int64]]:
-        """The sites with their pages, of all that was added."""
-        sites, place = np.unique(np.concatenate(self._sites), return_inverse=True)
-        pages = np.zeros(len(sites), np.int64)
-        np.add.at(pages, place, np.concatenate(self._pages))
-        self._sites, self._pages = [sites], [pages]
-        return sites, pages
-
-    def repeated(self, *, share: float, min_pages: int) -> RepeatedLines:
-        """Lines on at least `share` of a site's pages and on at least `min_pages` pages."""
-        found, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-        for file in self._files:
-            keys = np.fromfile(file, "<u8")
-            keys.sort()
-            first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
-            count = np.diff(np.append(first, len(keys)))
-            enough = count >= min_pages
-            found.append(keys[first[enough]])
-            counts.append(count[enough])
-        sites, pages = self._total()
-        enough = pages >= min_pages
-        return RepeatedLines(
-            np.concatenate(found),
-            np.concatenate(counts),
-            sites[enough],
-            np.maximum(min_pages, share * pages[enough]),
-            self._min_letters,
-            self._unit,
-        )
 
 
 def remove_lines(

@@ -14,7 +14,7 @@ documents: what is looked at of a large bucket is chosen by the documents' conte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -173,33 +173,52 @@ def _pairs_of_crowded(
     yield _pairs_of((runs << half) | documents_, True, NEIGHBOURS, all_pairs)
 
 
-def candidate_pairs(
+def band_pairs(
     bands: Bands, content: Hashes | None = None, all_pairs: int = ALL_PAIRS_UP_TO
-) -> Pairs:
-    """Pairs (smaller, larger) that share a band, once each, sorted: int64[pairs, 2].
+) -> Iterator[Packed]:
+    """Pairs that share a band, as smaller << 32 | larger, in no order; several times where they
+    share several bands.
 
     bands: the keys of all documents (fewer than 2^32). content: a number of each document that its
     text alone decides; without it the groups of crowded buckets follow the order of documents.
-    Held beside one band are the pairs, 8 bytes each: as many as there are copies, not documents.
+    Held beside one band are its pairs, 8 bytes each.
     """
-    found = np.zeros(0, np.uint64)
     room = np.zeros(0, np.uint64)
     for band in range(len(bands)):
         keys = bands[band]
         room = room if len(room) >= len(keys) else np.empty(len(keys), np.uint64)
         packed = _sorted(keys, room)
-        new = [_pairs_of(packed, True, 0, all_pairs)]
+        del keys
+        yield _pairs_of(packed, True, 0, all_pairs)
         count = _crowded(packed, all_pairs, packed[:0], False)
         if count:
             crowded = np.empty(count, np.uint64)
             _crowded(packed, all_pairs, crowded, True)
             following = bands[(band + 1) % len(bands)]
-            new += _pairs_of_crowded(crowded, following, content, all_pairs)
-        # Band by band, so that a pair that shares all bands is held once.
-        found = np.unique(np.concatenate([found, *new]))
-    left = (found >> np.uint64(32)).astype(np.int64)
-    right = (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    return np.stack([left, right], axis=1)
+            yield from _pairs_of_crowded(crowded, following, content, all_pairs)
+
+
+def distinct(packed: Packed) -> Packed:
+    """Sorts in place, and gives each number once."""
+    packed.sort()
+    first = np.ones(len(packed), np.bool_)
+    first[1:] = packed[1:] != packed[:-1]
+    return packed[first]
+
+
+def unpacked(packed: Packed) -> Pairs:
+    """(smaller, larger) of each: int64[pairs, 2]."""
+    pairs = np.empty((len(packed), 2), np.int64)
+    pairs[:, 0] = packed >> np.uint64(32)
+    pairs[:, 1] = packed & np.uint64(0xFFFFFFFF)
+    return pairs
+
+
+def candidate_pairs(
+    bands: Bands, content: Hashes | None = None, all_pairs: int = ALL_PAIRS_UP_TO
+) -> Pairs:
+    """`band_pairs` in memory, once each, sorted: int64[pairs, 2]."""
+    return unpacked(distinct(np.concatenate([*band_pairs(bands, content, all_pairs)])))
 
 
 @njit(cache=True, nogil=True)
@@ -242,12 +261,27 @@ def _flatten(parent: npt.NDArray[np.int64]) -> None:
         parent[i] = parent[parent[i]]
 
 
+class Components:
+    """Documents that pairs tie together (union-find); 8 bytes a document."""
+
+    def __init__(self, count: int):
+        self._parent = np.arange(count, dtype=np.int64)
+
+    def unite(self, pairs: Pairs) -> None:
+        """Ties the two of each pair; in any order and pieces."""
+        _unite_pairs(np.ascontiguousarray(pairs), self._parent)
+
+    def smallest(self) -> npt.NDArray[np.int64]:
+        """For each document the smallest index of its component; to be called at the end."""
+        _flatten(self._parent)
+        return self._parent
+
+
 def connected_components(count: int, pairs: Pairs) -> npt.NDArray[np.int64]:
-    """For each of `count` documents the smallest index of its component (union-find)."""
-    parent = np.arange(count, dtype=np.int64)
-    _unite_pairs(np.ascontiguousarray(pairs), parent)
-    _flatten(parent)
-    return parent
+    """For each of `count` documents the smallest index of its component."""
+    components = Components(count)
+    components.unite(pairs)
+    return components.smallest()
 
 
 def bucket_components(count: int, bands: Iterable[Keys]) -> npt.NDArray[np.int64]:

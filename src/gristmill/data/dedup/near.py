@@ -1,9 +1,9 @@
-"""Near duplicates of a corpus that is read part by part, and what a sample says of the result.
+"""Near duplicates of a corpus that is read part by part.
 
 Steps: 1 sign, 2 index by bands, 3 candidates, 4 their exact Jaccard, 5 connected components. The
-index (4 bytes a band and document) and the shingles of candidates stand in scratch files; in memory
-are a part, one band, the candidate pairs, and 8 bytes a document. Groups are the same however the
-documents are ordered and cut into parts.
+index (4 bytes a band and document), candidates and their shingles stand in scratch files; in memory
+are a part, one band with its pairs, half a million candidates, and some 20 bytes a document. Groups
+are the same however the documents are ordered and cut into parts.
 
 Documents of an earlier snapshot may stand before them. They are known to differ from each other, so
 pairs of two of them are not looked at, and keys that are still there are not made again.
@@ -21,22 +21,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gristmill.core.figure import Figure, proportion
-from gristmill.core.seeds import derive_seed
-from gristmill.data.dedup.band_index import BandIndex, SpilledSets
+from gristmill.data.dedup.band_index import BandIndex, SpilledPairs, SpilledSets
+from gristmill.data.dedup.columns import Column
 from gristmill.data.dedup.exact import digest_numbers, text_digest
 from gristmill.data.dedup.lsh import (
+    Components,
     Keys,
     Pairs,
     band_keys,
-    candidate_pairs,
-    connected_components,
+    band_pairs,
+    unpacked,
 )
 from gristmill.data.dedup.minhash import shingle_sets, signatures
-from gristmill.data.ngrams import Hashes, Texts, mix_array
-from gristmill.data.postings import Postings
+from gristmill.data.ngrams import Hashes, Texts
 
-_DRAWN_AT_ONCE = 1 << 18
+PAIRS_AT_ONCE = 1 << 19
+"""Candidates that are compared at once, some 60 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ class EarlierPart:
 
 @dataclass(frozen=True)
 class NearGroups:
-    """groups: for each document the smallest index of its group. pairs: candidates that passed,
-    with their similarity. candidates: how many pairs were looked at. index: the keys of all; read
-    it while its folder is there. Earlier documents come first in the numbering."""
+    """groups: for each document the smallest index of its group. candidates: how many pairs were
+    looked at; passed: how many were similar enough. index: the keys of all; read it while its
+    folder is there. Earlier documents come first in the numbering."""
 
     groups: npt.NDArray[np.int64]
-    pairs: Pairs
-    similarity: npt.NDArray[np.float64]
     candidates: int
+    passed: int
     index: BandIndex
+
+
+Told = Callable[[Pairs, npt.NDArray[np.float64]], None]
 
 
 def near_groups(
@@ -80,14 +82,17 @@ def near_groups(
     workers: int = 1,
     earlier: Sequence[EarlierPart] = (),
     content: Callable[[], Hashes] | None = None,
+    sign: Callable[[], Iterable[Keys]] | None = None,
     folder: Path | None = None,
+    told: Told | None = None,
 ) -> NearGroups:
     """Groups of near duplicates among all texts of all parts, numbered in order.
 
     `parts` is called twice: once to sign, once to fetch the shingles of candidates. content: gives
     a number of each text, earlier ones first, that equal texts share; by default they are made from
-    the texts, which reads the earlier ones too. folder: where the scratch files stand, by default a
-    temporary one.
+    the texts, which reads the earlier ones too. sign: gives the keys of each part where they are
+    made elsewhere, as `sign_part` makes them. folder: where the scratch files stand, by default a
+    temporary one. told: pairs that passed, ascending, and their similarity, some at a time.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
@@ -97,7 +102,9 @@ def near_groups(
                 workers=workers,
                 earlier=earlier,
                 content=content,
+                sign=sign,
                 folder=Path(temporary),
+                told=told,
             )
     index = BandIndex(folder, settings.bands)
     old = 0
@@ -106,22 +113,28 @@ def near_groups(
         index.append(sign_part(part.read(), settings, workers) if kept is None else kept())
         old += part.count
     assert index.documents == old
-    for texts in parts():
-        index.append(sign_part(texts, settings, workers))
-    numbers = content() if content else _content(_readers(earlier, parts))
-    pairs = candidate_pairs(index, numbers)
-    del numbers
-    # The smaller index stands first: where the larger is of the earlier snapshot, both are.
-    pairs = pairs[pairs[:, 1] >= old]
-    similarity = _similarity(_readers(earlier, parts), pairs, index.documents, settings.n, folder)
-    passed = similarity >= settings.threshold
-    return NearGroups(
-        groups=connected_components(index.documents, pairs[passed]),
-        pairs=pairs[passed],
-        similarity=similarity[passed],
-        candidates=len(pairs),
-        index=index,
+    for keys in sign() if sign else (sign_part(t, settings, workers) for t in parts()):
+        index.append(keys)
+    candidates, wanted = _candidates(
+        index, content() if content else _content(_readers(earlier, parts)), old, folder
     )
+    sets = _spilled_sets(_readers(earlier, parts), wanted, settings.n, folder)
+    # The place of a candidate's shingles.
+    place = np.flatnonzero(wanted)
+    del wanted
+    components = Components(index.documents)
+    passed = 0
+    for first in range(0, len(candidates), PAIRS_AT_ONCE):
+        count = min(PAIRS_AT_ONCE, len(candidates) - first)
+        pairs = unpacked(candidates.read(first, count))
+        similarity = sets.jaccard(np.searchsorted(place, pairs))
+        enough = similarity >= settings.threshold
+        pairs, similarity = pairs[enough], similarity[enough]
+        components.unite(pairs)
+        passed += len(pairs)
+        if told is not None and len(pairs):
+            told(pairs, similarity)
+    return NearGroups(components.smallest(), len(candidates), passed, index)
 
 
 def sign_part(texts: Texts, settings: NearSettings, workers: int = 1) -> Keys:
@@ -148,126 +161,51 @@ def _itself(texts: Texts) -> Texts:
     return texts
 
 
-def _similarity(
-    readers: Iterable[Reader], pairs: Pairs, documents: int, n: int, folder: Path
-) -> npt.NDArray[np.float64]:
-    wanted = np.zeros(documents, np.bool_)
-    wanted[pairs.ravel()] = True
-    spilled = SpilledSets(folder / "shingles")
+def _candidates(
+    index: BandIndex, content: Hashes, old: int, folder: Path
+) -> tuple[Column, npt.NDArray[np.bool_]]:
+    """The pairs to look at, packed and ascending, and whether each document is in one."""
+    spilled = SpilledPairs(folder / "pairs", index.documents)
+    for packed in band_pairs(index, content):
+        # The smaller index stands first: where the larger is of the earlier snapshot, both are.
+        new = packed & np.uint64(0xFFFFFFFF) >= old
+        spilled.append(packed if new.all() else packed[new])
+    found = Column(folder / "candidates", "<u8")
+    wanted = np.zeros(index.documents, np.bool_)
+    for packed in spilled:
+        wanted[unpacked(packed)] = True
+        found.append(packed)
+    return found, wanted
+
+
+def _spilled_sets(
+    readers: Iterable[Reader], wanted: npt.NDArray[np.bool_], n: int, folder: Path
+) -> SpilledSets:
+    sets = SpilledSets(folder / "shingles")
     first = 0
     for count, read in readers:
         chosen = np.flatnonzero(wanted[first : first + count])
         first += count
         if len(chosen):
-            spilled.append(*shingle_sets(_take(read(), chosen), n))
-    return spilled.jaccard(np.searchsorted(np.flatnonzero(wanted), pairs))
+            sets.append(*shingle_sets(chosen_texts(read(), chosen), n))
+    return sets
 
 
 def _content(readers: Iterable[Reader]) -> Hashes:
+    return content_numbers(read() for _, read in readers)
+
+
+def content_numbers(parts: Iterable[Texts]) -> Hashes:
+    """A number of each text, the same for equal ones: uint64[texts]."""
     numbers = [np.zeros(0, np.uint64)]
-    for _, read in readers:
-        texts = read()
+    for texts in parts:
         found = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else texts
         numbers.append(digest_numbers(map(text_digest, found))[0])
     return np.concatenate(numbers)
 
 
-def _take(texts: Texts, chosen: npt.NDArray[np.int64]) -> Texts:
+def chosen_texts(texts: Texts, chosen: npt.NDArray[np.int64]) -> Texts:
+    """Some of the texts, by their places."""
     if isinstance(texts, pa.Array | pa.ChunkedArray):
         return texts.take(pa.array(chosen))
     return [texts[i] for i in chosen]
-
-
-@dataclass(frozen=True)
-class SampleEstimate:
-    """Of sampled documents against the whole corpus.
-
-    precision: of the pairs that share a group, those whose exact similarity reaches the threshold
-    (less than 1 where a chain of copies ties ends that differ). recall: of the pairs whose exact
-    similarity reaches the threshold, those that share a group. similarities: exact Jaccard of every
-    sampled pair of at least `floor`, for the histogram. Pairs of one group are not independent, so
-    the intervals are too narrow where few large groups hold the pairs.
-    """
-
-    precision: Figure
-    recall: Figure
-    sampled: int
-    similarities: npt.NDArray[np.float64]
-    found: npt.NDArray[np.bool_]
-
-
-def sample_estimate(
-    parts: Callable[[], Iterable[Texts]],
-    groups: npt.NDArray[np.int64],
-    settings: NearSettings,
-    *,
-    content: Hashes | None = None,
-    sample: int = 1000,
-    floor: float = 0.3,
-) -> SampleEstimate:
-    """Exact Jaccard of `sample` random documents with every document, without any hashing scheme.
-
-    An inverted index of the sample's shingles is run over the corpus; linear in the corpus.
-    content: a number of each text; the sample is drawn by it, whatever the order of documents.
-    """
-    documents = len(groups)
-    if content is None:
-        content = _content((len(texts), partial(_itself, texts)) for texts in parts())
-    chosen = _drawn(content, min(sample, documents), derive_seed(settings.seed, "sample"))
-    index = _index(parts, chosen, settings.n)
-    similarities, left, right = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    first = 0
-    for texts in parts():
-        hashes, starts = shingle_sets(texts, settings.n)
-        document, member, shared = index.shared(hashes, starts)
-        similarity = shared / (np.diff(starts)[document] + index.sizes[member] - shared)
-        document = document + first
-        # A pair of two sampled documents is met from both ends and counted once.
-        again = np.isin(document, chosen) & (document < chosen[member])
-        pair = (similarity >= floor) & (document != chosen[member]) & ~again
-        similarities.append(similarity[pair])
-        left.append(chosen[member[pair]])
-        right.append(document[pair])
-        first += len(texts)
-    exact = np.concatenate(similarities)
-    together = groups[np.concatenate(left)] == groups[np.concatenate(right)]
-    similar = exact >= settings.threshold
-    in_group = _pairs_within_groups(groups, chosen)
-    hits = int(np.sum(together & similar))
-    return SampleEstimate(
-        precision=proportion(hits, in_group),
-        recall=proportion(hits, int(np.sum(similar))),
-        sampled=len(chosen),
-        similarities=exact,
-        found=together,
-    )
-
-
-def _drawn(content: Hashes, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The `count` documents of the smallest hashes of `content` and the seed, ascending."""
-    chosen = np.zeros(0, np.int64)
-    for first in range(0, len(content), _DRAWN_AT_ONCE):
-        last = min(len(content), first + _DRAWN_AT_ONCE)
-        chosen = np.concatenate([chosen, np.arange(first, last)])
-        hashes = mix_array(content[chosen] ^ np.uint64(seed))
-        chosen = chosen[np.argsort(hashes, kind="stable")[:count]]
-    return np.sort(chosen)
-
-
-def _index(parts: Callable[[], Iterable[Texts]], chosen: npt.NDArray[np.int64], n: int) -> Postings:
-    sets = []
-    first = 0
-    for texts in parts():
-        here = chosen[(chosen >= first) & (chosen < first + len(texts))] - first
-        sets.append(shingle_sets(_take(texts, here), n))
-        first += len(texts)
-    return Postings.build(sets)
-
-
-def _pairs_within_groups(groups: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> int:
-    """Pairs that share a group and of which at least one is in the sample."""
-    if not len(chosen):
-        return 0
-    found, sampled = np.unique(groups[chosen], return_counts=True)
-    outside = np.bincount(groups)[found] - sampled
-    return int(np.sum(sampled * outside + sampled * (sampled - 1) // 2))

@@ -115,7 +115,7 @@ def find_substrings(
             texts.add(table["text"].to_pylist(), none + _NO_ROW, none.astype(np.uint64))
     for part, first, count in track(list(corpus.places()), "repeated substrings", unit="parts"):
         here = np.flatnonzero(keep[first : first + count])
-        found = corpus.texts(part)
+        found = corpus.texts.of(part)
         # 0 is that of earlier documents.
         order = np.maximum(corpus.ids.read(first, count)[here], np.uint64(1))
         texts.add([found[row] for row in here], first + here, order)

@@ -16,13 +16,14 @@ import numpy.typing as npt
 from gristmill.data.dedup.columns import Flags, Rows
 from gristmill.data.dedup.corpus_texts import Corpus, id_names
 from gristmill.data.dedup.earlier import Earlier
+from gristmill.data.dedup.estimate import SampleEstimate
 from gristmill.data.dedup.keep import EARLIER, Choice
-from gristmill.data.dedup.near import SampleEstimate
 from gristmill.data.dedup.substrings import SubstringCuts
 
 ADDRESS = "same_address"
 EXACT = "exact_duplicate"
 NEAR = "near_duplicate"
+ADDRESS_EARLIER = "same_address_of_earlier"
 EXACT_EARLIER = "exact_duplicate_of_earlier"
 NEAR_EARLIER = "near_duplicate_of_earlier"
 ONLY_LINES = "only_repeated_lines"
@@ -80,13 +81,14 @@ class NearPairs:
 @dataclass(frozen=True)
 class Found:
     """empty: nothing but repeated lines. address, exact, near: the kept document of each one's
-    group. earlier_exact, earlier_near: the earlier document that it is a copy of, or -1; None where
-    there are no earlier ones."""
+    group. earlier_address, earlier_exact, earlier_near: the earlier document that it is a copy of,
+    or -1; None where there are no earlier ones, or addresses do not count."""
 
     empty: Flags
     address: Choice | None
     exact: Choice
     near: Choice
+    earlier_address: Rows | None
     earlier_exact: Rows | None
     earlier_near: Rows | None
 
@@ -108,6 +110,9 @@ class Found:
         if self.address is not None:
             gone = self.address.kept != itself
             reason[gone], because[gone] = REASONS.index(ADDRESS), self.address.because[gone]
+        if self.earlier_address is not None:
+            old = self.earlier_address >= 0
+            reason[old], because[old] = REASONS.index(ADDRESS_EARLIER), -1
         reason[self.empty], because[self.empty] = REASONS.index(ONLY_LINES), 0
         return reason, because
 
@@ -117,7 +122,10 @@ class Found:
         return self.reasons()[0] == 0
 
 
-REASONS = ("", ONLY_LINES, ADDRESS, EXACT, NEAR, EXACT_EARLIER, NEAR_EARLIER, ONLY_SUBSTRINGS)
+REASONS = (
+    "", ONLY_LINES, ADDRESS, EXACT, NEAR, ADDRESS_EARLIER, EXACT_EARLIER, NEAR_EARLIER,
+    ONLY_SUBSTRINGS,
+)  # fmt: skip
 
 
 def verdicts(
@@ -145,7 +153,7 @@ def verdicts(
         current: list[str] = []
         reason_, because_ = reasons[here].copy(), because[here].copy()
         removed = cuts.part(first, count) if cuts is not None else {}
-        for place, (old, new, host, gone) in enumerate(corpus.cuts(name)):
+        for place, (old, new, host, gone) in enumerate(corpus.texts.cuts(name)):
             if gone:
                 cut, cut_lines = cut + 1, cut_lines + len(gone)
                 lines.update((host, line) for line in gone)
@@ -195,6 +203,8 @@ def verdicts(
     if len(earlier):
         counts[EXACT_EARLIER] = int(totals[REASONS.index(EXACT_EARLIER)])
         counts[NEAR_EARLIER] = int(totals[REASONS.index(NEAR_EARLIER)])
+        if found.earlier_address is not None:
+            counts[ADDRESS_EARLIER] = int(totals[REASONS.index(ADDRESS_EARLIER)])
         counts["earlier_documents"] = len(earlier)
         counts["earlier_documents_by_index"] = earlier.reused
     by = {name: int(n) for name, n in zip(names, decided, strict=True) if name and n}
@@ -211,8 +221,8 @@ def _groups(
     rows = np.arange(here.start, here.stop) if found.address is None else found.address.kept[here]
     names = []
     for choice, olds in (
-        (found.exact, (found.earlier_exact,)),
-        (found.near, (found.earlier_near, found.earlier_exact)),
+        (found.exact, (found.earlier_exact, found.earlier_address)),
+        (found.near, (found.earlier_near, found.earlier_exact, found.earlier_address)),
     ):
         numbers = corpus.ids.take(choice.kept[rows])
         for old in olds:

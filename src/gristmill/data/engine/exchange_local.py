@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gristmill.data.engine.exchange import PARTITION, Exchange
 from gristmill.data.engine.map_parts import map_parts
@@ -22,12 +23,23 @@ from gristmill.data.engine.steps import Engine
 
 P = TypeVar("P")
 
+_FEW = 2
+
 
 def exchange_here(
-    engine: Engine, exchange: Exchange[P], parts: Iterable[P], scratch: Path, *, isolate: bool
+    engine: Engine,
+    exchange: Exchange[P],
+    parts: Iterable[P],
+    scratch: Path,
+    *,
+    isolate: bool,
+    most_workers: int | None,
 ) -> Iterator[Any]:
     """What `gather` told of each partition, in order. scratch: a folder for what is spilled,
     emptied before and removed after."""
+    if exchange.partitions <= _FEW and most_workers == 1 and not isolate:
+        yield from _in_memory(exchange, parts)
+        return
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
@@ -37,6 +49,7 @@ def exchange_here(
                 partial(_spill, exchange, scratch),
                 (_Numbered(number, part) for number, part in enumerate(parts)),
                 isolate=isolate,
+                most_workers=most_workers,
             )
         )
         yield from map_parts(
@@ -44,9 +57,23 @@ def exchange_here(
             partial(_gather, exchange, scratch, files),
             range(exchange.partitions),
             isolate=isolate,
+            most_workers=most_workers,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _in_memory(exchange: Exchange[P], parts: Iterable[P]) -> Iterator[Any]:
+    """Where half of all rows comes together in a partition anyway."""
+    rows = pa.concat_tables(
+        [
+            exchange.schema.empty_table().append_column(PARTITION, pa.array([], pa.int32())),
+            *(exchange.spread_part(part) for part in parts),
+        ]
+    )
+    for partition in range(exchange.partitions):
+        here = pc.equal(rows[PARTITION], pa.scalar(partition, pa.int32()))
+        yield exchange.gather_rows(partition, rows.filter(here))
 
 
 @dataclass(frozen=True)
@@ -64,7 +91,8 @@ def _spill(exchange: Exchange[Any], scratch: Path, part: _Numbered) -> str:
     rows = rows.drop_columns([PARTITION]).take(pa.array(by_partition)).combine_chunks()
     name = f"{part.number:06d}.arrow"
     temporary = scratch / f".{name}"
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    # zstd makes it smaller by a third and costs as much as all the rest of a spill.
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.OSFile(str(temporary), "wb") as file:
         writer = pa.ipc.new_file(file, exchange.schema, options=options)
         for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -63,12 +63,20 @@ class LocalEngine:
             yield from pool.run(batches)
 
     def exchange(
-        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+        self,
+        exchange: Exchange[Q],
+        parts: Iterable[Q],
+        scratch: Path,
+        *,
+        isolate: bool = True,
+        most_workers: int | None = None,
     ) -> Iterator[Any]:
         """Through files in `scratch`; see `Engine`."""
         from gristmill.data.engine.exchange_local import exchange_here
 
-        yield from exchange_here(self, exchange, parts, scratch, isolate=isolate)
+        yield from exchange_here(
+            self, exchange, parts, scratch, isolate=isolate, most_workers=most_workers
+        )
 
 
 def told(step: Step[P], part: P, result: BatchResult) -> Mapping[str, Any]:

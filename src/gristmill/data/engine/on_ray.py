@@ -116,7 +116,13 @@ class RayEngine:
                     ray.cancel(one, force=True)
 
     def exchange(
-        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+        self,
+        exchange: Exchange[Q],
+        parts: Iterable[Q],
+        scratch: Path,
+        *,
+        isolate: bool = True,
+        most_workers: int | None = None,
     ) -> Iterator[Any]:
         """By Ray Data, which spills where its nodes do; see `Engine`."""
         from gristmill.data.engine.exchange_ray import exchange_on

@@ -115,12 +115,17 @@ class Engine(Protocol):
         `engine.map_batches` of worker processes here, or of tasks to which Ray brings them."""
 
     def exchange(
-        self, exchange: Exchange[Q], parts: Iterable[Q], scratch: Path, *, isolate: bool = True
+        self,
+        exchange: Exchange[Q],
+        parts: Iterable[Q],
+        scratch: Path,
+        *,
+        isolate: bool = True,
+        most_workers: int | None = None,
     ) -> Iterator[Any]:
         """What `exchange.gather` told of each partition, in order; see `engine.exchange`.
 
-        scratch: a folder for what is spilled here. isolate: False where all of it is little: one
-        worker may be this process.
+        scratch: a folder for what is spilled here. isolate, most_workers: as for `run`.
         """
 
 

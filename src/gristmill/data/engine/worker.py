@@ -5,6 +5,7 @@ Imports nothing but the standard library: what a worker loads is decided by the 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -27,6 +28,8 @@ _ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_IO_THREADS": "1",
 }
+
+_OBJECTS = 50_000
 
 LOADING = -1
 """Where a worker is that has not come to an item yet."""
@@ -101,6 +104,11 @@ def serve(pipe: Connection, job: bytes, memory_bytes: int | None, at: Any) -> No
     except BaseException as error:
         _send(pipe, ("broken", error_of(error), traceback.format_exc()))
         return
+    # What was loaded stays: to look through it again and again for circles costs each document a
+    # twentieth. What a document leaves in circles is still found, after _OBJECTS more.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, 10, 10)
     _send(pipe, ("ready", _resident_bytes()))
     while True:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,8 +19,10 @@ from gristmill.data.engine import Failure
 from gristmill.data.extract.page import ExtractedPage
 from gristmill.data.extract.stored import Outcome, PageExtractor, StoredPage
 from gristmill.data.extract.tally import CUT, Tally
-from gristmill.data.filters.cascade import Cascade
 from gristmill.data.sources.shares import Shares
+
+if TYPE_CHECKING:
+    from gristmill.data.filters.cascade import Cascade
 
 _COUNTED = ("encoding", "licence", "opt_out")
 
@@ -57,8 +59,9 @@ class ExtractStep:
         return 1
 
     def setup(self) -> None:
-        if isinstance(self.extractor.first, Cascade):
-            self.extractor.first.warm_up()
+        cascade = _cascade(self.extractor)
+        if cascade is not None:
+            cascade.warm_up()
 
     def read(self, part: ExtractPart) -> pa.Table:
         return pa.Table.from_pylist([_stored(page) for page in part.pages], schema=_index_schema())
@@ -139,13 +142,22 @@ class ExtractStep:
 def for_elsewhere(step: ExtractStep) -> ExtractStep:
     """The same for other machines, which share `step.folder` with this one, but not its home, where
     the language model is kept."""
-    first = step.extractor.first
-    if not isinstance(first, Cascade) or first.language_model is None:
+    first = _cascade(step.extractor)
+    if first is None or first.language_model is None:
         return step
     model = step.folder / first.language_model.name
     shutil.copyfile(first.language_model, model)
     first = replace(first, language_model=model)
     return replace(step, extractor=replace(step.extractor, first=first))
+
+
+def _cascade(extractor: PageExtractor) -> Cascade | None:
+    if extractor.first is None:
+        return None
+    # It brings kernels and their compiler, half of a worker's start, and most crawls have none.
+    from gristmill.data.filters.cascade import Cascade
+
+    return extractor.first if isinstance(extractor.first, Cascade) else None
 
 
 def _stored(page: StoredPage) -> dict[str, Any]:
@@ -170,6 +182,7 @@ def _index_schema() -> pa.Schema:
         "offset": pa.int64(),
         "fetched_at": pa.string(),
         "refused": pa.list_(pa.binary()),
+        "length": pa.int64(),
     }
     assert list(kinds) == [field.name for field in fields(StoredPage)]
     return pa.schema(list(kinds.items()))

@@ -34,6 +34,8 @@ class StoredPage:
     fetched_at: str | None = None
     refused: tuple[str, str] | None = None
     """Why its address alone rules it out (reason, sample)."""
+    length: int | None = None
+    """Bytes of the record's gzip member, where the index tells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class PageExtractor:
         if page.refused is not None:
             return Outcome(Rejected(*page.refused))
         try:
-            record = read_record(self.folder / page.file, page.offset)
+            record = read_record(self.folder / page.file, page.offset, length=page.length)
         except GristmillError as error:
             return Outcome(Rejected("damaged record", error.what))
         found = body_of(record, page.content_type, self.options)

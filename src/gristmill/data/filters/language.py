@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from gristmill.core.errors import GristmillError
 from gristmill.data import wheel
 from gristmill.data.filters.checks import Check
+from gristmill.data.filters.language_model import LanguageModel, load
 from gristmill.data.filters.rules import LanguageRules
 
 # What an earlier layer over the same documents found, beside their texts: the model is by far the
@@ -22,7 +23,6 @@ from gristmill.data.filters.rules import LanguageRules
 KNOWN: Final = ("known_language", "known_language_score")
 # The label of a long text is clear from its beginning, and the model's time grows with the text.
 _MAX_CHARACTERS: Final = 4000
-_LABEL: Final = "__label__"
 
 
 def language_model_path(wheel_file: str | None = None) -> Path:
@@ -61,15 +61,12 @@ def identify(
             found.append(before)
             probability[row] = known[1][row]
             continue
-        model = _load(str(model_path))
         line = " ".join(text[:_MAX_CHARACTERS].split())
         label = "und"
         if any(character.isalpha() for character in line):
-            # One text at a time: the list form of `predict` is broken in fasttext-predict 0.9.
-            labels, scores = model.predict(line, k=1)
-            label = str(labels[0]).removeprefix(_LABEL)
+            label, score = _load(model_path).best(line)
             # fastText's softmax gives 1.00001 at times.
-            probability[row] = min(1.0, float(scores[0]))
+            probability[row] = min(1.0, score)
         found.append(label)
     return found, probability
 
@@ -105,8 +102,7 @@ def language(
 
 def check_languages(codes: Sequence[str], model_path: Path) -> None:
     """Raises GristmillError where the model never gives one of these: no text would be kept."""
-    labels, _ = _open(str(model_path)).predict("a", k=1000, threshold=-1.0)
-    known = {"und", *(str(label).removeprefix(_LABEL) for label in labels)}
+    known = {"und", *load(model_path).labels}
     for code in codes:
         if code not in known:
             raise GristmillError(
@@ -117,14 +113,5 @@ def check_languages(codes: Sequence[str], model_path: Path) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(path: str) -> Any:
-    return _open(path)
-
-
-def _open(path: str) -> Any:
-    import fasttext
-
-    try:
-        return fasttext.load_model(path)
-    except ValueError as error:
-        raise GristmillError(f"cannot load the language model: {error}", where=path) from error
+def _load(path: Path) -> LanguageModel:
+    return load(path)

@@ -52,11 +52,20 @@ _IPV4: Final = re.compile(r"(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9]
 _IPV6: Final = re.compile(
     r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?::(?=\W|$))?(?![\w:])"
 )
+# What every address has behind its first dot or colon. To look for that, and then at what stands
+# before it, takes a tenth of the time of looking for the whole at each character.
+_DOTS: Final = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+_COLONS: Final = re.compile(r":[0-9A-Fa-f]{0,4}:")
+_DIGITS: Final = "0123456789"
+_HEX: Final = _DIGITS + "ABCDEFabcdef"
 _VERSION_BEFORE: Final = re.compile(
     r"(?:\bv|versions?|releases?|builds?|sections?|§)[ .]{0,2}$", re.I
 )
 
-_CARD: Final = re.compile(r"(?<![0-9])(?<![0-9][ -])[0-9](?:[ -]?[0-9]){12,18}+(?![ -]?[0-9])")
+# A digit first and then what is before it: so digits alone are looked at.
+_CARD: Final = re.compile(
+    r"[0-9](?<![0-9][0-9])(?<![0-9][ -][0-9])(?:[ -]?[0-9]){12,18}+(?![ -]?[0-9])"
+)
 _IBAN_START: Final = re.compile(r"[A-Z]{2}[0-9]{2}(?= ?[A-Z0-9])")
 
 
@@ -148,14 +157,14 @@ def _cards(text: str) -> Iterator[Found]:
 
 
 def _ip_addresses(text: str) -> Iterator[Found]:
-    for match in _IPV4.finditer(text):
+    for match in _around(text, _DOTS, _DIGITS, 3, _IPV4):
         before = text[max(0, match.start() - 12) : match.start()]
         if all(int(part) < 256 for part in match.group().split(".")) and not (
             _VERSION_BEFORE.search(before)
         ):
             yield *match.span(), 0.95
     if "::" in text or text.count(":") >= 7:
-        for match in _IPV6.finditer(text):
+        for match in _around(text, _COLONS, _HEX, 4, _IPV6):
             value = match.group()
             # '::' alone and '::1' stand for no person.
             if sum(map(bool, value.split(":"))) < 3:
@@ -165,6 +174,21 @@ def _ip_addresses(text: str) -> Iterator[Found]:
             except ValueError:
                 continue
             yield *match.span(), 1.0
+
+
+def _around(
+    text: str, middle: re.Pattern[str], signs: str, most: int, whole: re.Pattern[str]
+) -> Iterator[re.Match[str]]:
+    """`whole.finditer(text)`, for a pattern that begins with up to `most` of `signs`, behind no
+    letter and none of them, and goes on with `middle`."""
+    at = 0
+    while (found := middle.search(text, at)) is not None:
+        begin = found.start()
+        lead = text[max(0, begin - most) : begin]
+        match = whole.match(text, begin - len(lead) + len(lead.rstrip(signs)))
+        if match is not None:
+            yield match
+        at = begin + 1 if match is None else match.end()
 
 
 def _is_global(value: str) -> bool:

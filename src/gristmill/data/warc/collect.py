@@ -22,7 +22,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.core.run import Run
 from gristmill.data.crawl.seal import INDEX_SCHEMA, fingerprint
 from gristmill.data.warc.listing import open_archive
-from gristmill.data.warc.reader import Damage, Losses, NoSuchFile, Record, read_records
+from gristmill.data.warc.reader import Damage, Losses, NoSuchFile, read_records
 from gristmill.data.warc.record import HttpMessage
 from gristmill.data.warc.writer import WarcWriter, record_bytes, sha1_base32
 
@@ -129,34 +129,37 @@ def _one_file(
 
     for record in read_records(open_archive(name, allow), ("response",), report):
         message = record.http()
-        reason = _unfit(record, message, content_types, max_page_bytes)
+        # Each look at a field reads the whole head.
+        fields, url = record.headers, record.url
+        date, record_id = fields.get("warc-date", ""), fields.get("warc-record-id", "")
+        reason = _unfit(url, fields, message, content_types, max_page_bytes)
         if reason is not None:
             skipped[reason] += 1
             continue
         digest = sha1_base32(message.body)
-        content_type = record.headers.get("content-type", "application/http; msgtype=response")
+        content_type = fields.get("content-type", "application/http; msgtype=response")
         place = writer.write(
             record_bytes(
                 "response",
                 record.block,
-                date=record.date or _DATE,
-                target_uri=record.url,
+                date=date or _DATE,
+                target_uri=url,
                 content_type=content_type,
-                record_id=record.record_id or None,
+                record_id=record_id or None,
                 payload_digest=digest,
             )
         )[0]
         size += len(message.body)
         rows.append({
-            "url": record.url,
+            "url": url,
             "status": message.status,
             "content_type": message.header("content-type"),
             "digest": digest,
             "file": place.file,
             "offset": place.offset,
             "length": place.length,
-            "fetched_at": record.date,
-            "record_id": record.record_id,
+            "fetched_at": date,
+            "record_id": record_id,
             "robots": message.header("x-robots-tag") or None,
             "etag": message.header("etag") or None,
             "last_modified": message.header("last-modified") or None,
@@ -195,15 +198,18 @@ def _write_rows(rows: list[dict[str, Any]], folder: Path, number: int) -> None:
 
 
 def _unfit(
-    record: Record, message: HttpMessage, content_types: Sequence[str], max_page_bytes: int
+    url: str,
+    fields: Mapping[str, str],
+    message: HttpMessage,
+    content_types: Sequence[str],
+    max_page_bytes: int,
 ) -> str | None:
-    """Why a response is no page to keep."""
-    url = record.url
+    """Why a response is no page to keep. fields: of its record."""
     if not url.startswith(("http://", "https://")) or not url.isprintable() or " " in url:
         return "not a web address"
     if message.status != 200:
         return f"status {message.status}"
-    found = record.headers.get("warc-identified-payload-type") or message.header("content-type")
+    found = fields.get("warc-identified-payload-type") or message.header("content-type")
     if found.partition(";")[0].strip().lower() not in content_types:
         return "content type"
     if len(message.body) > max_page_bytes:

@@ -178,6 +178,18 @@ class Reading:
             if window.data or window.more(0):
                 yield from self.member_or_damage(window)
 
+    def alone(self, member: bytes, offset: int) -> Record | None:
+        """The record that is all of a gzip member; None where it is not that plain."""
+        # As in `gzip`: what it says of its size bounds the memory, and inflating checks it.
+        size = int.from_bytes(member[-4:], "little")
+        if not member.startswith(GZIP) or len(member) < 18 or size > self.limit:
+            return None
+        try:
+            text = bytes(deflate.gzip_decompress(member, size))
+        except deflate.DeflateError:
+            return None
+        return self.single(text, offset) if len(text) == size else None
+
     def single(self, text: bytes, offset: int) -> Record | None:
         """The record that is all of `text`; None where it is not that plain."""
         found = _measure(text, 0, len(text))
