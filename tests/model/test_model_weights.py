@@ -155,7 +155,8 @@ def test_refuses_files_that_are_not_a_model(tmp_path: Path) -> None:
     [
         ({"model_type": "gpt2"}, "gpt2"),
         ({"hidden_act": "gelu"}, "hidden_act"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "factor is missing"),
         ({"hidden_size": None}, "wrong type"),
     ],
 )

@@ -37,13 +37,13 @@ def byte_tokenizer() -> Tokenizer:
     return Tokenizer(from_merges([], SPECIAL_TOKENS, "gpt4"))
 
 
-def random_model(context: int, seed: int) -> Transformer:
+def random_model(context: int, seed: int, layers: int = 2) -> Transformer:
     """Says any byte, and never a special token by choice of the most probable one."""
     torch.set_num_threads(1)
     size = byte_tokenizer().vocab_size
     model = Transformer(
         TransformerConfig(
-            size, width=16, layers=2, heads=2, kv_heads=1, head_dim=16, mlp_width=16,
+            size, width=16, layers=layers, heads=2, kv_heads=1, head_dim=16, mlp_width=16,
             context=context, tied=False,
         )
     )  # fmt: skip
@@ -60,12 +60,17 @@ def random_model(context: int, seed: int) -> Transformer:
 
 
 def write_model(
-    folder: Path, *, context: int = 192, assistant: bool = False, seed: int = 0
+    folder: Path,
+    *,
+    context: int = 192,
+    assistant: bool = False,
+    seed: int = 0,
+    layers: int = 2,
 ) -> Path:
     """A folder as `train lm` or `train sft` leaves it."""
     tokenizer = byte_tokenizer()
     tokenizer.save(folder)
-    save_model(folder, random_model(context, seed), folder)
+    save_model(folder, random_model(context, seed, layers), folder)
     if assistant:
         ChatFormat.native(tokenizer).save(folder)
     return folder

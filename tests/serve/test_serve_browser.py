@@ -77,7 +77,7 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     workspace = build_workspace(folder)
     models = [
         teach(folder / NAMES[0], {"source": SENTENCE, "attack": ATTACK}),
-        write_model(folder / NAMES[1], assistant=True, seed=1, context=4096),
+        write_model(folder / NAMES[1], assistant=True, seed=1, context=4096, layers=10),
         write_model(folder / HOSTILE_NAME, seed=2),
     ]
     store = workspace / "serve" / "store.sqlite"
@@ -168,6 +168,7 @@ def test_a_long_answer_is_stopped_and_frees_its_place(browser: Browser, site: Si
     with visiting(browser, site, "/chat") as visit:
         page = visit.page
         page.select_option("#model", NAMES[1])
+        # With ten layers this takes so long that Stop is there however busy the machine is.
         page.fill("#max_tokens", "4000")
         # The most probable token is never the end; a drawn one may be, before Stop is there.
         page.fill("#temperature", "0")
