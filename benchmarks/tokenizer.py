@@ -86,7 +86,7 @@ def main() -> None:
         result = {
             "train": _measure_training(peer, folder, train, rounds, short),
             "encode": _measure_encoding(peer, folder, unseen, ranks, rounds),
-            "shards": _measure_shards(folder, train, ranks, 10 if arguments.quick else 9),
+            "shards": _measure_shards(folder, train, ranks, 6 if arguments.quick else 9),
             "worst": _run_ours("worst", unseen, ranks, "gpt4", folder),
         }
     for name, case in result["worst"].items():

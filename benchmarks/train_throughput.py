@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int)
     arguments = parser.parse_args()
     counts = arguments.threads or ([2] if arguments.quick else [2, 1])
-    blocks = arguments.blocks or (4 if arguments.quick else 12)
+    blocks = arguments.blocks or (2 if arguments.quick else 12)
     result: dict[str, Any] = {}
     for threads in counts:
         found = measure(threads, blocks, 2, arguments.rows, arguments.quick)
