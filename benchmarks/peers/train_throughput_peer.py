@@ -4,11 +4,10 @@ Arguments: eager | compiled | compiled_eager_attention, threads, rows. Prints a 
 warm; then, for each line of its input (a number of steps), a JSON object of the seconds.
 """
 
-import json
 import sys
-import time
 
 import torch
+from train_throughput_loop import answer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 variant, threads, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -29,31 +28,11 @@ config = LlamaConfig(
 model = LlamaForCausalLM(config)
 low = variant != "eager"
 trained = torch.compile(model) if low else model
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
 
-def step():
-    both = torch.randint(0, 8000, (rows, 257))
-    with torch.autocast("cpu", torch.bfloat16, enabled=low):
-        logits = trained(input_ids=both[:, :-1]).logits
-        loss = torch.nn.functional.cross_entropy(
-            logits.float().view(-1, 8000), both[:, 1:].reshape(-1)
-        )
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
+def loss_of(both):
+    logits = trained(input_ids=both[:, :-1]).logits
+    return torch.nn.functional.cross_entropy(logits.float().view(-1, 8000), both[:, 1:].reshape(-1))
 
 
-first = step()
-for _ in range(2):
-    step()
-parameters = sum(p.numel() for p in model.parameters())
-print(json.dumps({"parameters": parameters, "first_loss": first}), flush=True)
-for line in sys.stdin:
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(int(line)):
-        step()
-    found = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    print(json.dumps(found), flush=True)
+answer(model, loss_of, rows=rows, low=low)

@@ -7,13 +7,9 @@ import torch
 from gristmill.core.errors import GristmillError
 from gristmill.model import attention as attention_module
 from gristmill.model.attention import Visibility, attention
+from gristmill.model.attention_model import positions_of_segments
 from gristmill.model.flops import count_parameters, flops_per_token
-from gristmill.model.transformer import (
-    Transformer,
-    TransformerConfig,
-    document_segments,
-    positions_of_segments,
-)
+from gristmill.model.transformer import Transformer, TransformerConfig, document_segments
 
 CONFIG = TransformerConfig(
     vocab_size=53,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from gristmill.core.artifact import Artifact
 from gristmill.core.canonical import hash_file
@@ -33,11 +32,6 @@ CONFIG = TrainLmConfig(
     dial=Shape(layers=2, width=24, hidden=32, batch_rows=8, dropout=0.1),
     probe_windows=4,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

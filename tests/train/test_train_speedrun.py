@@ -36,11 +36,6 @@ CONFIG = TrainLmConfig(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def made(tokens: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     workspace = Workspace.at(tmp_path_factory.mktemp("workspace"))

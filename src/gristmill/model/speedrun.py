@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gristmill.model.attention import Visibility, attention, compute_dtype
+from gristmill.model.attention_model import AttentionModel, Step, plan, positions_of_segments
 from gristmill.model.cache import KVCache, LayerCache
-from gristmill.model.language_model import Cache, LanguageModel, draw
+from gristmill.model.language_model import draw
 from gristmill.model.ngram_rows import ngram_rows
 from gristmill.model.rotary import rotate
 from gristmill.model.speedrun_config import SpeedrunConfig
-from gristmill.model.transformer import Step, plan, positions_of_segments
 
 _NO_TOKEN = -1
 
@@ -222,11 +222,16 @@ class SpeedrunTrunk(nn.Module):
         return found
 
 
-class Speedrun(LanguageModel):
-    """A `LanguageModel` with every trick; see `SpeedrunConfig`."""
+class Speedrun(AttentionModel):
+    """A `LanguageModel` with every trick; see `SpeedrunConfig`.
+
+    An n-gram ends at the border of its segment, at the row's first token and, with positions given
+    beside a cache, at position 0.
+    """
 
     config: SpeedrunConfig
     model: SpeedrunTrunk
+    cache_type = SpeedrunCache
 
     def __init__(self, config: SpeedrunConfig):
         super().__init__(config, SpeedrunTrunk(config))
@@ -235,38 +240,6 @@ class Speedrun(LanguageModel):
     def logit_cap(self) -> float:
         """See `LanguageModel.logit_cap`."""
         return self.config.logit_cap
-
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        *,
-        segments_BT: Tensor | None = None,
-        positions_BT: Tensor | None = None,
-        cache: Cache | None = None,
-        lengths_B: Tensor | None = None,
-    ) -> Tensor:
-        """hidden_BTD; see `LanguageModel.forward` and `Transformer.forward`.
-
-        An n-gram ends at the border of its segment, at the row's first token and, with positions
-        given beside a cache, at position 0.
-        """
-        assert cache is None or isinstance(cache, SpeedrunCache), "a cache of another family"
-        hidden_BTD: Tensor = self.model(
-            tokens_BT, segments_BT=segments_BT, positions_BT=positions_BT, cache=cache
-        )
-        return hidden_BTD
-
-    def new_cache(self, rows: int, capacity: int) -> SpeedrunCache:
-        """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
-        return SpeedrunCache(
-            layers=self.config.layers,
-            rows=rows,
-            kv_heads=self.config.kv_heads,
-            head_dim=self.config.head_dim,
-            capacity=capacity,
-            device=self.embedding_weight.device,
-            dtype=compute_dtype(self.embedding_weight),
-        )
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gristmill.core.errors import GristmillError
+from gristmill.model.attention_model import check_attention_shape
 
 SPEEDRUN_TYPE = "gristmill_speedrun"
 NOT_EXPORTABLE = "not exportable: no program but gristmill loads the architecture 'speedrun'"
@@ -49,27 +50,10 @@ class SpeedrunConfig:
     ngram_rows: int = 0
 
     def __post_init__(self) -> None:
-        sizes = (
-            "vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width",
-            "context", "full_every",
-        )  # fmt: skip
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise GristmillError(f"{name} must be at least 1", where=f"model.{name}")
+        check_attention_shape(self, further_sizes=("full_every",))
         for name in ("logit_cap", "window", "ngram_rows", "value_embeddings"):
             if getattr(self, name) < 0:
                 raise GristmillError(f"{name} cannot be below 0", where=f"model.{name}")
-        if self.heads % self.kv_heads:
-            raise GristmillError(
-                f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly",
-                where="model.kv_heads",
-                mend="make it a divisor of model.heads",
-            )
-        if self.head_dim % 2:
-            raise GristmillError(
-                f"rotary positions need an even head_dim, not {self.head_dim}",
-                where="model.head_dim",
-            )
         if self.value_embeddings > self.layers:
             raise GristmillError(
                 f"{self.value_embeddings} layers cannot have value embeddings: there are "

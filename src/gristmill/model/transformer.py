@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gristmill.core.errors import GristmillError
-from gristmill.model.attention import Visibility, attention, compute_dtype
+from gristmill.model.attention import attention, compute_dtype
+from gristmill.model.attention_model import AttentionModel, Step, check_attention_shape, plan
 from gristmill.model.cache import KVCache, LayerCache
-from gristmill.model.language_model import Cache, LanguageModel, draw, run_starts
-from gristmill.model.rotary import RopeScaling, Rotary, Yarn, rotary_angles, rotate
+from gristmill.model.language_model import draw
+from gristmill.model.rotary import RopeScaling, Yarn, rotate
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,7 @@ class TransformerConfig:
     rope_scaling: RopeScaling | Yarn | None = None
 
     def __post_init__(self) -> None:
-        sizes = (
-            "vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width", "context"
-        )  # fmt: skip
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise GristmillError(f"{name} must be at least 1", where=f"model.{name}")
-        if self.heads % self.kv_heads:
-            raise GristmillError(
-                f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly",
-                where="model.kv_heads",
-                mend="make it a divisor of model.heads",
-            )
-        if self.head_dim % 2:
-            raise GristmillError(
-                f"rotary positions need an even head_dim, not {self.head_dim}",
-                where="model.head_dim",
-            )
+        check_attention_shape(self)
 
 
 def require_transformer(
@@ -191,7 +176,7 @@ class Trunk(nn.Module):
         return hidden_BTD
 
 
-class Transformer(LanguageModel):
+class Transformer(AttentionModel):
     """A `LanguageModel` with attention."""
 
     config: TransformerConfig
@@ -199,43 +184,6 @@ class Transformer(LanguageModel):
 
     def __init__(self, config: TransformerConfig):
         super().__init__(config, Trunk(config))
-
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        *,
-        segments_BT: Tensor | None = None,
-        positions_BT: Tensor | None = None,
-        cache: Cache | None = None,
-        lengths_B: Tensor | None = None,
-    ) -> Tensor:
-        """Final-normed hidden states, hidden_BTD.
-
-        segments_BT: integers; a token sees only earlier tokens of its own segment (several
-        documents in one row). positions_BT: default 0, 1, ... in each row; restarting in each
-        segment where segments are given; going on from `cache.length` where a cache is given.
-        cache: what the rows held before; the new tokens are added to it. With a cache, positions
-        must be such that every earlier slot of the row has been written. lengths_B: not needed
-        here: what padding writes is overwritten before a query sees it (model/cache.py).
-        Raises GristmillError where segments and a cache are both given or the cache is full.
-        """
-        assert cache is None or isinstance(cache, KVCache), "a cache of another family"
-        hidden_BTD: Tensor = self.model(
-            tokens_BT, segments_BT=segments_BT, positions_BT=positions_BT, cache=cache
-        )
-        return hidden_BTD
-
-    def new_cache(self, rows: int, capacity: int) -> KVCache:
-        """An empty cache for `rows` sequences of up to `capacity` tokens, beside the weights."""
-        return KVCache(
-            layers=self.config.layers,
-            rows=rows,
-            kv_heads=self.config.kv_heads,
-            head_dim=self.config.head_dim,
-            capacity=capacity,
-            device=self.embedding_weight.device,
-            dtype=compute_dtype(self.embedding_weight),
-        )
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
@@ -256,16 +204,6 @@ class Transformer(LanguageModel):
                 draw(parameter, std, seed, name)
 
 
-@dataclass(frozen=True)
-class Step:
-    """What all layers share in one pass. `start`: see LayerCache.write."""
-
-    positions_BT: Tensor
-    rotary: tuple[Tensor, Tensor]
-    visibility: Visibility
-    start: int | None = None
-
-
 def document_segments(tokens_BT: Tensor, eot_id: int) -> Tensor:
     """Segment ids of rows cut from a stream in which every document ends with `eot_id`.
 
@@ -273,60 +211,3 @@ def document_segments(tokens_BT: Tensor, eot_id: int) -> Tensor:
     position 0, as it is in evaluation and generation.
     """
     return (tokens_BT == eot_id).cumsum(dim=1)
-
-
-def positions_of_segments(segments_BT: Tensor) -> Tensor:
-    """Positions that restart at 0 where a row's segment id changes; int64, (B, T)."""
-    length = segments_BT.shape[1]
-    index_T = torch.arange(length, device=segments_BT.device)
-    start_BT = torch.where(run_starts(segments_BT), index_T, 0).cummax(dim=1).values
-    return index_T - start_BT
-
-
-def plan(
-    config: Rotary,
-    dtype: torch.dtype,
-    tokens_BT: Tensor,
-    segments_BT: Tensor | None,
-    positions_BT: Tensor | None,
-    cache: KVCache | None,
-) -> Step:
-    """Positions, their angles in `dtype` and who sees whom, for the tokens of one pass; makes room
-    in the cache. Raises GristmillError for segments beside a cache."""
-    length, device = tokens_BT.shape[1], tokens_BT.device
-    if cache is not None and segments_BT is not None:
-        raise GristmillError("segments and a cache cannot be combined")
-    start = None
-    if positions_BT is None:
-        if segments_BT is not None:
-            positions_BT = positions_of_segments(segments_BT)
-        else:
-            start = 0 if cache is None else cache.length
-            positions_BT = torch.arange(start, start + length, device=device)[None]
-    if cache is None:
-        visibility = _visible(segments_BT, length, device)
-    else:
-        end = int(positions_BT.max()) + 1 if start is None else start + length
-        cache.reserve(end)
-        visibility = _visible_in_cache(positions_BT, cache.length, start)
-    rotary = rotary_angles(
-        positions_BT, config.head_dim, config.rope_theta, dtype, config.rope_scaling
-    )
-    return Step(positions_BT, rotary, visibility, start)
-
-
-def _visible(segments_BT: Tensor | None, length: int, device: torch.device) -> Visibility:
-    if segments_BT is None:
-        return Visibility(causal=True)
-    same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
-    index_T = torch.arange(length, device=device)
-    return Visibility(causal=True, allowed_BTS=same_BTS & (index_T[:, None] >= index_T))
-
-
-def _visible_in_cache(positions_BT: Tensor, keys: int, start: int | None) -> Visibility:
-    if start == 0:
-        return Visibility(causal=True)
-    if start is not None and positions_BT.shape[1] == 1:
-        return Visibility(causal=False)
-    slots_S = torch.arange(keys, device=positions_BT.device)
-    return Visibility(causal=False, allowed_BTS=slots_S <= positions_BT[:, :, None])

@@ -154,7 +154,7 @@ def _mark(
 
 
 @njit(cache=True, nogil=True)
-def _merge(
+def mark_repeats(
     text: Bytes,
     entries: Entries,
     bounds: Offsets,
@@ -164,6 +164,13 @@ def _merge(
     least: int,
     marks: Bytes,
 ) -> None:
+    """Sets a bit of `marks` for each place of the text from which `least` bytes are to go.
+
+    entries: of all stretches one after the other; bounds[stretches + 1]: where those of each are;
+    bases[stretches]: where each stretch begins in the text. starts[documents + 1] and
+    order[documents]: where documents begin and which are preferred: an occurrence stays in the
+    document of the smallest number, there the first one. Documents of the order 0 lose nothing.
+    """
     low = ~_AGAIN
     stretches = len(bases)
     cursor = bounds[:-1].copy()
@@ -200,26 +207,6 @@ def _merge(
             _sink(heap, size, 0, heads, text, least)
         if members > 1:
             _mark(entries, bases, runs, count, starts, order, least, marks)
-
-
-def mark_repeats(
-    text: Bytes,
-    entries: Entries,
-    bounds: Offsets,
-    bases: Offsets,
-    starts: Offsets,
-    order: Hashes,
-    least: int,
-    marks: Bytes,
-) -> None:
-    """Sets a bit of `marks` for each place of the text from which `least` bytes are to go.
-
-    entries: of all stretches one after the other; bounds[stretches + 1]: where those of each are;
-    bases[stretches]: where each stretch begins in the text. starts[documents + 1] and
-    order[documents]: where documents begin and which are preferred: an occurrence stays in the
-    document of the smallest number, there the first one. Documents of the order 0 lose nothing.
-    """
-    _merge(text, entries, bounds, bases, starts, order, least, marks)
 
 
 @njit(cache=True, nogil=True)

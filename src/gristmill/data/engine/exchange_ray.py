@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -28,19 +27,21 @@ def exchange_on(ray: Any, exchange: Exchange[P], parts: Iterable[P]) -> Iterator
     import ray.data as data
 
     _quieten(data)
-    # The names of the parts stay with this process, so that no node's loss takes them.
-    names = [{"number": n, "part": pickle.dumps(part)} for n, part in enumerate(parts)]
+    # A row is a part's number; the parts travel with the function, so that no node's loss takes
+    # them.
+    named = list(parts)
     found: dict[int, Any] = {}
-    if names:
-        blocks = min(len(names), _MOST_TASKS)
-        spread = data.from_items(names, override_num_blocks=blocks).map_batches(
-            _spreading(exchange), batch_size=1, batch_format="pyarrow", zero_copy_batch=True
+    if named:
+        rows = [{"number": number} for number in range(len(named))]
+        blocks = min(len(named), _MOST_TASKS)
+        spread = data.from_items(rows, override_num_blocks=blocks).map_batches(
+            _spreading(exchange, named), batch_size=1, batch_format="pyarrow", zero_copy_batch=True
         )
         gathered = spread.groupby(PARTITION, num_partitions=exchange.partitions).map_groups(
             _gathering(exchange), batch_format="pyarrow"
         )
         try:
-            rows = gathered.take_all()
+            gathered_rows = gathered.take_all()
         except GristmillError:
             raise
         except Exception as error:
@@ -50,7 +51,7 @@ def exchange_on(ray: Any, exchange: Exchange[P], parts: Iterable[P]) -> Iterator
                 if cause is not None
                 else RuntimeError(f"an exchange on the cluster failed:\n{error}")
             ) from None
-        found = {int(row[PARTITION]): json.loads(row["told"]) for row in rows}
+        found = {int(row[PARTITION]): json.loads(row["told"]) for row in gathered_rows}
     for partition in range(exchange.partitions):
         # Ray knows no partition that no row is in.
         if partition not in found:
@@ -60,22 +61,16 @@ def exchange_on(ray: Any, exchange: Exchange[P], parts: Iterable[P]) -> Iterator
         yield found.pop(partition)
 
 
-def _spreading(exchange: Exchange[Any]) -> Callable[[pa.Table], pa.Table]:
-    work = pickle.dumps(exchange)
-
-    def spread(parts: pa.Table) -> pa.Table:
-        exchange = pickle.loads(work)  # noqa: S301  (of our own process)
-        made = [exchange.spread_part(pickle.loads(p)) for p in parts["part"].to_pylist()]  # noqa: S301
+def _spreading(exchange: Exchange[P], parts: Sequence[P]) -> Callable[[pa.Table], pa.Table]:
+    def spread(numbers: pa.Table) -> pa.Table:
+        made = [exchange.spread_part(parts[number]) for number in numbers["number"].to_pylist()]
         return pa.concat_tables(made)
 
     return spread
 
 
 def _gathering(exchange: Exchange[Any]) -> Callable[[pa.Table], pa.Table]:
-    work = pickle.dumps(exchange)
-
     def gather(rows: pa.Table) -> pa.Table:
-        exchange = pickle.loads(work)  # noqa: S301  (of our own process)
         partition = int(rows[PARTITION][0].as_py())
         told = json.dumps(exchange.gather_rows(partition, rows), ensure_ascii=False)
         return pa.table({PARTITION: pa.array([partition], pa.int32()), "told": [told]})
