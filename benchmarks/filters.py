@@ -8,10 +8,11 @@ Debian's documentation packages, menus and all, as in WET files, English; help p
 languages, film reviews, Python sources, summaries in two languages. Ours is timed from an Arrow
 file to verdict tables in a Parquet file, theirs from strings in memory to a list, single process.
 
-The peer is slow: with its own word splitting (spaCy) it is timed on every n-th document, and ours
-on the same. With a tokenizer of our own, `str.split`, handed over as its `language`, it judges all
-documents, and each verdict is compared with ours, counted in its way (`CountingRules`): the filter
-that drops a document and the reason must be the same. Every difference is printed, by kind.
+The peer is slow: with its own word splitting (spaCy) it is timed on every n-th document (750 of
+them, --quick 120), and ours on the same. With a tokenizer of our own, `str.split`, handed over as
+its `language`, it judges all documents, and each verdict is compared with ours, counted in its way
+(`CountingRules`): the filter that drops a document and the reason must be the same. Every
+difference is printed, by kind.
 
 Last line: `ratio` (our documents per CPU second over the peer's), `ratio_split` (over the peer's
 with `str.split`), `agreement` (share of equal verdicts, the same words), `agreement_spacy` (share
@@ -55,6 +56,8 @@ PACKAGES = ("python3.11-doc", "postgresql-doc-15", "git-doc", "sqlite3-doc", "de
 BATCH = 1024
 # Of any stretch of the documents, each kind has its share.
 QUICK_DOCUMENTS = 10_000
+# Documents that the peer is timed on with its own word splitting: some 30 a second.
+SPACY_DOCUMENTS, QUICK_SPACY_DOCUMENTS = 750, 120
 SCRIPT = ROOT / "benchmarks" / "peers" / "filters_peer.py"
 FILTERS = ("gopher_repetition", "gopher_quality", "c4", "fineweb")
 # The peer's names of reasons, by filter, as ours.
@@ -222,7 +225,7 @@ def measure(
     size = sum(map(len, texts))
     print(f"{len(texts):,} documents, {size / len(texts):,.0f} characters each: {kinds}")
     chain = fineweb_chain(peer.run(SCRIPT, "characters"))
-    sample = texts[:: len(texts) // (120 if quick else 1_500)]
+    sample = texts[:: len(texts) // (QUICK_SPACY_DOCUMENTS if quick else SPACY_DOCUMENTS)]
     # Ours is over in no time: it judges a sample several times in one turn, in whole batches.
     again = len(texts) // len(sample)
     every, some = write_arrow(folder / "all", texts), write_arrow(folder / "some", sample * again)
@@ -234,7 +237,8 @@ def measure(
 
     def theirs(how: str, file: str, count: int) -> float:
         answer = folder / f"{how}-{file}"
-        return float(peer.run(SCRIPT, how, folder / file, str(count), answer)["seconds"])
+        told = peer.run(SCRIPT, how, folder / file, str(count), answer, timeout=3600)
+        return float(told["seconds"])
 
     rounds = 2 if quick else 3
     seconds = in_turn(
@@ -242,11 +246,14 @@ def measure(
         lambda: judge(chain, some, judged) / again,
         lambda: theirs("spacy", "some.jsonl", len(sample)),
     )
-    split = in_turn(
-        1 if quick else 2,
+    # More than a minute of the peer is one turn, between two of ours.
+    before, split, after = in_turn(
+        1,
         lambda: judge(chain, every, judged),
         lambda: theirs("split", "all.jsonl", len(texts)),
+        lambda: judge(chain, every, judged),
     )
+    ours = before + after
     agreement, different = compare(
         pq.read_table(judged).to_pylist(), json.loads((folder / "split-all.jsonl").read_text())
     )
@@ -257,8 +264,8 @@ def measure(
     keeps = pq.read_table(judged, columns=["keep"])["keep"].to_pylist()[: len(sample)]
     same = sum(keep == (other is None) for keep, other in zip(keeps, spacy, strict=True))
     print(
-        f"ours {len(texts) / min(split[0]):,.0f} documents per CPU second; datatrove "
-        f"{len(sample) / min(seconds[1]):,.1f}, with str.split {len(texts) / min(split[1]):,.0f}"
+        f"ours {len(texts) / min(ours):,.0f} documents per CPU second; datatrove "
+        f"{len(sample) / min(seconds[1]):,.1f}, with str.split {len(texts) / min(split):,.0f}"
     )
     grown_from = texts[:BATCH] if quick else texts
     grown = growth(write_arrow(folder / "from", grown_from), folder, len(grown_from))
@@ -270,7 +277,7 @@ def measure(
     print(f"the peer's verdicts on the sample: {dict(kept)}")
     return {
         "ratio": round(ratio(seconds[1], seconds[0]), 1),
-        "ratio_split": round(ratio(split[1], split[0]), 1),
+        "ratio_split": round(ratio(split, ours), 1),
         "agreement": round(agreement, 5),
         "agreement_spacy": round(same / len(sample), 4),
         "documents": len(texts),

@@ -16,12 +16,15 @@ same language model, and train no tokenizer in the time that counts.
     ratio    pages per CPU second, workers and extractors included, in turn, medians: ours over all
              eight files, the peer's over the first (a part of it with --quick), each warmed up on
              other pages first
-    growth   1, 2, 4 and 8 files, a process each: CPU seconds and peak memory. `scaling` is the time
-             of 8 over 8 times that of 1; `bytes_per_document` what memory grows by per page read,
-             by least squares over the four; shards hold 500 documents
-    faults   `kill -9` of the run at random points until there were 50: pages of the WARC file that
-             are lost or doubled (documents and rejects, then mixture and shards), and the content
-             beside that of a run that nobody disturbed
+    growth   1, 2, 4 and 8 files (1, 4 and 8 with --quick), a process each: CPU seconds and peak
+             memory. `scaling` is the time of 8 over 8 times that of 1; `bytes_per_document` what
+             memory grows by per page read, by least squares over the sizes, and
+             `bytes_per_document_later` over those after the first; shards hold at most 500
+             documents and 2 MB of stored pages, and the text of the largest stands beside
+    faults   `kill -9` of the run at random points after its start until there were 50, in parts of
+             an eighth of the file: pages of the WARC file that are lost or doubled (documents and
+             rejects, then mixture and shards), and the content beside that of a run that nobody
+             disturbed
     ray      two Ray nodes on this machine, and two of which one is killed in the middle: contents
              beside the local one (pipeline_ray.py; needs gristmill[ray])
 
@@ -39,7 +42,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,8 +58,10 @@ from gristmill.data.wheel import LANGUAGE_MODEL, LANGUAGE_MODEL_MEMBER, fetch, o
 
 OURS = ROOT / "benchmarks" / "pipeline_ours.py"
 PEER = ROOT / "benchmarks" / "peers" / "pipeline_peer.py"
-SIZES = (1, 2, 4, 8)
+SIZES, QUICK_SIZES = (1, 2, 4, 8), (1, 4, 8)
 WARM = 40
+# Parts of the file that runs are killed over.
+KILLED_PARTS = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             compared_, largest = compare(folder, peer, tokenizer, warm, made, some, rounds)
             found |= compared_
         if every or given.growth:
-            found |= growth(folder, tokenizer, warm, made, largest)
+            sizes = QUICK_SIZES if given.quick else SIZES
+            found |= growth(folder, tokenizer, warm, made, sizes, largest)
         if given.faults:
             kills = given.kills or (3 if given.quick else 50)
             found["faults"] = faults(folder, tokenizer, made[0], kills)
@@ -107,18 +112,25 @@ def environment() -> dict[str, str]:
     return {**os.environ, **one, "GRISTMILL_PROGRESS": "off"}
 
 
-def command(workspace: Path, tokenizer: Path | str, warcs: Sequence[Archive]) -> list[str]:
+def command(
+    workspace: Path, tokenizer: Path | str, warcs: Sequence[Archive], *more: str
+) -> list[str]:
     names = [str(archive.path) for archive in warcs]
-    return [sys.executable, str(OURS), str(workspace), str(tokenizer), *names]
+    return [sys.executable, str(OURS), str(workspace), str(tokenizer), *names, *more]
 
 
 def ours(
-    workspace: Path, tokenizer: Path | str, warcs: Sequence[Archive], warm: Archive | None = None
+    workspace: Path,
+    tokenizer: Path | str,
+    warcs: Sequence[Archive],
+    warm: Archive | None = None,
+    part: int | None = None,
 ) -> dict[str, Any]:
     """What a run of ours in a process of its own told."""
     more = [] if warm is None else ["--warm", str(warm.path)]
+    more += [] if part is None else ["--part", str(part)]
     done = subprocess.run(
-        command(workspace, tokenizer, warcs) + more,
+        command(workspace, tokenizer, warcs, *more),
         capture_output=True, text=True, env=environment(), check=False,
     )  # fmt: skip
     if done.returncode:
@@ -152,7 +164,7 @@ def compare(
         told["theirs"] = peer.run(
             PEER, warm.path.parent, some.path.parent, folder / "theirs",
             tokenizer / "tokenizer.json", model, str(BANDS), str(ROWS), str(WORDS),
-            environment=environment(),
+            environment=environment(), timeout=3600.0,
         )  # fmt: skip
         shutil.rmtree(folder / "theirs")
         return float(told["theirs"]["seconds"]) / some.pages
@@ -184,12 +196,13 @@ def growth(
     tokenizer: Path,
     warm: Archive,
     made: Sequence[Archive],
+    sizes: Sequence[int],
     largest: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """1, 2, 4 and 8 files; largest: what a run over all of them told, where there was one."""
+    """So many files each; largest: what a run over all of them told, where there was one."""
     rows = []
-    print(f"{'pages':>8} {'kept':>7} {'CPU s':>8} {'ms each':>8} {'peak MB':>8}  peak by stage, MB")
-    for files in SIZES:
+    print(" pages   kept   CPU s ms each  peak shard  MB; peak by stage")
+    for files in sizes:
         told = largest if files == len(made) else None
         if told is None:
             told = ours(folder / "grown", tokenizer, made[:files], warm)
@@ -197,27 +210,39 @@ def growth(
         count = sum(archive.pages for archive in made[:files])
         seconds, peak = told["seconds"], told["peak_bytes"]
         stages = {name.split(".")[1]: round(p / 2**20) for name, p in told["peaks"].items()}
-        rows.append({"pages": count, "seconds": round(seconds, 2), "peak_mb": round(peak / 2**20)})
+        shard = told["largest_part_bytes"] / 2**20
+        rows.append({
+            "pages": count,
+            "seconds": round(seconds, 2),
+            "peak_mb": round(peak / 2**20),
+            "largest_shard_mb": round(shard, 1),
+            "stages_mb": stages,
+        })  # fmt: skip
         shown = ", ".join(f"{name} {p}" for name, p in stages.items())
         kept = told["counts"]["data.dedup"]["kept"]
         print(
-            f"{count:>8,} {kept:>7,} {seconds:>8.2f} {1000 * seconds / count:>8.2f} "
-            f"{peak / 2**20:>8.0f}  {shown}",
+            f"{count:>6,} {kept:>6,} {seconds:>7.2f} {1000 * seconds / count:>7.2f} "
+            f"{peak / 2**20:>5.0f} {shard:>5.1f}  {shown}",
             flush=True,
         )
-    slope = np.polyfit([r["pages"] for r in rows], [r["peak_mb"] * 2**20 for r in rows], 1)[0]
     return {
-        "bytes_per_document": round(float(slope)),
-        "scaling": round(rows[-1]["seconds"] / (SIZES[-1] * rows[0]["seconds"]), 3),
+        "bytes_per_document": slope(rows),
+        "bytes_per_document_later": slope(rows[1:]),
+        "scaling": round(rows[-1]["seconds"] / (sizes[-1] * rows[0]["seconds"]), 3),
         "growth": rows,
     }
 
 
+def slope(rows: Sequence[dict[str, Any]]) -> int:
+    """Bytes of peak memory for a page more, by least squares."""
+    pages_, peaks = [row["pages"] for row in rows], [row["peak_mb"] * 2**20 for row in rows]
+    return round(float(np.polyfit(pages_, peaks, 1)[0]))
+
+
 def faults(folder: Path, tokenizer: Path, one: Archive, kills: int) -> dict[str, Any]:
     """Kills of the whole run at random points, until there were so many."""
-    start = time.monotonic()
-    calm = ours(folder / "calm", tokenizer, [one])
-    seconds = time.monotonic() - start
+    part = -(-one.pages // KILLED_PARTS)
+    calm = ours(folder / "calm", tokenizer, [one], part=part)
     r = random.Random(1)
     found = {"kills": 0, "runs": 0, "lost": 0, "doubled": 0}
     accounted(calm)
@@ -226,21 +251,9 @@ def faults(folder: Path, tokenizer: Path, one: Archive, kills: int) -> dict[str,
         workspace = folder / f"killed-{found['runs']}"
         told = None
         while told is None:
-            process = subprocess.Popen(
-                command(workspace, tokenizer, [one]), stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, env=environment(),
-            )  # fmt: skip
-            wait = r.uniform(0, seconds) if found["kills"] < kills else None
-            try:
-                out, errors = process.communicate(timeout=wait)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                found["kills"] += 1
-                continue
-            if process.returncode:
-                raise SystemExit(errors[-3000:])
-            told = json.loads(out.strip().splitlines()[-1])
+            wait = r.uniform(0, calm["wall"]) if found["kills"] < kills else None
+            told = run_or_kill(command(workspace, tokenizer, [one], "--part", str(part)), wait)
+            found["kills"] += told is None
         found["runs"] += 1
         lost, doubled = compared(calm["paths"], told["paths"])
         found["lost"] += lost
@@ -249,6 +262,25 @@ def faults(folder: Path, tokenizer: Path, one: Archive, kills: int) -> dict[str,
         print(f"{found['runs']} runs, {found['kills']} kills, same content: {same}", flush=True)
         shutil.rmtree(workspace)
     return {**found, "same_content": same, "pages": one.pages}
+
+
+def run_or_kill(words: Sequence[str], wait: float | None) -> dict[str, Any] | None:
+    """What a run of ours told, or None where it was killed `wait` seconds after it began."""
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        out, errors = process.communicate(timeout=wait)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None
+    if process.returncode:
+        raise SystemExit(errors[-3000:])
+    told: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    return told
 
 
 def accounted(calm: dict[str, Any]) -> None:

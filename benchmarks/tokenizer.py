@@ -9,12 +9,12 @@ encoded once, by a process that has seen none of it, with cl100k's ranks as tikt
 them. Each task is a process of its own on one thread; seconds are CPU seconds of the work, memory
 is what it adds to a process that holds the documents. Ours and each peer in turn, medians.
 
-Shards: `tokenizer encode` of the whole corpus, Parquet to shards and document index, with two
-workers, beside two threads that only encode: the encoder's `encode_batch` on the same four parts,
-as Python strings in memory. Every thread begins with nothing seen, on either side. They are
-measured in turn, each first as often as last. What else runs on the machine only adds to the work:
-the least of many turns counts, by wall-clock, which means something on two cores that are free, and
-by CPU seconds; medians stand beside them.
+Shards: `tokenizer encode` of the whole corpus, from Parquet as `data mix` writes it to shards and
+document index, with two workers, beside two threads that only encode: the encoder's `encode_batch`
+on the same two parts, as Python strings in memory. Every thread begins with nothing seen, on either
+side. They are measured in turn, each first as often as last, both on two workers, then both on one.
+What else runs on the machine only adds to the work: the least of many turns counts, by wall-clock,
+which means something on two cores that are free, and by CPU seconds; medians stand beside them.
 
 Worst: what a byte of text without end costs, in ordinary text's bytes, and how much longer twice as
 much of it takes.
@@ -23,8 +23,9 @@ The last line is JSON: {"train": {"ratio": over tokenizers, "ratio_rustbpe": ..,
 "ratio_gigabpe": .. (GPT-2's pattern, the only one it has), "memory_rustbpe": ours over its, ..},
 "encode": {"ratio": over tiktoken, "ratio_gigatoken": .., "differences": ids that differ, ..},
 "shards": {"ratio": of the encoder's speed, two workers, by wall-clock, "ratio_cpu": by CPU seconds,
-"ratio_cpu_median": .., "ratio_cpu_joined": over the encoder on the same bytes as an Arrow column
-holds them, "one_worker_cpu": .., "one_worker_cpu_joined": ..},
+"ratio_cpu_median": .., "one_worker_cpu": .., and without --quick "ratio_cpu_joined": over the
+encoder on the same bytes as an Arrow column holds them, "one_worker_cpu_joined": ..,
+"ratio_cpu_zstd": where the Parquet is compressed with zstd, not with lz4 as by `data mix`},
 "worst": {case: {"bytes": .., "twice": ..}}}.
 """
 
@@ -86,7 +87,7 @@ def main() -> None:
         result = {
             "train": _measure_training(peer, folder, train, rounds, short),
             "encode": _measure_encoding(peer, folder, unseen, ranks, rounds),
-            "shards": _measure_shards(folder, train, ranks, 6 if arguments.quick else 9),
+            "shards": _measure_shards(folder, train, ranks, arguments.quick),
             "worst": _run_ours("worst", unseen, ranks, "gpt4", folder),
         }
     for name, case in result["worst"].items():
@@ -163,26 +164,33 @@ def _measure_encoding(
     }
 
 
-def _measure_shards(folder: Path, text: Path, ranks: Path, turns: int) -> dict[str, Any]:
-    runs = _run_ours("shards", text, ranks, "gpt4", folder / "shards", str(turns))
+def _measure_shards(folder: Path, text: Path, ranks: Path, quick: bool) -> dict[str, Any]:
+    ours, others = "tokenizer encode", ("column", "tokenizer encode of zstd")
+    names = ("texts", ours, *(() if quick else others))
+    turns = 8 if quick else 9
+    runs = _run_ours("shards", text, ranks, "gpt4", folder / "shards", str(turns), ",".join(names))
     cpu, wall = runs["cpu"], runs["wall"]
-    print(f"\n{'shards, ' + str(turns) + ' turns':<24}{'CPU s':>10}{'median':>10}{'wall s':>10}")
+    print(f"\n{f'shards, {turns} turns':<28}{'CPU s':>10}{'median':>10}{'wall s':>10}")
     for name, found in cpu.items():
         median = statistics.median(found)
-        print(f"{name:<24}{min(found):>10.3f}{median:>10.3f}{min(wall[name]):>10.3f}")
+        print(f"{name:<28}{min(found):>10.3f}{median:>10.3f}{min(wall[name]):>10.3f}")
 
-    def speed(of: str, workers: int, seconds: dict[str, list[float]] = cpu) -> float:
-        ours = min(seconds[f"tokenizer encode, {workers}"])
-        return round(min(seconds[f"{of}, {workers}"]) / ours, 2)
+    def speed(
+        workers: int, seconds: dict[str, list[float]], of: str = "texts", by: str = ours
+    ) -> float:
+        return round(min(seconds[f"{of}, {workers}"]) / min(seconds[f"{by}, {workers}"]), 2)
 
-    return {
-        "ratio": speed("texts", 2, wall),
-        "ratio_cpu": speed("texts", 2),
-        "ratio_cpu_median": round(ratio(cpu["texts, 2"], cpu["tokenizer encode, 2"]), 2),
-        "ratio_cpu_joined": speed("column", 2),
-        "one_worker_cpu": speed("texts", 1),
-        "one_worker_cpu_joined": speed("column", 1),
+    found = {
+        "ratio": speed(2, wall),
+        "ratio_cpu": speed(2, cpu),
+        "ratio_cpu_median": round(ratio(cpu["texts, 2"], cpu[f"{ours}, 2"]), 2),
+        "one_worker_cpu": speed(1, cpu),
     }
+    if not quick:
+        found["ratio_cpu_joined"] = speed(2, cpu, "column")
+        found["one_worker_cpu_joined"] = speed(1, cpu, "column")
+        found["ratio_cpu_zstd"] = speed(2, cpu, by=others[1])
+    return found
 
 
 _ONE_THREAD = {

@@ -8,8 +8,10 @@ tokenizer of 32,768 ids trained on a part of them. One document of 200 is held o
 built in a process of its own, so that its memory can be told. Then 100 answers are traced, each 80
 tokens of an indexed document between 120 of held-out ones: `milliseconds` is the median for one,
 from its text to its findings, each with its number of occurrences and where they stand;
-`spans_milliseconds` of finding the runs by tokens alone. The page cache is warm. CPU times stand
-beside them, which a busy machine stretches less. --made-up takes tokens with the frequencies of
+`spans_milliseconds` of finding the runs by tokens alone. The page cache is warm;
+`cold_milliseconds` is the median for 20 answers with the files of index and shards out of it before
+each (Linux), and `disk_waits` how often such an answer waited for a page. CPU times stand beside
+them, which a busy machine stretches less. --made-up takes tokens with the frequencies of
 words (Zipf), a third of the documents copies, and finds runs alone.
 
 With --workspace, sentences of its held-out pages are traced with their sources, first with the
@@ -20,6 +22,7 @@ The last line is JSON: {"milliseconds": ..., "bytes_per_token": ..., ...}.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -29,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,6 +56,7 @@ from gristmill.tokenizer.training import train_tokenizer
 VOCABULARY, EOT = 50_000, 49_999
 REAL_VOCABULARY, TRAINED_BYTES = 32_768, 8 << 20
 ANSWER_TOKENS, COPIED_TOKENS, ANSWERS = 200, 80, 100
+COLD_ANSWERS = 20
 SHARD_TOKENS = 5_000_000
 HELD_OUT = 200
 
@@ -85,26 +90,25 @@ def real(folder: Path, count: int) -> dict[str, Any]:
         before, after = (inside(held_out, edge, rng) for _ in range(2))
         copied = inside(index.shards, COPIED_TOKENS, rng)
         answers.append(tokenizer.decode(np.concatenate([before, copied, after])))
-    copies = [0]
 
-    def trace(text: str) -> None:
+    def trace(index: SuffixIndex, text: str) -> int:
         traced = TracedText.of(index, tokenizer, text)
         findings = choose(text_spans(index, tokenizer, traced), traced, chance.bits)
-        copies[0] += sum(locate(index, tokenizer, traced, one).count > 0 for one in findings)
+        return sum(locate(index, tokenizer, traced, one).count > 0 for one in findings)
 
-    trace(answers[0])
-    copies[0] = 0
-    times, cpus = timed([lambda text=text: trace(text) for text in answers])
+    found = sum(trace(index, text) for text in answers)
+    times, cpus = timed([partial(trace, index, text) for text in answers])
     ids = [np.array(tokenizer.encode(text)) for text in answers]
-    runs, _ = timed([lambda one=one: find_spans(index, one) for one in ids])
-    return {
+    runs, _ = timed([partial(find_spans, index, one) for one in ids])
+    told |= {
         **measured(times, cpus),
         "spans_milliseconds": round(1000 * median(runs), 2),
-        "findings": copies[0],
+        "findings": found,
         **sizes(folder, index),
         "finding_bits": chance.bits,
-        **told,
     }
+    del index
+    return {**told, **cold(folder, trace, answers)}
 
 
 def inside(shards: TokenShards, length: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -191,8 +195,44 @@ def synthetic(folder: Path, count: int) -> dict[str, Any]:
         copied = index.shards.tokens(place, COPIED_TOKENS)
         invented = zipf(rng, ANSWER_TOKENS - COPIED_TOKENS)
         answers.append(np.concatenate([invented[:60], copied, invented[60:]]))
-    times, cpus = timed([lambda answer=answer: find_spans(index, answer) for answer in answers])
-    return {**measured(times, cpus), **sizes(folder, index), **told}
+    times, cpus = timed([partial(find_spans, index, answer) for answer in answers])
+    told |= {**measured(times, cpus), **sizes(folder, index)}
+    del index
+    return {**told, **cold(folder, find_spans, answers)}
+
+
+def cold(
+    folder: Path, ask: Callable[[SuffixIndex, Any], object], answers: Sequence[Any]
+) -> dict[str, float]:
+    """What an answer costs when index and tokens must be read from the disk. No index is to be
+    open: what a process has mapped stays in the cache."""
+    if not hasattr(os, "posix_fadvise"):
+        return {}
+    files = [path for part in ("index", "tokens") for path in (folder / part).rglob("*.bin")]
+    walls, cpus, waits = [], [], []
+    for answer in answers[:COLD_ANSWERS]:
+        gc.collect()
+        for path in files:
+            out_of_cache(path)
+        index = SuffixIndex.open(folder / "index", folder / "tokens")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        (wall,), (cpu,) = timed([partial(ask, index, answer)])
+        walls.append(wall)
+        cpus.append(cpu)
+        waits.append(resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before)
+        del index
+    return {
+        "cold_milliseconds": round(1000 * median(walls), 2),
+        "cold_cpu_milliseconds": round(1000 * median(cpus), 2),
+        "disk_waits": median(waits),
+    }
+
+
+def out_of_cache(path: Path) -> None:
+    """Has the system forget a file's pages, once they are on the disk."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measured(times: Sequence[float], cpus: Sequence[float]) -> dict[str, float]:

@@ -37,13 +37,12 @@ def main() -> None:
         for one in measure(trial(steps)):
             found[one.off].append(one)
     table: dict[str, Any] = {}
-    print(f"{'without':<66} CPU s a step  MB held   loss")
+    print(f"{'':<62} CPU s a step  MB held   loss")
     for name, rows in found.items():
         seconds = statistics.median(row.seconds for row in rows)
         memory = statistics.median(row.memory for row in rows)
         table[name] = {"seconds": seconds, "memory": memory, "loss": rows[0].loss}
-        said = "nothing: " + CHOICES[name] if name == "all" else CHOICES[name]
-        print(f"{said:<66} {seconds:12.3f} {memory / 1e6:8.0f} {rows[0]['loss']:6.3f}")
+        print(f"{CHOICES[name]:<62} {seconds:12.3f} {memory / 1e6:8.0f} {rows[0].loss:6.3f}")
     finish({"choices": table, "parts": found["all"][0].parts})
 
 

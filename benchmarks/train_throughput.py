@@ -10,8 +10,10 @@ all that it does in a step. Peers compiled run under bf16 autocast with float32 
 
 `ratio_eager` is our speed (compiled) over transformers' plain fp32 loop, `ratio` over the fastest
 compiled peer, both by wall time on two threads; `peak_fraction` is the model's FLOPs a second over
-the fastest bf16 matmul that the machine showed in the run. Beside a load, what is of CPU
-seconds (`ratios_cpu`; `peak_fraction_cpu`, against the peak of one thread) says more.
+the fastest bf16 matmul that the machine showed in the run, `shape_fraction` what the model's own
+products reach of it with nothing between them: no training of this shape is faster. Beside a
+load, what is of CPU seconds (`ratios_cpu`; `peak_fraction_cpu`, against the peak of one thread)
+says more.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,25 +33,28 @@ from beside import ROOT, Peer, finish
 
 SHAPE_FLOPS = 85_685_760.0  # a token, forward and backward: model/flops.py
 PEERS = ROOT / "benchmarks" / "peers"
-PEAK = """
-import json, sys, torch
-from gristmill.train.precision import matmul_flops
-torch.set_num_threads(int(sys.argv[1]))
-cpu = torch.device("cpu")
-print(json.dumps(max(matmul_flops(cpu, torch.bfloat16, width) for width in (384, 512, 1024))))
-"""
+# Compiled graphs are kept here: a first run compiles for minutes, the next ones read them.
+GRAPHS = ROOT / ".bench" / "train_throughput_graphs"
 
 
 class Program:
     """One program that trains a block of steps when it is asked."""
 
     def __init__(self, name: str, command: Sequence[str | Path], ours: bool = False):
-        self.name = name
+        self.name, self._command, self._ours = name, command, ours
+        # Of its own: another may have another torch, and compiles at the same time.
+        self._graphs = GRAPHS / f"{Path(command[1]).stem}-{'-'.join(map(str, command[2:]))}"
+        self._start()
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def _start(self) -> None:
         # Threads that spin while they wait take the time of the program whose turn it is.
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-        environment["PYTHONPATH"] = str(ROOT / "src") if ours else ""
+        environment["PYTHONPATH"] = str(ROOT / "src") if self._ours else ""
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(self._graphs)
         self._process = subprocess.Popen(
-            [str(part) for part in command],
+            [str(part) for part in self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -56,21 +62,29 @@ class Program:
             encoding="utf-8",
             env=environment,
         )
-        self.wall: list[float] = []
-        self.cpu: list[float] = []
 
     def wait_until_warm(self) -> dict[str, Any]:
-        """What it says of itself. RuntimeError where it ended instead."""
-        return self._line()
+        """What it says of itself. RuntimeError where it ended instead, twice."""
+        try:
+            return self._line()
+        except RuntimeError:  # a run that was killed while it compiled leaves half a graph
+            shutil.rmtree(self._graphs, ignore_errors=True)
+            self.stop()
+            self._start()
+            return self._line()
 
     def block(self, steps: int) -> None:
         """Makes `steps` steps and notes their seconds each."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
-        found = self._line()
+        found = self.ask(steps)
         self.wall.append(found["wall"] / steps)
         self.cpu.append(found["cpu"] / steps)
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """Its answer to a number."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{number}\n")
+        self._process.stdin.flush()
+        return self._line()
 
     def stop(self) -> None:
         """Ends it."""
@@ -89,8 +103,9 @@ class Program:
 def measure(threads: int, blocks: int, steps: int, rows: int, quick: bool) -> dict[str, Any]:
     """Tokens per second of each program, by wall time and by CPU time, and the matmul peak."""
     transformers, litgpt = Peer("train_throughput"), Peer("train_throughput_litgpt")
-    trainer = [sys.executable, ROOT / "benchmarks" / "train_throughput_ours.py"]
-    wanted = [
+    trainer: list[str | Path] = [sys.executable, ROOT / "benchmarks" / "train_throughput_ours.py"]
+    peak: list[str | Path] = [sys.executable, ROOT / "benchmarks" / "train_throughput_peak.py"]
+    wanted: list[tuple[str, list[str | Path]]] = [
         ("ours compiled", [*trainer, "compiled"]),
         ("transformers fp32", [transformers.python, PEERS / "train_throughput_peer.py", "eager"]),
         (
@@ -103,38 +118,41 @@ def measure(threads: int, blocks: int, steps: int, rows: int, quick: bool) -> di
         ),
     ]
     if not quick:
-        other = [
+        other: list[str | Path] = [
             transformers.python, PEERS / "train_throughput_peer.py", "compiled_eager_attention"
         ]  # fmt: skip
         wanted.append(("ours eager", [*trainer, "eager"]))
         wanted.append(("transformers compiled bf16, its own attention", other))
-    peaks, peaks_one = [_peak(threads)], [_peak(1)]
-    programs = []
+    peaks: list[dict[str, float]] = []
+    programs: list[Program] = []
     try:
+        # All start and compile at the same time; only what they are asked for is measured.
         for name, command in wanted:
-            program = Program(
-                name, [*command, str(threads), str(rows)], ours=name.startswith("ours")
-            )
-            programs.append(program)
+            ours = name.startswith("ours")
+            programs.append(Program(name, [*command, str(threads), str(rows)], ours))
+        probe = Program("peak", [*peak, str(threads), str(rows)], ours=True)
+        programs.append(probe)
+        for program in programs:
             said = program.wait_until_warm()
-            print(f"  {name}: {said['parameters']:,} parameters, warm", file=sys.stderr)
+            print(f"  {program.name}: {said['parameters']:,} parameters, warm", file=sys.stderr)
         for number in range(blocks):
-            for program in programs:
+            if number % 6 == 0:
+                peaks.append(probe.ask(1))
+            for program in programs[:-1]:
                 program.block(steps)
-            if number % 3 == 2:
-                peaks.append(_peak(threads))
-                peaks_one.append(_peak(1))
+        peaks.append(probe.ask(1))
     finally:
         for program in programs:
             program.stop()
     tokens = rows * 256
     found: dict[str, Any] = {
-        "peak_gflops": round(max(peaks) / 1e9),
-        "peak_gflops_one": round(max(peaks_one) / 1e9),
+        "peak_gflops": round(max(one["peak"] for one in peaks) / 1e9),
+        "peak_gflops_one": round(max(one["peak_one"] for one in peaks) / 1e9),
+        "shape_gflops": round(max(one["shapes"] for one in peaks) / 1e9),
         "wall": {},
         "cpu": {},
     }
-    for program in programs:
+    for program in programs[:-1]:
         found["wall"][program.name] = round(tokens / statistics.median(program.wall))
         found["cpu"][program.name] = round(tokens / statistics.median(program.cpu))
         print(
@@ -143,17 +161,6 @@ def measure(threads: int, blocks: int, steps: int, rows: int, quick: bool) -> di
             flush=True,
         )
     return found
-
-
-def _peak(threads: int) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(threads)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-    )
-    return float(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def ratios(speeds: dict[str, float]) -> tuple[float, float, float, float]:
@@ -177,10 +184,11 @@ def main() -> None:
     parser.add_argument("--blocks", type=int)
     arguments = parser.parse_args()
     counts = arguments.threads or ([2] if arguments.quick else [2, 1])
-    blocks = arguments.blocks or (2 if arguments.quick else 12)
+    blocks = arguments.blocks or (4 if arguments.quick else 12)
+    steps = 1 if arguments.quick else 2
     result: dict[str, Any] = {}
     for threads in counts:
-        found = measure(threads, blocks, 2, arguments.rows, arguments.quick)
+        found = measure(threads, blocks, steps, arguments.rows, arguments.quick)
         eager, best, llama, lit = ratios(found["wall"])
         cpu = ratios(found["cpu"])
         fraction = found["wall"]["ours compiled"] * SHAPE_FLOPS / 1e9 / found["peak_gflops"]
@@ -190,6 +198,7 @@ def main() -> None:
             "ratio_transformers": llama,
             "ratio_litgpt": lit,
             "peak_fraction": round(fraction, 3),
+            "shape_fraction": round(found["shape_gflops"] / found["peak_gflops"], 3),
             "ratios_cpu": cpu,
             "peak_fraction_cpu": round(
                 found["cpu"]["ours compiled"] * SHAPE_FLOPS / 1e9 / found["peak_gflops_one"], 3

@@ -29,7 +29,7 @@ CONFIG = TransformerConfig(
     8000, width=384, layers=6, heads=6, kv_heads=6, head_dim=64, mlp_width=1024, context=256,
     tied=False, qk_norm=False,
 )  # fmt: skip
-WARM = 3
+WARM = 2
 
 
 class Asked:
@@ -83,9 +83,12 @@ def main() -> None:
             objective=NextToken(),
             schedule=Schedule("constant", 1_000_000),
             settings=Settings(
-                precision="auto", compile=variant == "compiled", checkpoint_seconds=1e9
+                precision="auto",
+                compile=variant == "compiled",
+                lanes="auto",
+                checkpoint_seconds=1e9,
             ),
-            flops_per_token=flops_per_token(CONFIG),
+            flops_per_token=lambda length: flops_per_token(CONFIG, length),
         ).fit()
 
 

@@ -3,7 +3,8 @@
     make bench-train_time_to_loss                            # 5 seeds of each, about 20 minutes
     python benchmarks/train_time_to_loss.py --quick          # to the peer's loss at iteration 500
     python benchmarks/train_time_to_loss.py --nanogpt FOLDER # nanoGPT's own model.py as the peer
-    python benchmarks/train_time_to_loss.py --steps          # what each change bought, one by one
+    python benchmarks/train_time_to_loss.py --steps          # what each change bought, one by one,
+                                                             # on one thread and on two
 
 The task is nanoGPT's for a processor: character-level Shakespeare, contexts of 64 characters, the
 last tenth of the text held out, no dropout; its recipe ends after 2,000 iterations at a loss of
@@ -29,64 +30,17 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from beside import ROOT, SHARED, Peer, finish, missing
+from train_time_to_loss_ours import RECIPES, Recipe
 
-CONTEXT = 64
 FULL_LOSS = 1.90
 PEER_QUICK = ("--stop-at", "500")
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """One way to train: a shape, optimizers, a schedule. kind: which of our families."""
-
-    kind: str
-    steps: int
-    batch: int = 12
-    layers: int = 4
-    width: int = 128
-    heads: int = 2
-    mlp_width: int = 512
-    ngrams: tuple[int, ...] = ()
-    ngram_rows: int = 4096
-    optimizer: str = "muon"
-    matrix_lr: float = 0.04
-    embedding_lr: float = 0.1
-    head_lr: float = 0.02
-    other_lr: float = 0.003
-    momentum: float = 0.85
-    beta2: float = 0.95
-    weight_decay: float = 0.0
-    schedule: str = "linear"
-    warmup: int = 0
-    floor: float = 0.0
-    precision: str = "bf16"
-    compile: bool = False
-    # Switches of the second architecture.
-    shape: dict[str, Any] = field(default_factory=dict)
-
-
-_SPEEDRUN = Recipe(
-    "speedrun", 46, batch=24, layers=2, ngrams=(2, 3, 4), matrix_lr=0.09, head_lr=0.012
-)
-_EXPORTABLE = Recipe(
-    "transformer", 98, batch=24, layers=3, mlp_width=320, matrix_lr=0.1, embedding_lr=0.2,
-    head_lr=0.012,
-)  # fmt: skip
-RECIPES = {
-    "speedrun": _SPEEDRUN,
-    "exportable": _EXPORTABLE,
-    # To what the peer has at iteration 500.
-    "speedrun-quick": replace(_SPEEDRUN, steps=12),
-    "exportable-quick": replace(_EXPORTABLE, steps=30),
-}
 
 # Each row keeps what those before it changed. Steps are such that the loss is near 1.90, which is
 # printed beside them: the first three rows' rates were tuned little.
@@ -103,8 +57,8 @@ ONE_BY_ONE: list[tuple[str, Recipe | tuple[str, ...]]] = [
     ("Muon", _MUON),
     ("hashed 2- and 3-grams", replace(_MUON, steps=105, ngrams=(2, 3))),
     ("hashed 4-grams", replace(_MUON, steps=80, ngrams=(2, 3, 4))),
-    ("batches of 24, a higher rate", replace(_SPEEDRUN, layers=4, steps=44)),
-    ("two layers in place of four", _SPEEDRUN),
+    ("batches of 24, a higher rate", replace(RECIPES["speedrun"], layers=4, steps=44)),
+    ("two layers in place of four", RECIPES["speedrun"]),
 ]
 
 
@@ -112,24 +66,18 @@ def main() -> None:
     """Prints the table; the last line is JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, help="of ours; default 5")
-    parser.add_argument("--peer-seeds", type=int, help="default 5; in the quick run 2")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seeds", type=int, help="of ours; default 5, with --steps 3")
+    parser.add_argument("--peer-seeds", type=int, help="default 5; quick 2, with --steps 1")
+    parser.add_argument("--threads", type=int, help="default 1; with --steps 1, then 2")
     parser.add_argument("--text", type=Path, default=SHARED / "text" / "tinyshakespeare.txt")
     parser.add_argument("--nanogpt", type=Path, help="a folder with nanoGPT's model.py")
     parser.add_argument("--steps", action="store_true")
-    parser.add_argument("--recipe", help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help="of --steps: keep finished trainings here")
     chosen = parser.parse_args()
     if not chosen.text.is_file():
         missing(f"no {chosen.text.name} in ../shared/data/text", "give it with --text FILE")
-    if chosen.recipe:
-        values = json.loads(chosen.recipe)
-        values["ngrams"] = tuple(values["ngrams"])
-        print(json.dumps(train(Recipe(**values), chosen.text, chosen.seed, chosen.threads)))
-        return
     if chosen.steps:
-        one_by_one(chosen.text, chosen.seeds or 3, chosen.threads, chosen.nanogpt)
+        one_by_one(chosen)
         return
     compare(chosen)
 
@@ -137,7 +85,7 @@ def main() -> None:
 def compare(chosen: argparse.Namespace) -> None:
     """Peer and ours in turn, one seed after the other."""
     peer = Peer("train_time_to_loss")
-    text, quick, threads = chosen.text, chosen.quick, chosen.threads
+    text, quick, threads = chosen.text, chosen.quick, chosen.threads or 1
     seeds = chosen.seeds or 5
     peer_seeds = chosen.peer_seeds or (2 if quick else 5)
     end, how = ("-quick", PEER_QUICK) if quick else ("", ())
@@ -184,38 +132,63 @@ def compare(chosen: argparse.Namespace) -> None:
     )
 
 
-def one_by_one(text: Path, seeds: int, threads: int, nanogpt: Path | None) -> None:
-    """A table of what each change buys: steps and seconds to about the peer's loss."""
+def one_by_one(chosen: argparse.Namespace) -> None:
+    """A table of what each change buys: steps and seconds to about the peer's loss, on each number
+    of threads, in turn."""
     peer = Peer("train_time_to_loss")
-    print(f"{'':>66} {'steps':>6} {'loss':>7} {'CPU s':>7} {'wall s':>7} {'times less':>10}")
-    first: dict[str, float] = {}
+    text, seeds, peer_seeds = chosen.text, chosen.seeds or 3, chosen.peer_seeds or 1
+    counts = [chosen.threads] if chosen.threads else [1, 2]
+
+    def one(name: str, how: Recipe | tuple[str, ...], seed: int, threads: int) -> dict[str, Any]:
+        kept = chosen.work and chosen.work / f"{_file_name(name)}-{seed}-{threads}.json"
+        if kept and kept.is_file():
+            done: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            return done
+        if isinstance(how, Recipe):
+            done = in_own_process(how, text, seed, threads)
+        else:
+            done = _peer(peer, text, seed, threads, how, chosen.nanogpt)
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.with_suffix(".partial").write_text(json.dumps(done), encoding="utf-8")
+            kept.with_suffix(".partial").rename(kept)
+        return done
+
+    head = "".join(f" | CPU s wall s  less  less ({n} thr.)" for n in counts)
+    print(f"{'less: times less, by CPU, by wall':>66}  steps    loss{head}")
+    first: dict[int, dict[str, float]] = {}
     rows: list[dict[str, Any]] = []
     for name, how in ONE_BY_ONE:
-        runs = [
-            in_own_process(how, text, seed, threads)
-            if isinstance(how, Recipe)
-            else _peer(peer, text, seed, threads, how, nanogpt)
-            for seed in range(1, seeds + 1)
-        ]
-        found = {k: statistics.mean(one[k] for one in runs) for k in ("loss", "training", "wall")}
-        first = first or found
-        count = how.steps if isinstance(how, Recipe) else runs[0]["iterations"]
-        times = {k: round(first[k] / found[k], 1) for k in ("training", "wall")}
-        print(
-            f"{name:>66} {count:6,} {found['loss']:7.4f} {found['training']:7.2f} "
-            f"{found['wall']:7.2f} {times['training']:10.1f}",
-            flush=True,
-        )
-        rows.append({"change": name, "steps": count, **found, "times": times})
-    finish({"rows": rows, "threads": threads, "seeds": seeds})
+        runs: dict[int, list[dict[str, Any]]] = {threads: [] for threads in counts}
+        for seed in range(1, (seeds if isinstance(how, Recipe) else peer_seeds) + 1):
+            for threads in counts:
+                runs[threads].append(one(name, how, seed, threads))
+        steps = how.steps if isinstance(how, Recipe) else runs[counts[0]][0]["iterations"]
+        row: dict[str, Any] = {"change": name, "steps": steps, "seeds": len(runs[counts[0]])}
+        row["loss"] = statistics.mean(run["loss"] for run in runs[counts[0]])
+        cells = f"{name:>66} {steps:6,} {row['loss']:7.4f}"
+        for threads, each in runs.items():
+            found = {k: statistics.median(run[k] for run in each) for k in ("training", "wall")}
+            before = first.setdefault(threads, found)
+            times = {key: round(before[key] / found[key], 1) for key in found}
+            row[f"{threads} threads"] = {**found, "times": times}
+            cells += f" | {found['training']:5.1f} {found['wall']:6.1f} {times['training']:5.1f}"
+            cells += f" {times['wall']:5.1f}{'':9}"
+        print(cells, flush=True)
+        rows.append(row)
+    finish({"rows": rows, "threads": counts, "seeds": seeds, "peer_seeds": peer_seeds})
+
+
+def _file_name(words: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in words)
 
 
 def in_own_process(recipe: Recipe, text: Path, seed: int, threads: int) -> dict[str, Any]:
-    """What `train` says, from a fresh interpreter."""
-    values = json.dumps(recipe.__dict__)
-    arguments = ["--recipe", values, "--seed", str(seed), "--threads", str(threads)]
+    """What our side says, from a fresh interpreter."""
+    script = ROOT / "benchmarks" / "train_time_to_loss_ours.py"
+    arguments = [str(text), json.dumps(recipe.__dict__), "--seed", str(seed)]
     done = subprocess.run(
-        [sys.executable, __file__, "--text", str(text), *arguments],
+        [sys.executable, script, *arguments, "--threads", str(threads)],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -226,158 +199,6 @@ def in_own_process(recipe: Recipe, text: Path, seed: int, threads: int) -> dict[
         raise RuntimeError(done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
-
-
-def train(recipe: Recipe, file: Path, seed: int, threads: int) -> dict[str, Any]:
-    """One training through the Trainer; seconds, and the loss over the held-out split."""
-    import torch
-
-    from gristmill.core.run import Run
-    from gristmill.train.objectives import NextToken
-    from gristmill.train.optimizers import Optimizer, OptimizerSettings
-    from gristmill.train.schedules import Schedule
-    from gristmill.train.starting import start_weights
-    from gristmill.train.threads import cpu_threads
-    from gristmill.train.trainer import Settings, Trainer
-
-    text = file.read_text(encoding="utf-8")
-    index = {character: number for number, character in enumerate(sorted(set(text)))}
-    ids = torch.tensor([index[character] for character in text])
-    border = int(0.9 * len(ids))
-    model = build(recipe, len(index))
-    start_weights(model, seed)
-    optimizer = Optimizer(
-        model,
-        OptimizerSettings(
-            matrix_optimizer=recipe.optimizer,  # type: ignore[arg-type]
-            matrix_lr=recipe.matrix_lr,
-            embedding_lr=recipe.embedding_lr,
-            head_lr=recipe.head_lr,
-            other_lr=recipe.other_lr,
-            momentum=recipe.momentum,
-            momentum_start=recipe.momentum,
-            beta2=recipe.beta2,
-            weight_decay=recipe.weight_decay,
-        ),
-    )
-    schedule = Schedule(
-        recipe.schedule,  # type: ignore[arg-type]
-        recipe.steps,
-        recipe.warmup,
-        floor=recipe.floor,
-    )
-    with tempfile.TemporaryDirectory() as folder, cpu_threads(threads):
-        trainer = Trainer(
-            Run(Path(folder)),
-            models={"policy": model},
-            optimizers={"policy": optimizer},
-            source=Windows(ids[:border], recipe.batch, seed),
-            objective=NextToken(),
-            schedule=schedule,
-            settings=Settings(
-                seed=seed,
-                precision=recipe.precision,  # type: ignore[arg-type]
-                compile=recipe.compile,
-                checkpoint_seconds=1e9,
-            ),
-            say=lambda sentence: None,
-        )
-        began, wall = time.process_time(), time.perf_counter()
-        trainer.fit()
-        training, wall = time.process_time() - began, time.perf_counter() - wall
-        process = time.process_time()
-        loss = validation_loss(model, ids[border:])
-    return {
-        "training": training,
-        "process": process,
-        "wall": wall,
-        "loss": loss,
-        "steps": recipe.steps,
-        "parameters": model.num_parameters(),
-    }
-
-
-def build(recipe: Recipe, vocab_size: int) -> Any:
-    """The recipe's model, not initialised."""
-    from gristmill.model.speedrun_config import SpeedrunConfig
-    from gristmill.model.transformer import TransformerConfig
-    from gristmill.model.weights import new_model
-
-    sizes: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "width": recipe.width,
-        "layers": recipe.layers,
-        "heads": recipe.heads,
-        "kv_heads": recipe.heads,
-        "head_dim": recipe.width // recipe.heads,
-        "mlp_width": recipe.mlp_width,
-        "context": CONTEXT,
-        "rope_theta": 1024.0,
-        "tied": False,
-    }
-    if recipe.kind == "transformer":
-        return new_model(TransformerConfig(**sizes))
-    switches: dict[str, Any] = {
-        "residual_scalars": False,
-        "value_embeddings": 0,
-        "ngrams": recipe.ngrams,
-        "ngram_rows": recipe.ngram_rows if recipe.ngrams else 0,
-    }
-    return new_model(SpeedrunConfig(**{**sizes, **switches, **recipe.shape}))
-
-
-class Windows:
-    """A `Source` of random windows of one text."""
-
-    def __init__(self, ids_N: Any, batch: int, seed: int):
-        import torch
-
-        self._ids_N, self._batch = ids_N, batch
-        self._random = torch.Generator().manual_seed(seed)
-        self._span = torch.arange(CONTEXT + 1)
-
-    def next(self, moment: Any) -> Any:
-        """`batch` windows and what follows each token."""
-        import torch
-
-        from gristmill.train.interfaces import Batch
-
-        # One window from each of `batch` equal stretches: batches differ less than by chance.
-        share = torch.rand(self._batch, 1, generator=self._random)
-        place = (torch.arange(self._batch)[:, None] + share) / self._batch
-        starts = (place * (len(self._ids_N) - CONTEXT)).long()
-        both_BT = self._ids_N[starts + self._span]
-        tensors = {"tokens_BT": both_BT[:, :-1], "targets_BT": both_BT[:, 1:]}
-        return Batch(tensors, tokens=self._batch * CONTEXT)
-
-    def state(self) -> Any:
-        """Where the random numbers are."""
-        from gristmill.train.interfaces import State
-
-        return State({}, {"random": self._random.get_state()})
-
-    def restore(self, state: Any) -> None:
-        """Goes on from there."""
-        self._random.set_state(state.tensors["random"])
-
-
-def validation_loss(model: Any, ids_N: Any) -> float:
-    """Mean over all whole windows of the split, each with nothing before it: as the peer's."""
-    import torch
-
-    from gristmill.train.objectives import NextToken
-
-    windows = (len(ids_N) - 1) // CONTEXT
-    x = ids_N[: windows * CONTEXT].view(windows, CONTEXT)
-    y = ids_N[1 : windows * CONTEXT + 1].view(windows, CONTEXT)
-    objective, total = NextToken(), 0.0
-    model.eval()
-    with torch.no_grad():
-        for start in range(0, windows, 128):
-            part = slice(start, start + 128)
-            tensors = {"tokens_BT": x[part], "targets_BT": y[part]}
-            total += float(objective(tensors, {"policy": model}).total)
-    return total / (windows * CONTEXT)
 
 
 def _peer(

@@ -23,8 +23,7 @@ def answer(model, loss_of, *, rows, low):
         return loss.item()
 
     first = step()
-    for _ in range(2):
-        step()
+    step()
     parameters = sum(p.numel() for p in model.parameters())
     print(json.dumps({"parameters": parameters, "first_loss": first}), flush=True)
     for line in sys.stdin:

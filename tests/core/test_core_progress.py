@@ -27,7 +27,12 @@ def test_track_gives_every_item_and_closes_on_an_error(monkeypatch: pytest.Monke
     assert list(track(iter([1, 2]), "t")) == [1, 2]
 
 
-def test_a_title_is_not_markup() -> None:
+def test_a_title_is_not_markup_and_a_note_leaves_the_numbers_where_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     bar = RichProgress("a [b]", 3, "x")
-    bar.advance(1, note="loss 1.0")
+    bar.advance(1, note="loss [1.0], " + 40 * "n")
     bar.close()
+    shown = capsys.readouterr().err
+    assert "a [b]" in shown and "1/3 x" in shown and "loss [1.0], nnn" in shown

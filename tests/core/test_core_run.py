@@ -42,19 +42,22 @@ def test_a_first_line_that_is_torn_is_dropped(tmp_path: Path) -> None:
 
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from gristmill.core.run import holding
 with holding(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # nothing comes: here it waits to be killed
 """
 
 
 def test_one_process_holds_a_run_and_a_kill_frees_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout is not None and child.stdout.readline() == "held\n"
@@ -62,7 +65,7 @@ def test_one_process_holds_a_run_and_a_kill_frees_it(tmp_path: Path) -> None:
             pass
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
     with holding(folder) as run:
         assert run.path == folder
 

@@ -1,6 +1,7 @@
 """A web of invented hosts on loopback, in a thread: what the tests crawl."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,8 @@ class Site:
     asked: list[tuple[float, str]] = field(default_factory=list)
     connections: set[int] = field(default_factory=set)
     other: Handler | None = None
+    leave: float = math.inf
+    """How many more it answers; then it holds whoever asks, until it has leave again."""
 
     def page(self, at: str, body: str | bytes = "", status: int = 200, **headers: str) -> None:
         """A page; header names with _ for -."""
@@ -57,6 +60,11 @@ class Site:
         self.asked.append((time.monotonic(), at))
         assert request.transport is not None
         self.connections.add(id(request.transport))
+        while self.leave <= 0:
+            if request.transport is None:  # who asked is gone
+                return web.Response(status=503)
+            await asyncio.sleep(0.005)
+        self.leave -= 1
         handler = self.answers.get(at) or self.other
         return await handler(request) if handler else web.Response(status=404)
 
@@ -135,7 +143,7 @@ def plan_for(site: Site, **settings: Any) -> Plan:
         "resolve": {"*.example": f"127.0.0.1:{site.port}"},
         "resolved_delay": 0.0,
         "first_rest": 0.02,
-        "timeout": 5.0,
+        "timeout": 60.0,
     }
     return Plan(**{**values, **settings})
 

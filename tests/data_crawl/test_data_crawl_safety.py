@@ -169,11 +169,10 @@ def test_bombs_cost_little_memory(site: Any, tmp_path: Path) -> None:
     assert found["growth"] < 64
 
 
-@pytest.mark.timeout(20)
-def test_a_body_of_empty_members_costs_little() -> None:
+def test_a_body_of_empty_members_costs_little(cpu_seconds: Any) -> None:
     member = gzip.compress(b"")
     assert decode_body(member * 100 + gzip.compress(b"x"), "gzip", 1 << 20) == b"x"
-    with pytest.raises(BadEncoding):
+    with cpu_seconds(20), pytest.raises(BadEncoding):
         decode_body(member * 400_000, "gzip", 1 << 20)
 
 
@@ -203,11 +202,12 @@ def test_a_fifth_of_faults(site: Any, crawled: Crawl) -> None:
         elif fault == "busy" and busy.setdefault(path, 0) < 2:
             busy[path] += 1
             return web.Response(status=429, headers={"Retry-After": "0"})
-        elif fault == "drip":
+        # Each costs three times the limit of time, so there are few.
+        elif fault == "drip" and request.host == "a.example":
             stream = web.StreamResponse(headers={"Content-Type": "text/html"})
             await stream.prepare(request)
             with suppress(ConnectionError):
-                for _ in range(50):
+                for _ in range(500):
                     await stream.write(b"x")
                     await asyncio.sleep(0.02)
             return stream
@@ -231,7 +231,7 @@ def test_a_fifth_of_faults(site: Any, crawled: Crawl) -> None:
         seeds=[f"http://{name}.example/" for name in "abcd"],
         max_pages=700,
         retries=2,
-        timeout=0.3,
+        timeout=1.0,
         first_rest=0.001,
         max_rest=0.02,
         host_failures=10_000,

@@ -130,7 +130,9 @@ def wanted() -> Verdicts:
 
 @given(st.integers(0, 2**32), st.integers(1, 3))
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_verdicts_do_not_depend_on_order_parts_or_workers(
     tmp_path_factory: pytest.TempPathFactory, seed: int, workers: int

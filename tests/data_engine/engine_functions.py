@@ -44,7 +44,7 @@ def swell_natively(batch: list[str]) -> list[str]:
     """Grows past the limit in small steps that never fail by themselves."""
     hoard = [bytearray(1 << 20) for _ in range(400 if "swell" in batch else 1)]
     if len(hoard) > 1:
-        time.sleep(30)
+        time.sleep(250)
     return [text.upper() for text in batch]
 
 
@@ -63,9 +63,18 @@ class KilledOnce:
         return [text.upper() for text in batch]
 
 
-def note_pid(batch: list[str]) -> list[int]:
-    time.sleep(0.3)
-    return [os.getpid() for _ in batch]
+class NotePid:
+    """Tells the process; the first that comes waits for another to come beside it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self, batch: list[int]) -> list[int]:
+        (self.folder / str(os.getpid())).touch()
+        while len(list(self.folder.iterdir())) < 2:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        return [os.getpid() for _ in batch]
 
 
 def users_mistake(batch: list[str]) -> list[str]:
@@ -81,7 +90,10 @@ def too_few_of_one(batch: list[str]) -> list[str]:
 
 
 def slowly(batch: list[str]) -> list[str]:
-    time.sleep(0.15)
+    """Computes: who sleeps is taken for one that hangs where a busy machine wakes it late."""
+    end = time.process_time() + 0.15
+    while time.process_time() < end:
+        pass
     return [text.upper() for text in batch]
 
 

@@ -185,10 +185,9 @@ def test_pages_are_found_in_files_warcs_and_crawls(tmp_path: Path) -> None:
     assert "cannot be read" in explain_one(missing).rejected
 
 
-@pytest.mark.timeout(90)
 def test_a_page_that_hangs_is_told_and_not_waited_for() -> None:
     pages = [PageAt(URL, body=bombs.options(150_000)), PageAt(URL, body=article(1))]
-    slow, sound = explain_pages(pages, ExtractOptions(), seconds=0.1)
+    slow, sound = explain_pages(pages, ExtractOptions(), seconds=1.0)
     assert slow.rejected.startswith("time: over") and sound.title == "Page 1"
 
 

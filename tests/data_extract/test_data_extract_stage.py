@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from gristmill.core.artifact import Artifact
 from gristmill.data.warc.writer import record_bytes
@@ -66,7 +65,6 @@ def run(folder: Path, workers: int) -> Artifact:
     return data_extract.run(config, {"pages": made}, workspace, execution=Execution(workers))
 
 
-@pytest.mark.timeout(120)
 def test_stage(tmp_path: Path) -> None:
     made = run(tmp_path / "one", 1)
     parts = [pq.read_table(path) for path in sorted((made.path / "documents").iterdir())]

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
@@ -358,6 +359,9 @@ def test_decontamination_drops_or_marks(workspace: Workspace, tmp_path: Path) ->
     assert marked.manifest.counts["kept"] == 210
     with pytest.raises(GristmillError, match="no evaluation texts"):
         run(data_decontaminate, made_, workspace)
+    (tmp_path / "blank.jsonl").write_text("\n", encoding="utf-8")
+    with pytest.raises(GristmillError, match="no evaluation text was found in blank"):
+        run(data_decontaminate, made_, workspace, sets=[path, tmp_path / "blank.jsonl"])
     exam = documents(workspace, [{"url": "file:exam/1", "text": item}], 1)
     both = data_decontaminate.run(
         data_decontaminate.config(), {"documents": made_, "evaluation": exam}, workspace
@@ -416,3 +420,11 @@ def test_sites_are_held_out_by_share_and_much_repetition_is_told(workspace: Work
     big = run(data_mix, documents_, workspace, budget_bytes=10**6, max_repeats=20.0)
     assert any("is worth about" in note for note in presented(big)["notes"])
     assert not any("is worth about" in note for note in presented(mix)["notes"])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_weight_is_a_number(bad: float) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        data_mix.config(weighting="manual", weights={"a": 1.0, "b": bad})
+    with pytest.raises(ValidationError):
+        data_mix.config(temperature=bad)

@@ -36,7 +36,7 @@ def server(folder: Path) -> Iterator[SampleWebServer]:
 def ask(
     server: SampleWebServer, host: str, path: str, method: str = "GET"
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=200)
     connection.request(method, path, headers={"Host": host})
     return connection.getresponse()
 
@@ -54,7 +54,7 @@ def test_pages_by_host(server: SampleWebServer, world: World) -> None:
 def test_requests_follow_each_other_on_one_connection(
     server: SampleWebServer, world: World
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=200)
     for page in [p for p in world.pages if p.status == 200][:30]:
         connection.request("GET", page.path, headers={"Host": page.host})
         assert connection.getresponse().read() == page.body
@@ -67,7 +67,7 @@ def test_what_is_not_there(server: SampleWebServer) -> None:
     head = ask(server, "encyclopaedia.example", "/", "HEAD")
     assert head.status == 200 and int(head.getheader("Content-Length") or 0) > 100
     assert head.read() == b""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=200)
     connection.putrequest("GET", "/", skip_host=True)
     connection.endheaders()
     assert connection.getresponse().status == 400
@@ -97,7 +97,7 @@ def test_it_ends_with_the_block_and_with_its_parent(folder: Path) -> None:
     )  # fmt: skip
     assert died.returncode == 9, died.stderr
     pid = int(died.stdout)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 200
     while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(pid)

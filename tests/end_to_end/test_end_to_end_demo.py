@@ -205,8 +205,8 @@ def test_kill_at_20_random_points_changes_nothing(
 
 
 def _orphans(mark: str) -> list[str]:
-    """Command lines of processes of ours that outlived their parent for 10 seconds."""
-    for _ in range(20):
+    """Command lines of processes of ours that outlived their parent for 100 seconds."""
+    for _ in range(200):
         found = []
         for process in psutil.process_iter():
             try:
@@ -224,9 +224,11 @@ def test_ctrl_c_exits_75_and_says_how_to_go_on(
     make_recipe: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     process = make_recipe(tmp_path / "w").start()
-    time.sleep(3)
+    while not list(tmp_path.glob("w/unfinished/*")):
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 75, err
     assert "Traceback" not in err and "again" in err
 
@@ -293,7 +295,6 @@ def test_a_full_disk_exits_75_and_the_next_run_goes_on(
         capture_output=True,
         text=True,
         env=recipe.environment,
-        timeout=280,
     )
     first = (tmp_path / "log.1").read_text()
     assert done.stdout == "first 75\nsecond 0\n", done.stdout + done.stderr + first[-2000:]

@@ -3,6 +3,7 @@ document is lost or doubled, the bytes are those of a run that nobody disturbed.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -38,15 +39,19 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 ABORTS = PARTS * DOCUMENTS - 2
 FILTER = """
 import os, time
+from pathlib import Path
 
 def slow(document, statistics):
     time.sleep(0.01)
+    while int(document["text"].split()[3]) >= int(Path({leave!r}).read_text()):
+        time.sleep(0.01)
     if "abort" in document["text"]:
         os.abort()
 """
 SETTINGS = {
     "language.enabled": "false", "gopher_quality.min_words": "5", "c4.enabled": "false",
     "boilerplate.enabled": "false", "spam.enabled": "false", "memory_mb": "1024",
+    "seconds_per_document": "300",
 }  # fmt: skip
 
 
@@ -72,6 +77,13 @@ class Filtering:
             env={**os.environ, "GRISTMILL_PROGRESS": "off", "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
+    def leave(self, parts: int) -> None:
+        """Documents behind the middle of the part of this number wait until there is more leave,
+        so that a run that is to be disturbed cannot end before."""
+        found = self.custom.with_name("leave")
+        found.with_suffix(".new").write_text(str(parts * DOCUMENTS + DOCUMENTS // 2), "utf-8")
+        found.with_suffix(".new").replace(found)
+
     def parts_done(self) -> int:
         """Parts in the journal of the run that is under way."""
         lines = 0
@@ -88,7 +100,8 @@ class Filtering:
 
     def finish(self, process: subprocess.Popen[str]) -> Artifact:
         """The artifact of a run that ends by itself."""
-        out, errors = process.communicate(timeout=200)
+        self.leave(PARTS)
+        out, errors = process.communicate()
         assert process.returncode == 0, errors[-3000:]
         return Artifact.open(Path(json.loads(out)["path"]))
 
@@ -96,7 +109,8 @@ class Filtering:
 @pytest.fixture(scope="module")
 def filtering(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Filtering]:
     folder = tmp_path_factory.mktemp("engine")
-    (folder / "own.py").write_text(FILTER, encoding="utf-8")
+    own = FILTER.format(leave=str(folder / "leave"))
+    (folder / "own.py").write_text(own, encoding="utf-8")
     with open(folder / "rows.jsonl", "w", encoding="utf-8") as file:
         for number in range(PARTS * DOCUMENTS):
             text = (
@@ -116,6 +130,7 @@ def filtering(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Filte
 @pytest.fixture(scope="module")
 def calm(filtering: Callable[[str], Filtering]) -> Artifact:
     run = filtering("calm")
+    run.leave(PARTS)
     return run.finish(run.start())
 
 
@@ -131,6 +146,7 @@ def test_kill_9_of_the_run_and_of_a_worker(
 ) -> None:
     run = filtering("killed")
     for parts in (0, 2, PARTS - 1):
+        run.leave(parts)
         process = run.start()
         run.when(process, lambda parts=parts: run.parts_done() >= parts)  # type: ignore[misc]
         process.kill()
@@ -161,6 +177,7 @@ def test_ray_finishes_when_a_node_is_killed(
 ) -> None:
     lost = cluster.add_node(**NODE)
     run = filtering("ray")
+    run.leave(PARTS - 1)
     process = run.start("--engine", "ray", "--address", cluster.address)
     run.when(process, lambda: run.parts_done() >= 1)
     cluster.remove_node(lost, allow_graceful=False)
@@ -265,9 +282,10 @@ def test_deduplication_on_ray(cluster: Any, tmp_path: Path) -> None:
 
 def _kill_a_worker(parent: int) -> bool:
     for child in psutil.Process(parent).children():
-        if any("spawn_main" in word for word in child.cmdline()):
-            child.kill()
-            return True
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself
+            if any("spawn_main" in word for word in child.cmdline()):
+                child.kill()
+                return True
     return False
 
 

@@ -51,6 +51,15 @@ def test_an_override_moves_what_follows_from_it() -> None:
     assert {r.name: r.why for r in found.reasons}["width"] == "set"
 
 
+def test_a_batch_larger_than_the_budget_is_refused() -> None:
+    with pytest.raises(GristmillError, match="a batch of 10,000 rows .* more than the budget"):
+        dial.turn(
+            2e6, vocab_size=4096, context=256, tokens=1_000_000, overrides={"batch_rows": 10_000}
+        )
+    whole = dial.turn(2e6, vocab_size=4096, context=256, tokens=1000, overrides={"batch_rows": 1})
+    assert whole.steps == 4
+
+
 def test_an_unknown_override_is_refused() -> None:
     with pytest.raises(GristmillError, match="widht"):
         dial.turn(4e6, vocab_size=4096, context=256, overrides={"widht": 256})

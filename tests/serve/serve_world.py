@@ -29,7 +29,7 @@ from gristmill.tokenizer.chat import ChatFormat
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def byte_tokenizer() -> Tokenizer:

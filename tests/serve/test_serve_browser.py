@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from serve_workspace import INJECTIONS, SENTENCE, build_workspace, log_steps, te
 from serve_world import Running, running, write_model
 
 from gristmill.cli.serve_view import FolderView, open_view
+from gristmill.serve.batching import RunningBatch, Step
 from gristmill.serve.service import ServedModel
 from gristmill.serve.store import Store
 
@@ -36,7 +38,7 @@ ATTACK = "<img src=x onerror='window.pwned=1'> [x](javascript:window.pwned=1) **
 HOSTILE_NAME = "<img src=x onerror=window.pwned=1>" if os.name != "nt" else "hostile"
 NAMES = ("quagga-first", "okapi-second")
 PAGES = ("/", "/chat", "/arena", "/labels", "/documents", "/runs")
-SECONDS = 15_000
+MILLISECONDS = 120_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def browser() -> Iterator[Browser]:
         strangers = "MAP *.elsewhere.test 127.0.0.1, MAP rebound.test 127.0.0.1"
         sandbox = ["--no-sandbox"] if root else []
         started = playwright.chromium.launch(
-            executable_path=found, args=[*sandbox, f"--host-resolver-rules={strangers}"]
+            executable_path=found,
+            args=[*sandbox, f"--host-resolver-rules={strangers}"],
+            timeout=MILLISECONDS,
         )
         yield started
         started.close()
@@ -106,7 +110,7 @@ def visiting(browser: Browser, site: Site, path: str, width: int = 1280) -> Iter
         viewport={"width": width, "height": 800}, base_url=site.server.url
     )
     page = context.new_page()
-    page.set_default_timeout(SECONDS)
+    page.set_default_timeout(MILLISECONDS)
     visit = Visit(page, [], [])
     page.on("pageerror", lambda error: visit.wrong.append(str(error)))
     page.on("console", lambda said: _note(visit, said))
@@ -164,11 +168,20 @@ def test_chat_streams_keeps_the_conversation_and_shows_sources(
         visit.sound()
 
 
-def test_a_long_answer_is_stopped_and_frees_its_place(browser: Browser, site: Site) -> None:
+def test_a_long_answer_is_stopped_and_frees_its_place(
+    browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = RunningBatch.step
+
+    def slow_step(batch: RunningBatch) -> list[Step]:
+        time.sleep(0.01)
+        return step(batch)
+
+    # So slow that Stop is there however fast or busy the machine is.
+    monkeypatch.setattr(RunningBatch, "step", slow_step)
     with visiting(browser, site, "/chat") as visit:
         page = visit.page
         page.select_option("#model", NAMES[1])
-        # With ten layers this takes so long that Stop is there however busy the machine is.
         page.fill("#max_tokens", "4000")
         # The most probable token is never the end; a drawn one may be, before Stop is there.
         page.fill("#temperature", "0")
@@ -187,6 +200,8 @@ def test_a_long_answer_is_stopped_and_frees_its_place(browser: Browser, site: Si
 def test_a_battle_names_no_one_before_the_vote(browser: Browser, site: Site) -> None:
     with visiting(browser, site, "/arena", width=390) as visit:
         page, before = visit.page, len(site.server.sent)
+        # Then it has taken the cursor, and takes it from nobody later.
+        page.locator("#votes:not(:empty)").wait_for()
         ask(page, "source")
         page.locator("#choices button:enabled").first.wait_for()
         seen = site.server.sent[before:].decode("utf-8", "replace")
@@ -360,8 +375,9 @@ def test_hostile_names_do_nothing_on_any_page(browser: Browser, site: Site, tmp_
                 page.locator("article.turn").last.locator(".sources li li").nth(19).wait_for()
             sound(visit)
         with visiting(browser, own, "/arena") as visit:
+            visit.page.locator("#votes:not(:empty)").wait_for()
             ask(visit.page, INJECTIONS[0])
-            visit.page.locator("#choices button:enabled").first.wait_for(timeout=2 * SECONDS)
+            visit.page.locator("#choices button:enabled").first.wait_for()
             visit.page.keyboard.press("ArrowRight")
             visit.page.locator("#ratings tr").nth(1).wait_for()
             sound(visit)
@@ -415,7 +431,8 @@ const framed = (attributes) => new Promise((done) => {{
   const frame = document.createElement("iframe");
   for (const [name, value] of Object.entries(attributes)) frame.setAttribute(name, value);
   addEventListener("message", (event) => done(event.data));
-  setTimeout(() => {{
+  // Not before it was loaded: until then there is an empty document of our own in it.
+  frame.onload = () => setTimeout(() => {{
     try {{ done(frame.contentDocument ? "read" : "refused"); }} catch {{ done("refused"); }}
   }}, 1000);
   document.body.append(frame);
@@ -477,10 +494,11 @@ def test_a_page_of_another_origin_can_neither_vote_nor_read(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
         page.goto(f"http://{name}:{other.server_port}/other.html")
-        page.wait_for_function("window.told", timeout=SECONDS)
+        page.wait_for_function("window.told")
         told = page.evaluate("window.told")
-        with page.expect_navigation(url="**/vote", timeout=SECONDS):
+        with page.expect_navigation(url="**/vote"):
             page.evaluate("document.forms[0].submit()")
         page.close()
         other.shutdown()
@@ -500,6 +518,7 @@ _PAIR = {"id": "kept", "messages": [], "first": {"content": "1"}, "second": {"co
 def test_a_name_that_was_pointed_here_shows_nothing(browser: Browser, site: Site) -> None:
     """DNS rebinding, by a browser that believes the name."""
     page = browser.new_page()
+    page.set_default_timeout(MILLISECONDS)
     for path in ("/chat", "/api/documents", "/v1/models", "/static/app.js"):
         answer = page.goto(f"http://rebound.test:{site.server.port}{path}")
         assert answer is not None and answer.status == 421

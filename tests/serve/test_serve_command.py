@@ -45,10 +45,12 @@ def test_it_serves_until_it_is_interrupted(folder: Path, tmp_path: Path) -> None
             assert process.stdout is not None and process.stderr is not None
             ready = json.loads(process.stdout.readline())
             assert ready["models"] == ["helper"]
-            with urllib.request.urlopen(f"{ready['url']}/v1/models", timeout=20) as found:
+            with urllib.request.urlopen(
+                f"{ready['url']}/v1/models", timeout=world.PATIENCE
+            ) as found:
                 assert json.load(found)["data"][0]["id"] == "helper"
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(world.PATIENCE) == 0
             assert process.stderr.read() == ""
         finally:
             process.kill()

@@ -63,7 +63,7 @@ def test_a_name_that_is_not_ours_is_refused(server: Running, host: str) -> None:
 
 def test_two_hosts_or_none_are_refused(server: Running) -> None:
     for lines in (b"", b"Host: 127.0.0.1\r\nHost: evil.example\r\n"):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=world.PATIENCE) as raw:
             raw.sendall(b"GET /v1/models HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
             said = b"".join(iter(lambda: raw.recv(65536), b""))
         assert said.split()[1] in (b"400", b"421") and b"helper" not in said
@@ -78,7 +78,9 @@ def test_every_origin_of_a_request_is_looked_at(server: Running) -> None:
     own = f"Origin: {server.url}\r\n"
     for other in ("http://evil.example", "null"):
         for lines in (f"{own}Origin: {other}\r\n", f"Origin: {other}\r\n{own}"):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+            with socket.create_connection(
+                ("127.0.0.1", server.port), timeout=world.PATIENCE
+            ) as raw:
                 head = f"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{lines}"
                 raw.sendall(f"{head}Connection: close\r\n\r\n".encode())
                 said = b"".join(iter(lambda: raw.recv(65536), b""))

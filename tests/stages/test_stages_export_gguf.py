@@ -1,6 +1,8 @@
 """`export gguf`: llama.cpp itself loads the file, encodes and writes what we do."""
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,20 +56,36 @@ def model_of(
     return seal(folder, "model", "train.sft")
 
 
+# In a process of its own, which is killed: to stop its server waits for ever at times.
+SERVER = """
+import sys
+import xllamacpp
+
+parameters = xllamacpp.CommonParams()
+parameters.model.path = sys.argv[1]
+parameters.n_ctx, parameters.n_parallel, parameters.warmup = 128, 1, False
+parameters.verbosity, parameters.use_jinja = -1, True
+parameters.cpuparams.n_threads = 1
+parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+server = xllamacpp.Server(parameters)
+print("serves at", server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
 @contextmanager
 def llama_cpp(file: Path) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
     """llama.cpp's own server with the file, in float32 throughout; gives a function that asks."""
-    xllamacpp = pytest.importorskip("xllamacpp")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(file)
-    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 128, 1, False
-    parameters.verbosity, parameters.use_jinja = -1, True
-    parameters.cpuparams.n_threads = 1
-    parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    disabled = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    parameters.flash_attn_type = disabled
-    server = xllamacpp.Server(parameters)
-    address = server.listening_address
+    pytest.importorskip("xllamacpp")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )  # fmt: skip
+    assert process.stdout is not None
+    told = (line.split() for line in process.stdout)
+    address = next((words[2] for words in told if words[:2] == ["serves", "at"]), "")
+    assert address, "it did not start"
 
     def ask(path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(
@@ -75,11 +93,14 @@ def llama_cpp(file: Path) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=200) as answer:
             return json.load(answer)
 
-    yield ask
-    del server  # which stops it
+    try:
+        yield ask
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("stored", ["f32", "f16", "q8_0"])

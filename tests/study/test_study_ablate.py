@@ -60,9 +60,26 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
+CHILD = """
+import sys
+from pathlib import Path
+from gristmill.cli.main import main
+from gristmill.stages.stage import Stage
+artifacts, leave, run = Path(sys.argv.pop(1)), int(sys.argv.pop(1)), Stage.run
+def run_if_there_is_leave(stage, *given, **options):
+    if len(list(artifacts.glob("train.lm-*/manifest.json"))) >= leave:
+        sys.stdin.read()  # nothing comes: here it waits for its signal
+    return run(stage, *given, **options)
+Stage.run = run_if_there_is_leave
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(artifacts: Path, leave: int, *arguments: str) -> "subprocess.Popen[str]":
+    """leave: with so many trained models it begins no stage, so that it cannot end before."""
     return subprocess.Popen(
-        [sys.executable, "-m", "gristmill", "study", "ablate", *arguments],
+        [sys.executable, "-c", CHILD, str(artifacts), str(leave), "study", "ablate", *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -216,10 +233,8 @@ def test_mistakes(recipe: Path, vary: str, options: dict[str, Any], message: str
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 150
     while not condition():
         assert process.poll() is None, process.communicate()[1][-3000:]
-        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
@@ -235,10 +250,10 @@ def test_it_goes_on_after_kills_and_runs_only_what_differs(
 
     made: list[str] = []
     for enough in (1, 3):
-        process = start(*call)
+        process = start(artifacts, enough + 1, *call)
         wait_for(lambda enough=enough: len(sealed("train.lm")) >= enough, process)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL if enough == 1 else signal.SIGTERM)
-        process.communicate(timeout=120)
+        process.communicate()
         assert process.returncode == (-signal.SIGKILL if enough == 1 else 75)
         assert set(made) <= set(sealed("*"))
         made = sealed("*")

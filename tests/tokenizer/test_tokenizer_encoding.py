@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,12 +72,15 @@ def test_a_batch_of_many_megabytes_is_cut_at_documents(tokenizer: Tokenizer) -> 
     assert tokenizer.decode(ids[6]) == "end"
 
 
-@pytest.mark.timeout(60)
-def test_a_megabyte_without_a_blank_is_not_quadratic(tokenizer: Tokenizer) -> None:
+def test_a_megabyte_without_a_blank_is_not_quadratic(
+    tokenizer: Tokenizer, cpu_seconds: Any
+) -> None:
     rng = random.Random(4)
     letters = "".join(rng.choices("thegrainmil", k=1_000_000))
     for text in ("a" * 1_000_000, letters, " " * 1_000_000, "é!" * 300_000, "\n" * 1_000_000):
-        assert tokenizer.decode(tokenizer.encode(text)) == text
+        tokenizer.encode(text[:1000])  # compiles what it needs
+        with cpu_seconds(20):
+            assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_threads_do_not_disturb_each_other(tokenizer: Tokenizer, texts: list[str]) -> None:

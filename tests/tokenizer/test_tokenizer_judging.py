@@ -235,6 +235,8 @@ def test_a_text_is_shown_whole_and_acts_on_nothing(
         assert said.isprintable() and "\u202e" not in said
     view = shown_tokens(tokenizer, "a b\n\tc\x1b[2J\u202e")
     assert "·" in plain_tokens(view) and "⏎" in plain_tokens(view) and "→" in plain_tokens(view)
+    assert plain_tokens(shown_tokens(_made(), "a\nb\n")) == "a|⏎|\nb|⏎"
+    assert plain_tokens([]) == ""
     # A token's line breaks break the line of the page behind it, its tabs do not.
     assert [one.lines for one in shown_tokens(tokenizer, "\n")] == [1]
     assert [one.lines for one in shown_tokens(tokenizer, "\t")] == [0]

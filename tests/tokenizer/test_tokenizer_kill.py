@@ -35,12 +35,27 @@ def mixture(
     return seal(write_mixture([documents[:14], documents[14:]], [["a word"]]), "mixture", "mix")
 
 
-def _start(mixture: Artifact, workspace: Path) -> subprocess.Popen[bytes]:
+_CHILD = """
+import sys
+from gristmill.cli.main import main
+from gristmill.tokenizer.counted_runs import _Runs
+leave, write = int(sys.argv.pop(1)), _Runs.write
+def write_if_there_is_leave(runs, *counted):
+    write(runs, *counted)
+    if len(runs.files) == leave:
+        sys.stdin.read()  # nothing comes: here it waits to be killed
+_Runs.write = write_if_there_is_leave
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _start(mixture: Artifact, workspace: Path, leave: int) -> subprocess.Popen[bytes]:
+    """leave: with so many runs on disk it goes no further, so that it cannot end before."""
     arguments = ["--mixture", mixture.path, "--workspace", workspace, "--vocab_size", 400,
                  "--memory", _LEAST]  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-m", "gristmill", "tokenizer", "train", *map(str, arguments)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [sys.executable, "-c", _CHILD, str(leave), "tokenizer", "train", *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -61,13 +76,12 @@ def test_killed_while_it_counts(mixture: Artifact, tmp_path: Path) -> None:
     workspace, noted = tmp_path / "killed", []
     # Behind the first line of the journal; a while behind the second.
     for files, lines, wait in ((1, 1, 0.0), (2, 2, 0.03)):
-        child = _start(mixture, workspace)
-        deadline = time.monotonic() + 60
+        child = _start(mixture, workspace, leave=lines + 1)
         while True:
             found = _files(workspace)
             if len(found[0]) >= files and len(found[1]) >= lines:
                 break
-            assert child.poll() is None and time.monotonic() < deadline
+            assert child.poll() is None
             time.sleep(0.001)
         time.sleep(wait)
         child.kill()
@@ -78,8 +92,8 @@ def test_killed_while_it_counts(mixture: Artifact, tmp_path: Path) -> None:
         names = [json.loads(line)["file"] for line in noted]
         assert len(set(names)) == len(names), "nothing is counted again"
     assert len(noted) >= 2
-    child = _start(mixture, workspace)
-    _, error = child.communicate(timeout=100)
+    child = _start(mixture, workspace, leave=-1)
+    _, error = child.communicate()
     assert child.returncode == 0, error[-2000:]
     (made,) = (workspace / "artifacts").glob("tokenizer.train-*")
     assert Artifact.open(made).content == straight.content

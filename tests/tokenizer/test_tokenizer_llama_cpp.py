@@ -74,7 +74,7 @@ for file, content in json.load(sys.stdin):
         json.dumps(asked).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=200) as answer:
         found.append(json.load(answer)["tokens"])
 print(json.dumps(found), flush=True)
 os._exit(0)
@@ -91,7 +91,7 @@ def _llama_cpp(asked: list[tuple[Path, list[str], int]]) -> list[list[list[int]]
     ]
     done = subprocess.run(
         [sys.executable, "-c", _CHILD], input=json.dumps(mixed), capture_output=True, text=True,
-        encoding="utf-8", timeout=200, check=False,
+        encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     results = []

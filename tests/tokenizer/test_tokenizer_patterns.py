@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 import regex
@@ -163,9 +164,10 @@ def test_code_capitals_and_scripts_by_hand() -> None:
     assert split(b"all of it\n", "none") == [b"all of it\n"]
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
-def test_a_megabyte_of_anything_is_linear(pattern: str) -> None:
+def test_a_megabyte_of_anything_is_linear(pattern: str, cpu_seconds: Any) -> None:
+    split(b"compiles what it needs", pattern)
     for unit in ("7", "A", "中A", "Ab", "\u0301", "!", " ", "\n", " \n", "ก", "'"):
         text = unit.encode() * (300_000 // len(unit.encode()))
-        assert b"".join(split(text, pattern)) == text
+        with cpu_seconds(20):
+            assert b"".join(split(text, pattern)) == text

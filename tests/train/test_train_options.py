@@ -88,14 +88,14 @@ def test_auto_recomputes_where_a_row_does_not_fit(
 
     auto = CONFIG.model_copy(update={"checkpoint_activations": "auto"})
     roomy = train_lm.run(auto, {"tokens": tokens}, Workspace.at(tmp_path / "a"))
-    assert "activations: kept: one row needs" in capsys.readouterr().err
+    assert "activations: kept (one row needs" in " ".join(capsys.readouterr().err.split())
     monkeypatch.setattr(train_memory, "free_memory", lambda output: 1000.0)
     workspace = Workspace.at(tmp_path / "b")
     tight = train_lm.run(
         auto.model_copy(update={"token_budget": 8 * 32 * 2}), {"tokens": tokens}, workspace
     )
-    said = capsys.readouterr().err
-    assert "activations: computed again block by block: one row needs" in said
+    said = " ".join(capsys.readouterr().err.split())
+    assert "activations: computed again block by block (one row needs" in said
     assert "2 blocks compute their activations again" in said
     assert tight.content != roomy.content
     lstm = CONFIG.model_copy(
@@ -320,9 +320,17 @@ def test_the_report_says_what_each_choice_is_worth(
     monkeypatch.setattr(choices, "measure", first_two)
     config = CONFIG.model_copy(update={"measure_choices": True, "precision": "bf16"})
     made = train_lm.run(config, {"tokens": tokens}, Workspace.at(tmp_path))
-    assert asked == ["all", "precision", "tiling", "chunks", "memory"]
-    table = made.read_json("presentation.json")["tables"][0]
-    assert [row[0] for row in table["rows"]] == ["nothing", choices.CHOICES["precision"]]
+    assert asked == ["all", "precision", "tiling", "chunks", "memory", "keep"]
+    how, table = made.read_json("presentation.json")["tables"]
+    assert [row[0] for row in how["rows"]] == [
+        "precision of products", "compilation", "attention", "loss head", "token loader",
+        "rows held at once", "activations", "lanes",
+    ]  # fmt: skip
+    assert how["rows"][0][1] == "bf16" and how["rows"][1][1] == "none"
+    assert how["rows"][4][2].startswith("steps wait ")
+    assert [row[0] for row in table["rows"]] == ["as chosen", choices.CHOICES["precision"]]
     assert all(float(row[1]) > 0 for row in table["rows"])
     assert found[0].loss != found[1].loss
-    assert "matmul" in table["note"] and "memory-bound" in table["note"]
+    assert all(kind in table["note"] for kind in ("matmul", "memory-bound", "waiting", "the rest"))
+    assert sum(found[0].parts.values()) == pytest.approx(1.0, abs=0.01)
+    assert table["rows"][1][-1] == f"{found[1].loss - found[0].loss:+.4f}"

@@ -109,18 +109,18 @@ KILLED = """
     spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
     shared = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(shared)
-    class Slow:
+    class Gated:
         def __init__(self, source): self.source = source
         def next(self, moment):
-            import time
-            time.sleep(0.01)
+            if moment.step >= int(sys.argv[4]):
+                sys.stdin.read()  # nothing comes: here it waits to be killed
             return self.source.next(moment)
         def state(self): return self.source.state()
         def restore(self, state): self.source.restore(state)
     trainer = shared.make_trainer(
         pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), checkpoint_steps=1
     )
-    trainer._source = Slow(trainer._source)
+    trainer._source = Gated(trainer._source)
     trainer.fit()
 """
 
@@ -134,7 +134,10 @@ def test_killed_while_it_trains_and_writes_checkpoints(
     conftest = Path(__file__).parent / "conftest.py"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(conftest)]
     for at_least in (3, 13):  # two kills, each at whatever the process does then
-        process = subprocess.Popen([*command, str(tokens_folder), str(run)])
+        # It has leave for some steps more, so that it cannot end before.
+        process = subprocess.Popen(
+            [*command, str(tokens_folder), str(run), str(at_least + 12)], stdin=subprocess.PIPE
+        )
         try:
             while process.poll() is None:
                 found = folders(run / "checkpoints")
@@ -143,7 +146,7 @@ def test_killed_while_it_trains_and_writes_checkpoints(
                 time.sleep(0.001)
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
         assert process.returncode == -signal.SIGKILL or os.name == "nt"
     said: list[str] = []
     resumed = trainer(run, say=said.append)
@@ -208,10 +211,13 @@ def test_a_step_that_is_not_finite_moves_nothing(
     assert seen[6][2]["skipped"] == 2
 
 
-def test_three_in_a_row_stop_the_run_and_name_the_checkpoint(trainer: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("every", "good"), [(4, "step-00000008"), (1, "step-00000009")])
+def test_three_in_a_row_stop_the_run_and_name_the_checkpoint(
+    trainer: Make, tmp_path: Path, every: int, good: str
+) -> None:
     poisoned = Poisoned({6, 9, 10, 11})
-    with pytest.raises(GristmillError, match="step-00000008") as caught:
-        trainer(tmp_path / "run", objective=poisoned, checkpoint_steps=4).fit()
+    with pytest.raises(GristmillError, match=good) as caught:
+        trainer(tmp_path / "run", objective=poisoned, checkpoint_steps=every).fit()
     assert "3 steps in a row, up to step 12" in caught.value.what
     assert not isinstance(caught.value, Retryable)
     log = (tmp_path / "run" / METRICS).read_text().splitlines()

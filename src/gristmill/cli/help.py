@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
+from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
 from gristmill.stages.stage import Stage
 
 WIDTH = 80
+LINES = 66
+"""A help of more lines is given in brief, unless all of it is asked for."""
 
 FRAME = [
     ("--workspace DIR", "where artifacts are found and made"),
@@ -28,52 +34,144 @@ FRAME = [
 ]
 
 
-def stage_help(stage: Stage[Any]) -> str:
-    """Usage, inputs, settings with types and defaults, and an example."""
+def stage_help(stage: Stage[Any], about: Sequence[str] = ()) -> str:
+    """Usage, inputs, settings with types and defaults, and an example; a line for each setting
+    and each group of them where that would be long. about: names of what to show in full, `all`
+    for all. Raises GristmillError for a name that the verb does not have."""
+    if about and "all" not in about:
+        return "\n\n".join("\n".join(_about(stage, name)) for name in about)
+    whole = _page(stage, _settings(stage.config))
+    if about or len(whole) <= LINES:
+        return "\n".join(whole)
+    return "\n".join(_page(stage, _in_brief(stage)))
+
+
+def _page(stage: Stage[Any], settings: list[str]) -> list[str]:
     lines = [f"gristmill {stage.verb} [flags]", "", *textwrap.wrap(stage.summary, WIDTH), ""]
     if stage.inputs:
         lines.append("inputs: folders of artifacts, or names in the workspace such as train.sft;")
         lines.append("without them the newest in the workspace that the verb did not make")
-        for name, slot in stage.inputs.items():
-            optional = ", optional" if slot.optional else ""
-            kinds = " or ".join(slot.kinds) or "any artifact"
-            lines += _entry(f"--{name} FOLDER", f"{slot.help or kinds}{optional}")
+        for flag, text in _input_entries(stage):
+            lines += _entry(flag, text)
         lines.append("")
-    if stage.config.model_fields:
-        lines += [*_settings(stage.config), ""]
+    if settings:
+        lines += [*settings, ""]
     lines.append("how to work")
     for flag, text in FRAME:
         lines += _entry(flag, text)
     lines += ["", "example"]
     for line in stage.example.splitlines():
         lines += _command_lines(line)
-    return "\n".join(lines)
+    return lines
+
+
+def _input_entries(stage: Stage[Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"--{name} FOLDER",
+            (slot.help or " or ".join(slot.kinds) or "any artifact")
+            + (", optional" if slot.optional else ""),
+        )
+        for name, slot in stage.inputs.items()
+    ]
+
+
+def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    return {
+        name: info.annotation
+        for name, info in model.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+
+
+def _said(group: type[BaseModel]) -> str:
+    """What a group of settings is, in one paragraph."""
+    return " ".join((group.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _settings(model: type[BaseModel]) -> list[str]:
     """A line or more for each field; those of a group below what the group is, and of a group like
     one before without saying all again."""
+    if not model.model_fields:
+        return []
     lines = ["settings"]
     of_group: dict[Any, str] = {}
-    groups = {
-        name: info.annotation
-        for name, info in model.model_fields.items()
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
-    }
+    groups = _groups(model)
     for name in model.model_fields:
         if name not in groups:
             for flag, text in config_entries(model, only=name):
                 lines += _entry(flag, text)
     for name, group in groups.items():
-        said = " ".join((group.__doc__ or "").partition("\n\n")[0].split())
         like = of_group.setdefault(group, name)
-        said = said if like == name else f"as for {like}"
-        lines += ["", *textwrap.wrap(f"{name}: {said}", WIDTH, subsequent_indent="  ")]
-        for flag, text in config_entries(group, f"{name}."):
-            default = text[text.rfind("(") :] if text.endswith(")") else ""
-            short = like != name or flag.startswith(f"--{name}.enabled ")
-            lines += _entry(flag, default if short else text)
+        lines += ["", *_group(name, group, like)]
     return lines
+
+
+def _group(name: str, group: type[BaseModel], like: str) -> list[str]:
+    """A group of settings; `like` is one before of the same kind, or the group itself."""
+    said = _said(group) if like == name else f"as for {like}"
+    lines = textwrap.wrap(f"{name}: {said}", WIDTH, subsequent_indent="  ")
+    for flag, text in config_entries(group, f"{name}."):
+        default = text[text.rfind("(") :] if text.endswith(")") else ""
+        short = like != name or flag.startswith(f"--{name}.enabled ")
+        lines += _entry(flag, default if short else text)
+    return lines
+
+
+def _in_brief(stage: Stage[Any]) -> list[str]:
+    """A line for each setting, and for each group of settings."""
+    groups = _groups(stage.config)
+    lines = [f"settings (all that there is to say: gristmill {stage.verb} --help all)"]
+    for name in stage.config.model_fields:
+        if name not in groups:
+            for flag, text in config_entries(stage.config, only=name):
+                lines.append(_one_line(flag, text))
+    if groups:
+        one = next(iter(groups))
+        lines += ["", f"groups of settings (one of them: gristmill {stage.verb} --help {one})"]
+    for name, group in groups.items():
+        default = stage.config.model_fields[name].get_default(call_default_factory=True)
+        off = "" if getattr(default, "enabled", True) else " (off)"
+        lines.append(_one_line(f"--{name}.", f"{_said(group)}{off}"))
+    return lines
+
+
+def _one_line(flag: str, text: str) -> str:
+    """A flag, as much as a line holds of the first sentence on it, and its default if that fits."""
+    name, _, kind = flag.partition(" ")
+    shorter = f"{name} CHOICE" if "|" in kind and kind != "true|false" else name
+    flag = next((one for one in (flag, shorter) if len(one) <= 26), name)
+    said, _, default = text.rpartition("(") if text.endswith(")") else (text, "", "")
+    first = re.split(r"(?<! al)[.;] |[.;]$", said.strip())[0]
+    room = WIDTH - 29
+    if len(first) > room or first.count("(") > first.count(")"):
+        first = re.sub(r" \([^)]*(\)|$)", "", first)
+    if len(first) > room:
+        # A clause of some words says more than a sentence that breaks off.
+        clause = re.split("[,:] ", first)[0]
+        whole = clause.count(" ") > 2 and len(clause) <= room
+        first = clause if whole else textwrap.shorten(first, room, placeholder=" ...")
+    told = f"{first} ({default}".strip() if default else first
+    return f"  {flag:<26} {told if len(told) <= room else first}".rstrip()
+
+
+def _about(stage: Stage[Any], name: str) -> list[str]:
+    """All that is to be said of one setting, group of settings, input or common flag."""
+    wanted = name.replace("-", "_").strip("_.")
+    group: type[BaseModel] | None = stage.config
+    for part in wanted.split("."):
+        group = _groups(group).get(part) if group else None
+    if group:
+        return _group(wanted, group, wanted)
+    entries = [*config_entries(stage.config), *_input_entries(stage), *FRAME]
+    by_name = {flag.split()[0][2:].replace("-", "_"): (flag, text) for flag, text in entries}
+    if wanted in by_name:
+        return _entry(*by_name[wanted])
+    near = did_you_mean(wanted, [*_groups(stage.config), *by_name])
+    raise GristmillError(
+        f"{stage.verb} has no setting '{name}'",
+        mend=near if near.startswith("did") else f"gristmill {stage.verb} --help names them",
+    )
 
 
 def config_entries(

@@ -85,6 +85,7 @@ def overview(nouns: Sequence[str]) -> str:
         "  gristmill quickstart                  the demo, at most 12 minutes on 2 cores",
         "  gristmill run own-text --data.import.path FOLDER",
         "  gristmill NOUN VERB --help            settings and an example of one verb",
+        "  gristmill NOUN VERB --help NAME       one setting or group of them; all: all",
         "",
     ]
     alone = {verb: text for verb, text in verbs.items() if " " not in verb}

@@ -33,7 +33,7 @@ def run_stage(verb: str, arguments: list[str]) -> int:
     slots = [name.replace("_", "-") for name in stage.inputs]
     flags = parse_flags(arguments, options=(*OPTIONS, *slots), switches=SWITCHES)
     if flags.on("help") or "-h" in flags.words:
-        print(stage_help(stage))
+        print(stage_help(stage, [word for word in flags.words if word != "-h"]))
         return 0
     if flags.words:
         raise GristmillError(
@@ -202,7 +202,15 @@ def _config(stage: Stage[Any], flags: Flags) -> StageConfig:
     for name, value in flags.settings.items():
         set_key(settings, name.replace("-", "_"), value)
     options = (*OPTIONS, *(slot.replace("_", "-") for slot in stage.inputs))
-    checked = check_config(stage.config, settings, where, options)
+    try:
+        checked = check_config(stage.config, settings, where, options)
+    except GristmillError as error:
+        # A flag beside a file is not to be looked for in the file.
+        key = str(error.where or "").removeprefix(where)
+        flags_given = [name.replace("-", "_") for name in flags.settings]
+        if where == "--" or not any(f"{key}.".startswith(f"{name}.") for name in flags_given):
+            raise
+        raise GristmillError(error.what, where=f"--{key}", mend=error.mend) from None
     assert isinstance(checked, StageConfig)
     return checked
 

@@ -80,10 +80,10 @@ class PlainProgress:
 
 
 class RichProgress:
-    """A bar on the terminal; leaves one line behind when it closes."""
+    """A bar on the terminal, its note on a line below; leaves both behind when it closes."""
 
     def __init__(self, title: str, total: float | None, unit: str):
-        from rich.console import Console
+        from rich.console import Console, RenderableType
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -92,16 +92,25 @@ class RichProgress:
             TimeRemainingColumn,
         )
         from rich.progress import Progress as Bars
+        from rich.text import Text
 
-        self._bars = Bars(
-            TextColumn("  {task.description:<18}"),
+        class BarsAndNotes(Bars):
+            # In a column of its own a note would push what is done and left off 80 columns.
+            def get_renderables(self) -> Iterator[RenderableType]:
+                yield from super().get_renderables()
+                for task in self.tasks:
+                    if task.fields["note"]:
+                        note = Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+                        yield note
+
+        self._bars = BarsAndNotes(
+            TextColumn("  {task.description:<18}", markup=False),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(unit, markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
             refresh_per_second=4,
         )

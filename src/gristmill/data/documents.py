@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -226,13 +226,17 @@ def write_layer(
     write_parquet(folder / "layer" / f"{part}.parquet", pa.table(columns, schema=schema))
 
 
-def write_parquet(path: Path, table: pa.Table) -> None:
-    """Writes a table as every Parquet file of the project is written (zstd, level 3), whole or not
-    at all: a worker that was given up may write the same file at the same time."""
+def write_parquet(
+    path: Path, table: pa.Table, *, compression: Literal["zstd", "lz4"] = "zstd"
+) -> None:
+    """Writes a table as every Parquet file of the project is written (zstd, level 3, unless it is
+    to be read as fast as can be), whole or not at all: a worker that was given up may write the
+    same file at the same time."""
+    level = 3 if compression == "zstd" else None
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        pq.write_table(table, temporary, compression="zstd", compression_level=3)
+        pq.write_table(table, temporary, compression=compression, compression_level=level)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

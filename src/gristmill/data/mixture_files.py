@@ -177,5 +177,8 @@ def _ranked(table_of: Callable[[Any], pa.Table], part: _Planned) -> pa.Table:
 def _write(folder: Path, names: Sequence[str], done: int, partition: int, rows: pa.Table) -> str:
     file = f"{names[partition]}.parquet"
     if partition >= done:
-        write_parquet(folder / file, rows.select(mixture_schema().names).combine_chunks())
+        # Each tokenizer and each encoding reads all of it: lz4 takes half of zstd's time to read
+        # and a third of its time to write, for 1.7 times the bytes.
+        table = rows.select(mixture_schema().names).combine_chunks()
+        write_parquet(folder / file, table, compression="lz4")
     return file

@@ -23,6 +23,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from gristmill.model.flex import block_attention
 
 MATMUL_LIMIT = 512
 QUERY_BLOCK = 128
@@ -34,11 +37,12 @@ class Visibility:
 
     causal: query i sees keys 0..i and nothing else says more (queries and keys are aligned).
     allowed_BTS: True where query t of row b sees key s; None where `causal` says it all, or where
-    every key is seen. The first axis may be 1.
+    every key is seen. The first axis may be 1. blocks: in place of it, see flex.py.
     """
 
     causal: bool
     allowed_BTS: Tensor | None = None
+    blocks: BlockMask | None = None
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -59,6 +63,8 @@ def attention(
     device = q_BHTD.device.type
     q_BHTD, k_BKSD = q_BHTD.to(v_BKSD.dtype), k_BKSD.to(v_BKSD.dtype)
     with torch.autocast(device, enabled=False):
+        if visibility.blocks is not None:
+            return block_attention(q_BHTD, k_BKSD, v_BKSD, visibility.blocks)
         if _by_matmul(q_BHTD, k_BKSD):
             return _matmul_attention(q_BHTD, k_BKSD, v_BKSD, visibility)
         allowed = visibility.allowed_BTS

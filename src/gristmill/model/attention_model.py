@@ -12,6 +12,7 @@ from torch import Tensor
 from gristmill.core.errors import GristmillError
 from gristmill.model.attention import Visibility, compute_dtype
 from gristmill.model.cache import KVCache
+from gristmill.model.flex import document_blocks, works
 from gristmill.model.language_model import Cache, LanguageModel, run_starts
 from gristmill.model.rotary import Rotary, rotary_angles
 
@@ -136,7 +137,8 @@ def plan(
             start = 0 if cache is None else cache.length
             positions_BT = torch.arange(start, start + length, device=device)[None]
     if cache is None:
-        visibility = _visible(segments_BT, length, device)
+        # Layers that see a window cut it out of the matrix.
+        visibility = _visible(segments_BT, length, device, not getattr(config, "window", 0))
     else:
         end = int(positions_BT.max()) + 1 if start is None else start + length
         cache.reserve(end)
@@ -147,9 +149,13 @@ def plan(
     return Step(positions_BT, rotary, visibility, start)
 
 
-def _visible(segments_BT: Tensor | None, length: int, device: torch.device) -> Visibility:
+def _visible(
+    segments_BT: Tensor | None, length: int, device: torch.device, in_blocks: bool
+) -> Visibility:
     if segments_BT is None:
         return Visibility(causal=True)
+    if in_blocks and works(device):
+        return Visibility(causal=True, blocks=document_blocks(segments_BT))
     same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
     index_T = torch.arange(length, device=device)
     return Visibility(causal=True, allowed_BTS=same_BTS & (index_T[:, None] >= index_T))

@@ -277,8 +277,9 @@ def _in_window(step: Step, window: int, length: int) -> Step:
     query_BT = step.positions_BT
     if step.start is None and step.visibility.causal:
         # No cache: rows are aligned, wherever positions restart.
-        query_BT = torch.arange(length, device=query_BT.device)[None]
-    keys = int(query_BT.max()) + 1 if allowed is None else allowed.shape[2]
+        query_BT, keys = torch.arange(length, device=query_BT.device)[None], length
+    else:
+        keys = int(query_BT.max()) + 1 if allowed is None else allowed.shape[2]
     back_BTS = query_BT[:, :, None] - torch.arange(keys, device=query_BT.device)
     near_BTS = (back_BTS >= 0) & (back_BTS < window)
     if allowed is not None:

@@ -214,6 +214,13 @@ class Numbers:
             f"{DEMO.batch_tokens:,} tokens at {DEMO.tokens:,} trained on, growing with their power "
             "0.4 (Bergsma et al. 2025), to a power of 2",
         )
+        if batch_rows * context > 2 * budget and batch_rows > 1:
+            raise GristmillError(
+                f"a batch of {batch_rows:,} rows of {context:,} tokens is more than the budget of "
+                f"{budget:,} tokens",
+                where="dial.batch_rows",
+                mend=f"at most {max(1, budget // context):,} rows fit, or train on more tokens",
+            )
         steps = max(1, round(budget / (batch_rows * context)))
         self.state("tokens", steps * batch_rows * context, why)
         self.state("steps", steps, "tokens / (batch_rows * context)")

@@ -70,6 +70,13 @@ def data_decontaminate(config: DecontaminateConfig, inputs: Inputs, output: Outp
             where="data.decontaminate.sets",
             mend="name JSONL files, give --evaluation FOLDER, or leave the step out",
         )
+    silent = sorted(name for name, items in sets.items() if not items)
+    if silent:
+        raise GristmillError(
+            f"no evaluation text was found in {', '.join(silent)}",
+            where="data.decontaminate.sets",
+            mend="a set without items clears nothing: give its texts, or leave it out",
+        )
     index = EvaluationIndex.build(sets, long_n=config.long_n, short_n=config.short_n)
     rules = ContaminationRules(config.action == "drop", config.min_long, config.min_share)
     journal = PartJournal(output.run.path, "decontaminate")

@@ -38,6 +38,8 @@ class ExtractConfig(StageConfig):
     """The name of the source in the documents."""
     part_pages: int = Field(1000, ge=1)
     """Pages in one Parquet part of documents."""
+    part_mb: int = later(64, ge=1)
+    """Megabytes of stored pages in one part: it ends earlier where they are long."""
     max_bytes: int = Field(8 << 20, ge=1024)
     """Larger pages are rejected."""
     seconds_per_page: float = local(5.0, gt=0)
@@ -80,6 +82,7 @@ def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:
         refused_addresses(read_index(index, intake.taken_over), config.cascade),
         ExtractStep(extractor, journal.folder.resolve(), config.source),
         part_pages=config.part_pages,
+        part_bytes=config.part_mb << 20,
         engine=engine_of(*output.execution.engine_settings),
         limits=Limits(config.seconds_per_page, config.memory_mb << 20),
     )

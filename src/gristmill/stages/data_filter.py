@@ -26,14 +26,16 @@ from gristmill.data.filters.rules import (
     WordListRules,
 )
 from gristmill.stages.filter_lists import (
+    OwnLanguage,
     OwnLists,
     TrainedModels,
     Training,
     address_rules,
+    own_language_model,
     present_lists,
     uses_of,
 )
-from gristmill.stages.filter_scores import Scores, present_training
+from gristmill.stages.filter_scores import Scores, present_languages, present_training
 from gristmill.stages.filter_summary import FilterSummary
 from gristmill.stages.stage import (
     Inputs,
@@ -66,6 +68,7 @@ class FilterConfig(StageConfig):
     """A file of words of which several in one address are a reason to drop it."""
     lists: OwnLists = later(OwnLists())
     language: LanguageRules = LanguageRules()
+    own_language: OwnLanguage = later(OwnLanguage())
     language_wheel: str | None = local(None)
     """The wheel with the language model, where the registry cannot be reached; its content is
     pinned, so it does not matter where it comes from."""
@@ -121,7 +124,8 @@ def data_filter(config: FilterConfig, inputs: Inputs, output: Output) -> None:
     """Columns: detail (the number that decided), reasons_all, language, language_score, words,
     personal_data (JSON, places in the text before masking), and the number under each threshold as
     GROUP_NAME (`gristmill.data.filters.thresholds`). With a classifier of adult or toxic
-    text: adult_score, toxic_score, marks, weight; its file is NAME.safetensors."""
+    text: adult_score, toxic_score, marks, weight; its file is NAME.safetensors. A language model
+    of one's own is language.safetensors."""
     from gristmill.data.documents import DocumentSet
     from gristmill.data.engine.steps import engine_of
     from gristmill.data.filters.corpus import filter_documents
@@ -134,10 +138,17 @@ def data_filter(config: FilterConfig, inputs: Inputs, output: Output) -> None:
     )
     use = {"adult": config.adult_use, "toxic": config.toxic_use}
     uses, trained = uses_of(config.train, config.trained, use, output)
+    if config.own_language.given and not config.language.enabled:
+        raise GristmillError(
+            "there is a language model, and languages are not told",
+            where="--own_language, --language.enabled",
+            mend="leave one of them out",
+        )
+    own_language, languages = own_language_model(config.own_language, output)
     for told in filter_documents(
         DocumentSet.open(inputs["documents"]),
         addresses,
-        _chain(config, inputs, uses),
+        _chain(config, inputs, uses, own_language),
         tell=tell_part,
         engine=engine_of(*output.execution.engine_settings),
         journal=journal,
@@ -154,12 +165,14 @@ def data_filter(config: FilterConfig, inputs: Inputs, output: Output) -> None:
     for name, reached in trained.items():
         present_training(name, reached, output)
     scores.present(use, output)
+    if languages is not None:
+        present_languages(languages, output)
 
 
 def _earlier(config: FilterConfig, inputs: Inputs, output: Output) -> Path | None:
     """An artifact of this stage over the same documents whose languages need not be told again: a
     threshold that changes costs no second look at the texts."""
-    if not config.language.enabled:
+    if not config.language.enabled or config.own_language.given:
         return None
     documents = inputs["documents"].content
     for path in sorted(output.path.parent.glob(f"{data_filter.name}-*")):
@@ -170,6 +183,7 @@ def _earlier(config: FilterConfig, inputs: Inputs, output: Output) -> Path | Non
                 same
                 and found.manifest.stage_version == data_filter.version
                 and found.manifest.config["language"]["enabled"]
+                and not (found.path / "language.safetensors").exists()
             ):
                 found.verify()
                 return found.path.resolve()
@@ -207,7 +221,7 @@ def _corpus(config: FilterConfig, inputs: Inputs) -> CorpusShape | None:
     return CorpusShape.of(table["text"] for _, table in documents.tables(["text"]))
 
 
-def _chain(config: FilterConfig, inputs: Inputs, uses: Uses) -> Chain:
+def _chain(config: FilterConfig, inputs: Inputs, uses: Uses, own_language: Path | None) -> Chain:
     from gristmill.core.extension import load_extension
     from gristmill.data.filters.chain import Chain, ChainRules
     from gristmill.data.filters.language import check_languages, language_model_path
@@ -221,7 +235,7 @@ def _chain(config: FilterConfig, inputs: Inputs, uses: Uses) -> Chain:
         load_extension(name)  # A wrong name is told before any work is done.
     language_model = None
     if config.language.enabled:
-        language_model = language_model_path(config.language_wheel)
+        language_model = own_language or language_model_path(config.language_wheel)
         check_languages(config.language.keep, language_model)
     return Chain(
         ChainRules(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from gristmill.core.errors import GristmillError
 from gristmill.stages.mix_results import present, present_made
@@ -36,6 +36,8 @@ class WeightsFrom(StageConfig):
 
 class MixConfig(StageConfig):
     """Weights of domains, the held-out split, the annealing subset."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     weighting: Literal["natural", "temperature", "manual"] = "natural"
     """natural: domains as they come; temperature: size^(1/T); manual: `weights`."""
@@ -68,7 +70,7 @@ class MixConfig(StageConfig):
 
 @stage(
     "data mix",
-    version=1,
+    version=2,
     kind="mixture",
     config=MixConfig,
     inputs={

@@ -118,8 +118,8 @@ def data_quality(config: QualityConfig, inputs: Inputs, output: Output) -> None:
             documents,
             output,
             f"Quality was not judged: {', '.join(config.reference_hosts) or 'the reference'} links "
-            f"to {len(labels.positives)} of the kept pages and {len(labels.negatives)} others are "
-            f"there to compare with; at least {config.min_positives} of each are needed.",
+            f"to {len(labels.positives)} of the kept pages, with {len(labels.negatives)} others to "
+            f"compare; at least {config.min_positives} of each are needed.",
         )
     groups = columns["near_group"] if has_groups else hosts if config.split_by == "host" else ids
     extra = [*good.texts, *poor.texts]

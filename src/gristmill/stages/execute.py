@@ -89,8 +89,10 @@ def _make(
     extensions: dict[str, str],
     run: Run,
 ) -> Artifact:
+    from gristmill.data.engine.memory import give_back, use_one_allocator
     from gristmill.stages.stage import PRESENTATION, Inputs, Output
 
+    use_one_allocator()
     earlier_seconds = run.earlier_seconds()
     run.begin_attempt()
     start, cpu_start = time.monotonic(), _cpu_seconds()
@@ -99,7 +101,7 @@ def _make(
     with sealing(final) as folder, _peak_memory() as peak:
         output = Output(folder, run, stage_seed, execution)
         stage.body(config, Inputs(inputs), output)
-        _give_back()
+        give_back()
         output.write_presentation()
         files = hash_files(folder, frozenset(output.volatile | {PRESENTATION}))
         write_manifest(
@@ -160,14 +162,6 @@ def _reference(artifact: Artifact, final: Path) -> InputRef:
         content=artifact.content,
         path=Path(os.path.relpath(artifact.path.resolve(), final.resolve())).as_posix(),
     )
-
-
-def _give_back() -> None:
-    """Hands memory that the stage has freed to the system: Arrow's pool keeps it, and the next
-    stage of the process would come on top of it."""
-    arrow = sys.modules.get("pyarrow")
-    if arrow is not None:
-        arrow.default_memory_pool().release_unused()
 
 
 def _cpu_seconds() -> float:

@@ -14,6 +14,7 @@ from gristmill.stages.stage import Inputs, Output, StageConfig, content_of
 if TYPE_CHECKING:
     from gristmill.data.filters.blocklist import AddressRules, Blocklist
     from gristmill.data.filters.lists import ListFile
+    from gristmill.data.filters.own_language import TrainedLanguages
     from gristmill.data.filters.rules import UrlRules
     from gristmill.data.filters.trained import Trained
     from gristmill.data.filters.uses import Uses
@@ -60,12 +61,39 @@ class Training(StageConfig):
 
 
 class TrainedModels(StageConfig):
-    """Classifiers that an earlier `data filter --train...` made."""
+    """Classifiers made before, by `data filter --train...`."""
 
     adult: str | None = content_of(None)
     """A classifier made before: its adult.safetensors, or the layer's folder."""
     toxic: str | None = content_of(None)
     """The same for toxic text."""
+
+
+class OwnLanguage(StageConfig):
+    """A language model of your own, in place of lid.176."""
+
+    train: str | None = content_of(None)
+    """A JSONL file of {"text", "label"}: the label is a language's code, at least 20 texts of
+    each."""
+    trained: str | None = content_of(None)
+    """A model made before: its language.safetensors, or the layer's folder."""
+    text: str = "text"
+    """The field that holds the text."""
+    label: str = "label"
+    """The field that holds the language."""
+    bits: int = Field(18, ge=8, le=24)
+    """The model has 2^bits rows of weights for hashed runs of characters."""
+    ngrams: int = Field(4, ge=1, le=8)
+    """Runs of 1 to so many characters."""
+    epochs: int = Field(5, ge=1, le=100)
+    """Passes over the labelled texts."""
+    folds: int = Field(5, ge=2, le=20)
+    """Each text is judged by a model that saw the others' folds only."""
+
+    @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return self.train is not None or self.trained is not None
 
 
 def address_rules(
@@ -153,6 +181,44 @@ def uses_of(
             target.write_bytes(source.read_bytes())
             files[name] = target
     return Uses(files, by_name), trained
+
+
+def own_language_model(
+    own: OwnLanguage, output: Output
+) -> tuple[Path | None, TrainedLanguages | None]:
+    """The model, trained or taken, as a file of the artifact; what training reached.
+
+    Raises GristmillError where one is both to be trained and given.
+    """
+    from gristmill.data.filters.labelled import read_named
+    from gristmill.data.filters.own_language import FILE, OwnLanguageModel, train_language_model
+    from gristmill.data.filters.trained import model_file
+
+    if own.train and own.trained:
+        raise GristmillError(
+            "a language model is both to be trained and given",
+            where="--own_language.train, --own_language.trained",
+        )
+    target = output.path / FILE
+    if own.train:
+        named = read_named(Path(own.train), text_field=own.text, label_field=own.label)
+        output.counts["language_labelled"] = len(named.texts)
+        if named.bad:
+            output.counts["language_labelled_bad"] = named.bad
+            where = named.path.name
+            rows = [{"where": f"{where}:{line['line']}", **line} for line in named.shown]
+            output.reject("train-language", rows)
+        trained = train_language_model(
+            named, bits=own.bits, ngrams=own.ngrams, epochs=own.epochs, fold_count=own.folds
+        )
+        trained.model.save(target)
+        return target, trained
+    if own.trained:
+        source = model_file(Path(own.trained), "language")
+        OwnLanguageModel.load(source)  # What is wrong is told of the file that was given.
+        target.write_bytes(source.read_bytes())
+        return target, None
+    return None, None
 
 
 def _train(path: Path, name: str, train: Training, output: Output) -> Trained:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gristmill.core.figure import Chart, Figure, Samples, Series, Table
+from gristmill.core.figure import Chart, Figure, Samples, Series, Table, proportion
 
 if TYPE_CHECKING:
     from gristmill.data.filters.corpus import PartVerdicts
+    from gristmill.data.filters.own_language import TrainedLanguages
     from gristmill.data.filters.rules import TextUse
     from gristmill.data.filters.trained import Trained
     from gristmill.stages.stage import Output
@@ -142,6 +143,33 @@ def present_training(name: str, trained: Trained, output: Output) -> None:
                 Series("observed", [p for p, _, _ in bins], [share for _, share, _ in bins]),
                 Series("perfect", [0.0, 1.0], [0.0, 1.0]),
             ],
+        )
+    )
+
+
+def present_languages(trained: TrainedLanguages, output: Output) -> None:
+    """How right a language model was of texts that it had not seen, by language."""
+    right = trained.said == trained.true
+    output.figures["language.accuracy"] = proportion(int(right.sum()), len(right))
+    output.figures["language.confidence"] = Figure(float(trained.score.mean()), n=len(right))
+    confused: dict[str, list[str]] = {}
+    for language, other, count in trained.mistakes():
+        confused.setdefault(language, []).append(f"{other} {count}")
+    rows = []
+    for place, language in enumerate(trained.model.labels):
+        of_it, called = trained.true == place, trained.said == place
+        hits = int((of_it & called).sum())
+        texts = int(of_it.sum())
+        precision = proportion(hits, int(called.sum())) if called.any() else None
+        taken = ", ".join(confused.get(language, [])[:_SHOWN])
+        rows.append((language, texts, precision, proportion(hits, texts), taken))
+    output.tables.append(
+        Table(
+            "Language model: texts that it had not seen",
+            ("language", "texts", "precision", "recall", "taken for"),
+            rows,
+            "Each text was judged by a model that was trained on the others. Compare the "
+            "confidence, the mean of what it says, with the accuracy.",
         )
     )
 

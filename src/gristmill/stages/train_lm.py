@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.core.figure import Figure
@@ -9,8 +11,13 @@ from gristmill.stages.stage import Inputs, Output, Slot, stage
 from gristmill.stages.train_lm_config import Shape, TrainLmConfig, dial_of, in_tokens
 
 if TYPE_CHECKING:
+    from gristmill.model.language_model import LanguageModel
     from gristmill.scaling.dial import Dial
+    from gristmill.tokenizer.tokenizer import Tokenizer
+    from gristmill.train.optimizers import OptimizerSettings
     from gristmill.train.pace import Pace
+    from gristmill.train.schedules import Schedule
+    from gristmill.train.settings import Result
     from gristmill.train.text import TextSource
 
 __all__ = ["Shape", "TrainLmConfig", "dial_of", "in_tokens", "train_lm"]
@@ -19,12 +26,13 @@ METRICS = "metrics.jsonl"
 TRAINING = "training.json"
 # In the run, beside its checkpoints, and later in the model.
 SINKS = "sinks"
+_POWERS = {"constant": 0.0, "root": 0.5, "linear": 1.0}
 _PROMPTS = ("The city of", "Physics is the", "She was an American")
 
 
 @stage(
     "train lm",
-    version=3,
+    version=4,
     kind="model",
     config=TrainLmConfig,
     inputs={
@@ -40,17 +48,13 @@ _PROMPTS = ("The city of", "Physics is the", "She was an American")
 def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     """A folder that transformers loads, with `training.json` and `metrics.jsonl`; an LSTM's
     or a speedrun's is for gristmill alone."""
-    import shutil
     import sys
+    from functools import partial
 
-    import numpy as np
-
-    from gristmill.core.canonical import write_json
     from gristmill.model.device import choose_device
     from gristmill.model.flops import flops_per_token
     from gristmill.model.speedrun_config import NOT_EXPORTABLE
-    from gristmill.model.weights import save_model
-    from gristmill.stages.train_memory import hold
+    from gristmill.stages.train_choices import choose, present_made
     from gristmill.stages.train_results import present_choices, present_training
     from gristmill.stages.train_start import (
         first_weights,
@@ -64,9 +68,9 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     from gristmill.train.interfaces import View
     from gristmill.train.metrics import read_metrics
     from gristmill.train.objectives import NextToken
-    from gristmill.train.optimizers import Optimizer, OptimizerSettings
+    from gristmill.train.optimizers import Optimizer
+    from gristmill.train.prefetch import Prefetched
     from gristmill.train.probes import HeldoutLoss, PositionLoss, SampleText
-    from gristmill.train.schedules import Schedule
     from gristmill.train.sinks import open_sinks
     from gristmill.train.threads import cpu_threads
     from gristmill.train.trainer import Settings, Trainer
@@ -81,10 +85,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     dial = dial_of(config, shards.vocab_size)
     pace = _pace(config, dial)
     steps = dial.steps if pace is None else pace.steps
-    special = set(tokenizer.special_tokens.values())
-    token_bytes_V = np.array(
-        [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
-    )
+    token_bytes_V = _token_bytes(tokenizer)
     device = choose_device(output.execution.device)
     model = first_weights(config, dial, None if start is None else start.path, output.seed).to(
         device
@@ -96,20 +97,6 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     )
     if config.architecture == "speedrun":
         print(f"  {NOT_EXPORTABLE}", file=sys.stderr)
-    optimizer = OptimizerSettings(
-        matrix_optimizer=config.optimizer,
-        matrix_lr=dial.matrix_lr,
-        embedding_lr=dial.embedding_lr,
-        head_lr=dial.head_lr,
-        other_lr=dial.other_lr,
-        weight_decay=dial.weight_decay,
-        cautious=config.cautious,
-        momentum=config.momentum,
-        momentum_start=config.momentum,
-    )
-    warmup = min(dial.warmup, steps)
-    decay = round(config.decay * (steps - warmup)) if config.schedule == "wsd" else 0
-    schedule = Schedule(config.schedule, steps, warmup, decay, config.floor)
     source = _source(config, dial, folder, output, token_bytes_V, pace)
     heldout = HeldoutLoss(
         TokenShards.open(folder, "heldout"),
@@ -125,22 +112,22 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         tokenizer.eot_id,
         every=max(1, steps // 4),
     )
-    rows, recompute = hold(config, dial, output)
+    chosen = choose(config, dial, device, output)
     trainer = Trainer(
         output.run,
         models={"policy": model},
-        optimizers={"policy": Optimizer(model, optimizer)},
-        source=source,
+        optimizers={"policy": Optimizer(model, _optimizer(config, dial))},
+        source=Prefetched(source, pinned=device.type == "cuda") if chosen.prefetch else source,
         objective=NextToken(z_loss=config.z_loss),
-        schedule=schedule,
+        schedule=_schedule(config, dial, pace),
         settings=Settings(
             seed=output.seed,
-            micro_batch=rows,
-            recompute=recompute,
+            micro_batch=chosen.rows,
+            recompute=chosen.recompute,
             clip=config.clip,
             precision=config.precision,
-            # The layers are fused kernels already; compiling would unroll every step of theirs.
-            compile=config.compile and config.architecture != "lstm",
+            compile=chosen.compile,
+            lanes="auto",
             checkpoint_seconds=config.checkpoint_seconds,
             background=config.checkpoint_background,
             keep_every=config.keep_every,
@@ -148,7 +135,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         ),
         probes=[heldout, samples],
         sinks=open_sinks(config.sinks, output.run.path / SINKS, output.run.path.name),
-        flops_per_token=flops_per_token(dial.model),
+        flops_per_token=partial(flops_per_token, dial.model),
         title="train lm",
     )
     positions = PositionLoss(
@@ -166,6 +153,81 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
         result = trainer.fit()
         if start is not None:
             by_position["after"] = positions(View(result.steps, 0, {"policy": model}))
+    _write(output, model, folder, dial, result, source.used)
+    records = read_metrics(output.path / METRICS)
+    present_training(records, output)
+    present_made(chosen, result, records, output)
+    if by_position:
+        present_positions(by_position, output)
+    if config.measure_choices:
+        from gristmill.train.choices import Trial, first_rows, measure
+
+        rows = min(chosen.rows, dial.batch_rows)
+        trial = Trial(
+            dial.model,
+            rows,
+            threads=config.threads or _threads(dial),
+            compile=chosen.compile,
+            precision=result.precision.precision,
+            recompute=chosen.recompute,
+            device=str(device),
+            text_SBT=first_rows(shards, rows, config.context),
+        )
+        present_choices(measure(trial), trial.tokens, device.type != "cpu", output)
+
+
+def _token_bytes(tokenizer: Tokenizer) -> Any:
+    """Bytes of text that each token stands for, (vocabulary,): 0 of a special token."""
+    import numpy as np
+
+    special = set(tokenizer.special_tokens.values())
+    return np.array(
+        [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
+    )
+
+
+def _optimizer(config: TrainLmConfig, dial: Dial) -> OptimizerSettings:
+    from gristmill.train.optimizers import OptimizerSettings
+
+    return OptimizerSettings(
+        matrix_optimizer=config.optimizer,
+        matrix_lr=dial.matrix_lr,
+        embedding_lr=dial.embedding_lr,
+        head_lr=dial.head_lr,
+        other_lr=dial.other_lr,
+        weight_decay=dial.weight_decay,
+        cautious=config.cautious,
+        momentum=config.momentum,
+        momentum_start=config.momentum,
+    )
+
+
+def _schedule(config: TrainLmConfig, dial: Dial, pace: Pace | None) -> Schedule:
+    """The rates' course; with a batch schedule they follow it as `batch_rates` says."""
+    from gristmill.train.schedules import Schedule
+
+    steps = dial.steps if pace is None else pace.steps
+    warmup = min(dial.warmup, steps)
+    decay = round(config.decay * (steps - warmup)) if config.schedule == "wsd" else 0
+    power = _POWERS[config.batch_rates]
+    sizes = pace.rates(power) if pace is not None and power else None
+    return Schedule(config.schedule, steps, warmup, decay, config.floor, sizes)
+
+
+def _write(
+    output: Output,
+    model: LanguageModel,
+    folder: Path,
+    dial: Dial,
+    result: Result,
+    used: Mapping[str, int],
+) -> None:
+    """The model's folder: weights, tokenizer, what was logged, and how it was trained."""
+    import shutil
+
+    from gristmill.core.canonical import write_json
+    from gristmill.model.weights import save_model
+
     save_model(output.path, model, folder)
     shutil.copyfile(output.run.path / METRICS, output.path / METRICS)
     output.volatile.add(METRICS)
@@ -179,7 +241,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
             "tokens": result.tokens,
             "skipped": result.skipped,
             "precision": result.precision.precision,
-            "samples": source.used,
+            "samples": used,
             "dial": {reason.name: [reason.value, reason.why] for reason in dial.reasons},
         },
     )
@@ -191,23 +253,8 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
     output.figures["train.tokens"] = Figure(result.tokens)
     output.notes.append(
         f"Computed in {result.precision.precision}: {result.precision.reason}. "
-        f"Samples drawn: {', '.join(f'{n:,} of {split}' for split, n in source.used.items())}."
+        f"Samples drawn: {', '.join(f'{n:,} of {split}' for split, n in used.items())}."
     )
-    present_training(read_metrics(output.path / METRICS), output)
-    if by_position:
-        present_positions(by_position, output)
-    if config.measure_choices:
-        from gristmill.train.choices import Trial, measure
-
-        trial = Trial(
-            dial.model,
-            min(rows, dial.batch_rows),
-            threads=config.threads or _threads(dial),
-            compile=config.compile and config.architecture != "lstm",
-            precision=result.precision.precision,
-            recompute=recompute,
-        )
-        present_choices(measure(trial), output)
 
 
 def _pace(config: TrainLmConfig, dial: Dial) -> Pace | None:

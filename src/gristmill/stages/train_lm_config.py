@@ -105,15 +105,20 @@ class TrainLmConfig(StageConfig):
     clip: float = Field(1.0, ge=0)
     """Largest norm of the gradient; 0 turns clipping off."""
     z_loss: float = Field(0.0, ge=0)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Of the products; `auto` measures this machine. Weights and sums are float32 always; fp16
-    (never chosen by itself) needs a factor on the loss, which finds its size."""
-    compile: bool = local(False)
-    """Compiles a transformer's blocks; pays only in long trainings and needs a C++ compiler."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"
+    """Of the products; `auto` measures this machine. Weights and sums are float32 always. Never
+    chosen by itself: fp16, with a factor on the loss, which finds its size, and fp8, the blocks'
+    linear layers on an NVIDIA GPU since Ada and Hopper."""
+    compile: bool | None = local(None)
+    """Compiles a transformer's blocks; default: on a GPU. On a processor it pays only in long
+    trainings and needs a C++ compiler."""
     context_schedule: tuple[tuple[float, int], ...] = later(())
     """Lengths to cut windows into, by share of the tokens: [[0.3, 64], [1.0, 256]]."""
     batch_schedule: tuple[tuple[float, int], ...] = later(())
     """Windows a step, by share of the tokens, in place of the dial's: [[0.5, 4], [1.0, 8]]."""
+    batch_rates: Literal["root", "linear", "constant"] = later("root")
+    """How the rates follow a batch schedule: with the root of a step's windows over the dial's
+    (Malladi et al. 2022), with their share, or not."""
     micro_batch: int | None = local(None, ge=1)
     """Rows held at once; default: what fits into half of the free memory."""
     checkpoint_activations: Literal["none", "blocks", "auto"] = local("none")

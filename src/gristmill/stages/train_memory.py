@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from gristmill.core.errors import GristmillError
@@ -13,17 +12,15 @@ if TYPE_CHECKING:
     from gristmill.stages.train_lm_config import TrainLmConfig
 
 
-def hold(config: TrainLmConfig, dial: Dial, output: Output) -> tuple[int, bool]:
-    """(rows of a micro-batch, whether blocks compute their activations again).
+def hold(config: TrainLmConfig, dial: Dial, output: Output) -> tuple[int, bool, str]:
+    """(rows of a micro-batch, whether blocks compute their activations again, why).
 
     Smaller micro-batches cost nothing but rounding, so they come first: `auto` recomputes where
     one row alone takes more than half of the free memory.
     """
     recompute, why = output.run.pin("recompute", lambda: list(_recompute(config, dial, output)))
-    if config.checkpoint_activations != "none":
-        print(f"  activations: {why}", file=sys.stderr)
     rows = output.run.pin("micro_batch", lambda: _rows(config, dial, output, bool(recompute)))
-    return int(rows), bool(recompute)
+    return int(rows), bool(recompute), str(why)
 
 
 def _recompute(config: TrainLmConfig, dial: Dial, output: Output) -> tuple[bool, str]:

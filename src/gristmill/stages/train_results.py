@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from gristmill.core.figure import Chart, Figure, Samples, Series, Table
@@ -33,6 +34,19 @@ def present_training(records: list[dict[str, Any]], output: Output) -> None:
         series.append(Series("held out", x, [r["heldout.bits_per_byte"] for r in watched]))
         output.figures["train.bits_per_byte.heldout"] = Figure(watched[-1]["heldout.bits_per_byte"])
     output.charts.append(Chart("Loss while training", "tokens", "bits per byte", series))
+    watched_too = (("lr", "rate over its peak"), ("grad_norm", "norm of the gradient"))
+    more = [
+        Series(
+            label,
+            [group[-1]["tokens"] for group in groups],
+            [statistics.fmean(r[key] for r in group if r[key] is not None) for group in groups],
+            panel=label,
+        )
+        for key, label in (*watched_too, ("tokens_per_second", "tokens a second"))
+        if groups and all(any(r.get(key) is not None for r in group) for group in groups)
+    ]
+    if more:
+        output.charts.append(Chart("What else was watched", "tokens", "", more))
     rows = [
         {"step": str(r["step"]), "prompt": key.removeprefix("samples."), "text": value}
         for r in records
@@ -42,26 +56,32 @@ def present_training(records: list[dict[str, Any]], output: Output) -> None:
     output.samples.append(Samples("What it wrote while it trained", rows))
 
 
-def present_choices(found: Sequence[Measured], output: Output) -> None:
-    """What each choice is worth, and where a step's time goes."""
+def present_choices(found: Sequence[Measured], tokens: int, gpu: bool, output: Output) -> None:
+    """What each choice is worth, and where a step's time goes. tokens: in a step."""
     from gristmill.train.choices import CHOICES
 
+    first = found[0]
     rows = [
         [
-            "nothing" if one.off == "all" else CHOICES[one.off],
-            f"{one.seconds:.3f}",
+            CHOICES[one.off],
+            f"{one.seconds:.4f}",
+            "" if one is first else f"{one.seconds / first.seconds:.2f}",
+            f"{tokens / one.seconds:,.0f}",
             f"{one.memory / 2**20:,.0f}",
-            f"{one.loss:.3f}",
+            f"{one.loss:.4f}",
+            "" if one is first else f"{one.loss - first.loss:+.4f}",
         ]
         for one in found
     ]
-    parts = found[0].parts
+    parts = first.parts
     shares = ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in parts.items())
+    second = "s" if gpu else "CPU s"
     output.tables.append(
         Table(
             "What each choice is worth",
-            ["without", "CPU s a step", "MiB held", "loss"],
+            ["", f"{second} a step", "times", f"tokens/{second}", "MiB held", "loss", "more"],
             rows,
-            note=f"Few steps on the same rows, each choice off by itself. A step's time: {shares}.",
+            note="A few steps on the training's first rows, each choice taken back by itself; "
+            f"loss: of the last of them. A step's time: {shares}.",
         )
     )

@@ -158,11 +158,11 @@ def _encode_part(job: _Job, tokenizer: Tokenizer, folder: Path) -> dict[str, tup
             row = rows.stop
             keep = wanted[rows]
             text, ends = _joined(batch if keep.all() else batch.filter(pa.array(keep)))
-            sizes[rows][keep] = np.diff(ends, prepend=0)
+            sizes[rows][keep] = _sizes(ends)
             annealed = marked[rows][keep]
             first = 0
             for ids, id_ends in tokenizer.encode_stretches(text, ends, tokenizer.eot_id):
-                tokens = np.diff(id_ends, prepend=0)
+                tokens = _sizes(id_ends)
                 shards[job.split].extend(ids, tokens)
                 mask = annealed[first : first + tokens.size]
                 if mask.any():
@@ -188,6 +188,13 @@ def _joined(column: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[
     first, last = int(places[0]), int(places[-1])
     text = np.frombuffer(data or b"", dtype=np.uint8)[first:last]
     return text, places[1:].astype(np.int64) - first
+
+
+def _sizes(ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """From where each ends, the first beginning at 0, to how much each is."""
+    sizes = ends.copy()
+    sizes[1:] -= ends[:-1]
+    return sizes
 
 
 def _enter(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gristmill.tokenizer.eight_bytes import inlined, kernel, load8, prefetch
+from gristmill.tokenizer.eight_bytes import PADDING, inlined, kernel, load8, prefetch
 from gristmill.tokenizer.patterns import pattern_code
 from gristmill.tokenizer.splitter import padded, piece_end
 from gristmill.tokenizer.unicode_classes import class_table
@@ -25,7 +25,7 @@ from gristmill.tokenizer.unicode_classes import class_table
 _MIX_1 = np.uint64(0x9E3779B97F4A7C15)
 _MIX_2 = np.uint64(0xD6E8FEB86659FD93)
 _ONE, _HALF, _LENGTH_AT = np.uint64(1), np.uint64(32), np.uint64(56)
-_ZERO = np.uint64(0)
+_ZERO, _BYTE = np.uint64(0), np.uint64(255)
 
 _SHORT = 15
 _BLOCK = 256
@@ -114,18 +114,11 @@ class PretokenCounter:
         starts = np.empty(shorts + longs, dtype=np.int64)
         lengths = np.empty(shorts + longs, dtype=np.int64)
         counts = np.empty(shorts + longs, dtype=np.int64)
-        occupied = np.flatnonzero(self._table[1::4])
-        slots = np.empty(shorts, dtype=np.int64)
-        slots[self._table[3::4][occupied].astype(np.int64)] = occupied
-        rows = self._table.reshape(-1, 4)[slots]
-        lengths[:shorts] = (rows[:, 1] >> _LENGTH_AT).astype(np.int64)
-        counts[:shorts] = rows[:, 2].astype(np.int64)
-        starts[:shorts] = np.cumsum(lengths[:shorts]) - lengths[:shorts]
-        ends = int(lengths[:shorts].sum())
-        arena = np.zeros(ends + used + len(padded([])), dtype=np.uint8)
-        inside = rows[:, :2].astype("<u8").view(np.uint8).reshape(shorts, 16)
-        arena[:ends] = inside[np.arange(16) < lengths[:shorts, None]]
+        arena = np.empty(_SHORT * shorts + used + PADDING, dtype=np.uint8)
+        ends = _spell_shorts(self._table, starts, lengths, counts, shorts, arena)
+        arena = arena[: ends + used + PADDING]
         arena[ends : ends + used] = self._arena[:used]
+        arena[ends + used :] = 0
         starts[shorts:] = self._long[:longs, 1] + ends
         lengths[shorts:] = self._long[:longs, 2]
         counts[shorts:] = self._long[:longs, 3]
@@ -290,6 +283,33 @@ def _count_long(
     state[_ARENA_USED] = used + length
     state[_LONGS] = entry + 1
     return True
+
+
+@kernel
+def _spell_shorts(
+    table: Any, starts: Any, lengths: Any, counts: Any, shorts: int, arena: Any
+) -> int:
+    """Fills in the short pretokens by their numbers, bytes one after the other; returns how many
+    bytes they are."""
+    for at in range(0, table.size, 4):
+        if table[at + 1] != _ZERO:
+            number = np.int64(table[at + 3])
+            # Where it is in the table, until its bytes are written.
+            starts[number] = at
+            counts[number] = np.int64(table[at + 2])
+    end: Any = np.int64(0)
+    for entry in range(shorts):
+        slot = starts[entry]
+        low, high = table[slot], table[slot + 1]
+        length: Any = np.int64(high >> _LENGTH_AT)
+        starts[entry] = end
+        lengths[entry] = length
+        for i in range(min(length, 8)):
+            arena[end + i] = np.uint8(low >> np.uint64(8 * i) & _BYTE)
+        for i in range(8, length):
+            arena[end + i] = np.uint8(high >> np.uint64(8 * (i - 8)) & _BYTE)
+        end += length
+    return int(end)
 
 
 @kernel

@@ -64,9 +64,10 @@ def coloured_tokens(tokens: Sequence[ShownToken], *, ids: bool = False) -> str:
 
 
 def plain_tokens(tokens: Sequence[ShownToken], *, ids: bool = False) -> str:
-    """The same without colours: a bar between tokens."""
+    """The same without colours: a bar between tokens; lines end where the text's do as well."""
     parts = [f"{t.text}({t.token_id})" if ids else t.text for t in tokens]
-    return "|".join(parts)
+    ends = ["|\n" if t.lines else "|" for t in tokens[:-1]]
+    return "".join(part + end for part, end in zip(parts, [*ends, ""], strict=False))
 
 
 def _inert(letter: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 from gristmill.core.errors import GristmillError
@@ -92,11 +93,18 @@ class Vocabulary:
                 f"the vocabulary lacks {len(missing)} of the 256 bytes, so some text has no ids",
                 mend="use a byte-level BPE tokenizer",
             )
+        tokens = self.tokens
         for (left, right), merged in zip(self.merges, self.merged_ids, strict=True):
-            if self.tokens[left] + self.tokens[right] != self.tokens[merged]:
+            if tokens[left] + tokens[right] != tokens[merged]:
                 raise GristmillError(f"merging {left} and {right} does not spell {merged}")
-            if left in special or right in special or merged in special:
-                raise GristmillError(f"the merge of {left} and {right} touches a special token")
+        used = chain(self.merged_ids, chain.from_iterable(self.merges))
+        if special and not special.isdisjoint(used):
+            left, right = next(
+                pair
+                for pair, merged in zip(self.merges, self.merged_ids, strict=True)
+                if not special.isdisjoint((*pair, merged))
+            )
+            raise GristmillError(f"the merge of {left} and {right} touches a special token")
         for name in (self.bos, self.eos, self.pad, self.unknown):
             if name is not None and name not in self.special_tokens:
                 raise GristmillError(f"{name} is not among the special tokens")
@@ -159,7 +167,7 @@ class Vocabulary:
 
     def _ordinary(self) -> list[tuple[bytes, int]]:
         apart = {*self.special_tokens.values(), *self.added_tokens.values()}
-        apart -= set(self.merged_ids)
+        apart.difference_update(self.merged_ids)
         return [(t, i) for i, t in enumerate(self.tokens) if t and i not in apart]
 
 
@@ -228,7 +236,7 @@ def from_merges(
 
 
 def _refuse_ordinary(special_tokens: tuple[str, ...], tokens: list[bytes]) -> None:
-    for name in sorted({name.encode() for name in special_tokens} & set(tokens)):
+    for name in sorted({name.encode() for name in special_tokens}.intersection(tokens)):
         raise GristmillError(
             f"'{name.decode()}' is a special token, and the text made it an ordinary one too",
             mend="choose a name that text does not hold as one word, such as <|name|>",

@@ -1,8 +1,8 @@
 """What each choice of the trainer is worth, taken back one by one: time, memory, loss.
 
-A few steps of a model of the same shape on the same rows, each choice off by itself, each in a
-process of its own, so that its peak of memory is its own. A choice that costs accuracy shows in
-the loss of the last step.
+A few steps of a model of the same shape on the same rows, the training's first, each choice off by
+itself, each in a process of its own, so that its peak of memory is its own. A choice that costs
+accuracy shows in the loss of the last step.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gristmill.core.progress import progress
 from gristmill.core.run import Run
 from gristmill.model.weights import ModelConfig, new_model
+from gristmill.tokenizer.shards import TokenShards
 from gristmill.train.interfaces import Batch, Moment, State
 from gristmill.train.objectives import NextToken
 from gristmill.train.optimizers import Optimizer, OptimizerSettings
@@ -33,17 +35,23 @@ from gristmill.train.schedules import Schedule
 from gristmill.train.settings import Settings
 from gristmill.train.starting import start_weights
 
-Name = Literal["all", "compile", "precision", "tiling", "chunks", "memory", "recompute"]
+Name = Literal[
+    "all", "compile", "precision", "tiling", "flash", "chunks", "memory", "recompute", "keep"
+]
 CHOICES: dict[Name, str] = {
-    "all": "all choices",
-    "compile": "blocks compiled",
-    "precision": "products in 16 bits, float32 weights and sums",
-    "tiling": "attention as matmuls in blocks of queries, not the fused kernel",
-    "chunks": "cross-entropy in chunks, never all logits",
-    "memory": "freed memory stays with the process",
-    "recompute": "activations computed again block by block",
+    "all": "as chosen",
+    "compile": "without compiled blocks",
+    "precision": "without 16-bit products (float32 throughout)",
+    "tiling": "attention by torch's fused kernel, not in blocks of queries",
+    "flash": "attention as one matrix of scores, not fused",
+    "chunks": "all logits at once, not in chunks",
+    "memory": "freed memory given back each step",
+    "recompute": "activations kept, not computed again",
+    "keep": "activations computed again, not kept",
 }
 _MATMUL = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "mkldnn::", "aten::_scaled")
+# In the names of a GPU's kernels; attention's are products for the greatest part.
+_GPU_MATMUL = ("gemm", "cutlass", "nvjet", "xmma", "flash", "fmha", "flex_attention", "_mm_")
 # The first steps compile and warm up.
 _WARM = 2
 
@@ -52,7 +60,8 @@ _WARM = 2
 class Trial:
     """What is trained: `rows` rows of the shape's context, `steps` (3 at least) of them.
 
-    compile, precision, recompute: as in the training whose choices they are.
+    compile, precision, recompute, device: as in the training whose choices they are. text_SBT: rows
+    of context + 1 tokens for each step, taken again from the first on; None: made up.
     """
 
     shape: ModelConfig
@@ -62,22 +71,34 @@ class Trial:
     compile: bool = False
     precision: Precision = "bf16"
     recompute: bool = False
+    device: str = "cpu"
+    text_SBT: NDArray[np.int64] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """In a step."""
+        return self.rows * self.shape.context
 
     def names(self) -> list[Name]:
-        """`all`, and the choices that this training made."""
+        """`all`, then what is changed of it one by one."""
+        gpu = self.device != "cpu"
         made: list[Name] = ["all"]
         made += ["compile"] if self.compile else []
         made += ["precision"] if self.precision != "fp32" else []
-        attention = hasattr(self.shape, "heads") and not torch.cuda.is_available()
-        made += ["tiling"] if attention else []
-        made += ["chunks", "memory"]
-        return [*made, "recompute"] if self.recompute else made
+        attention = hasattr(self.shape, "heads")
+        if attention:
+            made += ["flash" if gpu else "tiling"]
+        made += ["chunks"] if gpu else ["chunks", "memory"]
+        if attention:
+            made += ["recompute" if self.recompute else "keep"]
+        return made
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A trial without the choice `off`: CPU seconds of a step (median), bytes that it held at most
-    beyond the start, the last step's loss; of `all`, shares of a step's time by kind too."""
+    """A trial without the choice `off`: CPU seconds of a step (median; on a GPU seconds), bytes
+    that it held at most beyond the start (on a GPU there), the last step's loss; of `all`, shares
+    of a step's time by kind too."""
 
     off: Name
     seconds: float
@@ -108,16 +129,24 @@ def without(trial: Trial, off: Name) -> Measured:
     from gristmill.train import cross_entropy, trainer
 
     os.environ["GRISTMILL_PROGRESS"] = "off"
+    # The profiler says of itself that it starts and stops.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    device = torch.device(trial.device)
     if trial.threads is not None:
         torch.set_num_threads(trial.threads)
     if off == "tiling":
         attention.MATMUL_LIMIT = 0
     if off == "chunks":
-        cross_entropy._CHUNK_FLOATS = 1 << 62
+        cross_entropy._CHUNK_FLOATS = cross_entropy._GPU_CHUNK_FLOATS = 1 << 62
+    if off == "flash":
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
     if off == "memory":
         trainer.keep_freed_memory = lambda: False  # type: ignore[attr-defined]
     model = new_model(trial.shape)
     start_weights(model, 0)
+    model.to(device)
     rates = OptimizerSettings(
         matrix_optimizer="adamw", matrix_lr=1e-3, embedding_lr=1e-3, head_lr=1e-3, other_lr=1e-3
     )
@@ -132,7 +161,7 @@ def without(trial: Trial, off: Name) -> Measured:
             settings=Settings(
                 precision="fp32" if off == "precision" else trial.precision,
                 compile=trial.compile and off != "compile",
-                recompute=trial.recompute and off != "recompute",
+                recompute=(trial.recompute and off != "recompute") or off == "keep",
                 checkpoint_seconds=1e9,
             ),
             say=lambda _: None,
@@ -142,37 +171,41 @@ def without(trial: Trial, off: Name) -> Measured:
         step = run._one_step
 
         def timed() -> dict[str, Any]:
-            start = time.process_time()
+            start = _clock(device)
             record = step()
-            seconds.append(time.process_time() - start)
+            seconds.append(_clock(device) - start)
             losses.append(record["loss"])
             return record
 
         run._one_step = timed  # type: ignore[method-assign]
-        before = peak_memory()
+        before = _peak(device)
         run.fit()
         return Measured(
             off,
             statistics.median(seconds[_WARM:]),
-            peak_memory() - before,
+            _peak(device) - before,
             losses[-1],
-            _parts(run) if off == "all" else {},
+            _parts(run, device) if off == "all" else {},
         )
 
 
 class _Rows:
-    """Rows in which each token tends to follow the last, so that there is a lesson."""
+    """The trial's text; without one, rows in which each token tends to follow the last, so that
+    there is a lesson."""
 
     def __init__(self, trial: Trial):
         self._trial = trial
 
     def next(self, moment: Moment) -> Batch:
-        rows, shape = self._trial.rows, self._trial.shape
-        generator = torch.Generator().manual_seed(moment.seed)
-        steps_BT = torch.randint(1, 4, (rows, shape.context + 1), generator=generator)
-        both_BT = steps_BT.cumsum(1) % shape.vocab_size
+        rows, shape, text_SBT = self._trial.rows, self._trial.shape, self._trial.text_SBT
+        if text_SBT is not None:
+            both_BT = torch.from_numpy(text_SBT[moment.step % len(text_SBT)])
+        else:
+            generator = torch.Generator().manual_seed(moment.seed)
+            steps_BT = torch.randint(1, 4, (rows, shape.context + 1), generator=generator)
+            both_BT = steps_BT.cumsum(1) % shape.vocab_size
         tensors = {"tokens_BT": both_BT[:, :-1], "targets_BT": both_BT[:, 1:]}
-        return Batch(tensors, tokens=rows * shape.context)
+        return Batch(tensors, tokens=self._trial.tokens)
 
     def state(self) -> State:
         return State()
@@ -180,24 +213,66 @@ class _Rows:
     def restore(self, state: State) -> None: ...
 
 
-def _parts(run: Any) -> dict[str, float]:
-    """Shares of three steps' time: matmul, memory-bound operations, the rest (Python)."""
+def first_rows(shards: TokenShards, rows: int, context: int, steps: int = 8) -> NDArray[np.int64]:
+    """The first windows of a split for a trial of `steps` steps; fewer where it is short."""
+    count = min(steps, max(1, (shards.total_tokens - 1) // (rows * context)))
+    starts = np.arange(count * rows) * context % max(1, shards.total_tokens - context)
+    return shards.gather(starts, context + 1).astype(np.int64).reshape(count, rows, context + 1)
+
+
+def _clock(device: torch.device) -> float:
+    """CPU seconds of this process; on a GPU seconds, when it has done all that it was given."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_memory()
+
+
+def _parts(run: Any, device: torch.device) -> dict[str, float]:
+    """Shares of three steps' time: matmul, memory-bound operations, waiting (for the batch; on a
+    GPU whenever it has nothing to do), the rest (Python; on a GPU copies)."""
     from torch.profiler import ProfilerActivity, profile
 
+    gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     run._one_step()
-    start = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    _clock(device)
+    start, waiting = time.perf_counter(), 0.0
+    with profile(activities=activities) as profiler:
         for _ in range(3):
-            run._one_step()
+            waiting += 1e6 * run._one_step()["source_seconds"]
+        _clock(device)
     wall = (time.perf_counter() - start) * 1e6
-    sums: dict[str, float] = defaultdict(float)
+    sums: dict[str, float] = dict.fromkeys(("matmul", "memory-bound", "waiting", "the rest"), 0.0)
     for event in profiler.key_averages():
-        kind = "matmul" if event.key.startswith(_MATMUL) else "memory-bound"
-        if not event.key.startswith(("aten::", "mkldnn::", "##")):
-            kind = "the rest"
-        sums[kind] += event.self_cpu_time_total
-    sums["the rest"] += max(0.0, wall - sum(sums.values()))
-    return {kind: round(value / sum(sums.values()), 3) for kind, value in sorted(sums.items())}
+        if gpu:
+            sums[_kind_on_gpu(event.key)] += event.self_device_time_total
+        else:
+            sums[_kind(event.key)] += event.self_cpu_time_total
+    if gpu:
+        sums["waiting"] = max(0.0, wall - sum(sums.values()))
+    else:
+        sums["waiting"] = waiting
+        sums["the rest"] += max(0.0, wall - sum(sums.values()))
+    return {kind: round(value / sum(sums.values()), 3) for kind, value in sums.items()}
+
+
+def _kind(operation: str) -> str:
+    if not operation.startswith(("aten::", "mkldnn::", "##")):
+        return "the rest"
+    return "matmul" if operation.startswith(_MATMUL) else "memory-bound"
+
+
+def _kind_on_gpu(kernel: str) -> str:
+    if kernel.startswith(("Memcpy", "Memset")):
+        return "the rest"
+    return "matmul" if any(name in kernel.lower() for name in _GPU_MATMUL) else "memory-bound"
 
 
 def peak_memory() -> int:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from gristmill.train.interfaces import Batch, Loss, Share
+from gristmill.core.errors import GristmillError
+from gristmill.train.interfaces import Batch, Loss, Share, T
+from gristmill.train.lanes import Lanes
 from gristmill.train.loss_scale import LossScale
 from gristmill.train.precision import Computing
 
@@ -34,7 +37,7 @@ class Gradients:
     micro_batch: rows at a time; None: the whole batch. clip: largest norm over all parameters
     together; 0: no limit. loss_scale: of fp16, see loss_scale.py. fall_back: what to do about an
     error in the loss; True asks for another try (compilation failed and is off now). check: sees
-    each micro-batch with its loss first.
+    each micro-batch with its loss first. lanes: where there are some, they share its rows.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Gradients:
         self._device = trained[0].device
         self.fall_back: Callable[[Exception], bool] = lambda error: False
         self.check: Callable[[Mapping[str, Tensor], Loss], None] = lambda tensors, loss: None
+        self.lanes: Lanes | None = None
 
     def __call__(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
         """Leaves the clipped gradient of the mean loss in `grad`.
@@ -65,21 +69,23 @@ class Gradients:
         scale = 1.0 if self._loss_scale is None else self._loss_scale.scale
         # The loss itself goes under the empty name, which no metric has.
         sums: dict[str, list[float]] = {"": [0.0, 0.0]}
+        parts: list[tuple[str, Tensor | float, Tensor | float]] = []
+        if self.lanes is not None:
+            self.lanes.take_weights()
         with self._computing.held():
             for start in range(0, batch.rows, rows):
                 tensors = {
                     name: tensor.to(self._device, non_blocking=True)
                     for name, tensor in batch.slice(start, start + rows).items()
                 }
-                found = self._loss(tensors)
-                self.check(tensors, found)
-                scaled = found.total if self._loss_scale is None else found.total * scale
-                scaled.backward()  # type: ignore[no-untyped-call]
-                parts = {"": (found.total.detach(), found.count), **found.metrics}
-                for name, (value, number) in parts.items():
-                    pair = sums.setdefault(name, [0.0, 0.0])
-                    pair[0] += float(value)
-                    pair[1] += float(number)
+                for found in self._backward(tensors, scale):
+                    parts.append(("", _plain(found.total), _plain(found.count)))
+                    parts += [(n, _plain(v), _plain(c)) for n, (v, c) in found.metrics.items()]
+        # Only now: on a GPU each of these numbers waits for all that was begun before.
+        for name, value, number in parts:
+            pair = sums.setdefault(name, [0.0, 0.0])
+            pair[0] += float(value)
+            pair[1] += float(number)
         names = sorted(sums)
         flat = [value for name in names for value in sums[name]]
         everywhere = self._processes.sum(
@@ -93,13 +99,25 @@ class Gradients:
             metrics["bits_per_byte"] = _quotient(bits, everywhere[-1])
         return _quotient(total, count), self._scale(count, scale), metrics
 
-    def _loss(self, tensors: Mapping[str, Tensor]) -> Loss:
+    def _backward(self, tensors: Mapping[str, Tensor], scale: float) -> list[Loss]:
+        """Adds the gradients of these rows' loss, times `scale`; the loss, or that of each lane."""
+        parts = None if self.lanes is None else self.lanes.cut(tensors)
+        if parts is not None and self.lanes is not None:
+            add = partial(self.lanes.add_gradients, parts, scale, self.check)
+            return self._or_again(add)
+        found = self._or_again(partial(self._computing.loss, tensors))
+        self.check(tensors, found)
+        scaled = found.total if scale == 1.0 else found.total * scale
+        scaled.backward()  # type: ignore[no-untyped-call]
+        return [found]
+
+    def _or_again(self, function: Callable[[], T]) -> T:
         try:
-            return self._computing.loss(tensors)
+            return function()
         except Exception as error:
-            if not self.fall_back(error):
+            if isinstance(error, GristmillError) or not self.fall_back(error):
                 raise
-            return self._computing.loss(tensors)
+            return function()
 
     @torch.no_grad()
     def _scale(self, count: float, loss_scale: float) -> float:
@@ -114,6 +132,10 @@ class Gradients:
             scale *= self._clip / norm
         torch._foreach_mul_(grads, scale)
         return norm
+
+
+def _plain(value: Tensor | float) -> Tensor | float:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _quotient(total: float, count: float) -> float:

@@ -57,6 +57,7 @@ class Batch:
     loss, where known; it gives bits per byte. info: anything for the log, JSON. metrics: numbers
     that the source knows of this step (roll-out scores, KL), logged beside the objective's.
     pieces: rows that one of full length was cut into here; as many more make a micro-batch.
+    length: tokens of each row, where all have the same; for MFU.
     """
 
     tensors: Mapping[str, Tensor]
@@ -65,6 +66,7 @@ class Batch:
     info: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     pieces: int = 1
+    length: int | None = None
 
     @property
     def rows(self) -> int:

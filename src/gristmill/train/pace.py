@@ -10,7 +10,7 @@ in the order of a training without schedules, and their number is the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gristmill.core.errors import GristmillError
@@ -79,6 +79,24 @@ class Pace:
     def most(self) -> int:
         """Windows of the largest step."""
         return max(-(-stretch.samples // stretch.steps) for stretch in self.stretches)
+
+    def windows(self, step: int) -> int:
+        """Windows of that step (0-based); beyond the last, those of a step without schedules."""
+        for stretch in self.stretches:
+            if step < stretch.steps:
+                begin = stretch.samples * step // stretch.steps
+                return stretch.samples * (step + 1) // stretch.steps - begin
+            step -= stretch.steps
+        return self._batch
+
+    def rates(self, power: float) -> Callable[[int], float]:
+        """What a step's learning rates are multiplied by: (its windows / `batch`) ^ power.
+
+        `batch` is the one that the rates are meant for. power 0.5 keeps the noise of Adam's updates
+        as it is (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient
+        algorithms", section 4), and 1 that of SGD's (Goyal et al. 2017).
+        """
+        return lambda step: (self.windows(step) / self._batch) ** power
 
     def at(self, drawn: int) -> tuple[int, int]:
         """(windows, length of a row) of the step that comes after `drawn` windows."""

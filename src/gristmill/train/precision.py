@@ -14,32 +14,43 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gristmill.train.eight_bit import eight_bit_linear, require_eight_bit
 from gristmill.train.interfaces import Loss, Models, Objective, T
+from gristmill.train.peaks import published_peak
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
 DTYPES: dict[Precision, torch.dtype] = {
-    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16
 }  # fmt: skip
+"""Of weights and activations; in fp8 single products are lower still (eight_bit.py)."""
 
 # Below this ratio of speeds the rounding of bf16 is not worth it.
 _WORTH = 1.2
+# A GPU reaches its peak in large products only.
+_GPU_WIDTH = 4096
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The precision, why, and the measured matmul peaks in FLOP/s (0: not measured)."""
+    """The precision, why, and the measured matmul peaks in FLOP/s (0: not measured).
+
+    peak_published: what the device's maker says of this precision (peaks.py); 0: unknown.
+    """
 
     precision: Precision
     reason: str
     peak_fp32: float
     peak_bf16: float
     peak_fp16: float = 0.0
+    peak_fp8: float = 0.0
+    peak_published: float = 0.0
 
     @property
     def peak(self) -> float:
-        """The peak in the chosen precision, which MFU is measured against."""
-        peaks = {"fp32": self.peak_fp32, "bf16": self.peak_bf16, "fp16": self.peak_fp16}
-        return peaks[self.precision]
+        """The peak measured in the chosen precision, which MFU is measured against. In fp8 it is
+        that of bf16: not all products are in 8 bits, and a share of both peaks would be of none."""
+        peaks = {"fp32": self.peak_fp32, "fp16": self.peak_fp16}
+        return peaks.get(self.precision, self.peak_bf16)
 
     def to_json(self) -> dict[str, Any]:
         """For the run's pinned values."""
@@ -47,13 +58,19 @@ class Choice:
 
 
 def choose_precision(
-    asked: Precision | Literal["auto"], device: torch.device, width: int = 512
+    asked: Precision | Literal["auto"], device: torch.device, width: int | None = None
 ) -> Choice:
-    """Measures a matrix product of `width` in fp32 and bf16; `auto` takes the faster. fp16 only
-    where it is asked for: its range needs a factor on the loss (loss_scale.py).
+    """Measures a matrix product of `width` (default: 512, on a GPU 4,096) in fp32 and bf16; `auto`
+    takes the faster. fp16 and fp8 only where they are asked for: the range of the one needs a
+    factor on the loss (loss_scale.py), the other rounds to two digits (eight_bit.py). Raises
+    GristmillError for fp8 on a device that has no such products.
 
     A run pins the answer, so that a resume computes as the run began.
     """
+    if asked == "fp8":
+        require_eight_bit(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    width = width or (_GPU_WIDTH if device.type == "cuda" else 512)
     fp32, bf16 = (matmul_flops(device, DTYPES[name], width) for name in ("fp32", "bf16"))
     speeds = f"matmul {fp32 / 1e9:,.0f} GFLOP/s in fp32, {bf16 / 1e9:,.0f} in bf16"
     if asked == "fp16":
@@ -61,14 +78,33 @@ def choose_precision(
         small = width // 4 if device.type == "cpu" else width
         fp16 = matmul_flops(device, DTYPES["fp16"], small)
         speeds += f", {fp16 / 1e9:,.0f} in fp16"
-        return Choice(asked, f"asked for; {speeds}", fp32, bf16, fp16)
-    if asked != "auto":
-        return Choice(asked, f"asked for; {speeds}", fp32, bf16)
+        published = published_peak(name, asked)
+        return Choice(asked, f"asked for; {speeds}", fp32, bf16, fp16, peak_published=published)
+    if asked == "fp8":
+        fp8 = matmul_flops(device, DTYPES["fp8"], width, eight_bit_linear)
+        speeds += f", {fp8 / 1e9:,.0f} in fp8 with its scales"
+        # MFU in fp8 is a share of bf16's peak, see `peak`.
+        return Choice(
+            asked,
+            f"asked for; {speeds}",
+            fp32,
+            bf16,
+            peak_fp8=fp8,
+            peak_published=published_peak(name, "bf16"),
+        )
     precision: Precision = "bf16" if bf16 > _WORTH * fp32 else "fp32"
-    return Choice(precision, f"{speeds} on {device}", fp32, bf16)
+    reason = f"{speeds} on {name or device}"
+    if asked != "auto":
+        precision, reason = asked, f"asked for; {speeds}"
+    return Choice(precision, reason, fp32, bf16, peak_published=published_peak(name, precision))
 
 
-def matmul_flops(device: torch.device, dtype: torch.dtype, width: int) -> float:
+def matmul_flops(
+    device: torch.device,
+    dtype: torch.dtype,
+    width: int,
+    linear: Callable[[Tensor, Tensor], Tensor] = nn.functional.linear,
+) -> float:
     """FLOP/s of one linear layer forward and backward, the best of several tries."""
     rows = max(1024, width)
     x = torch.randn(rows, width, device=device).to(dtype).requires_grad_()
@@ -77,7 +113,7 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, width: int) -> float:
 
     def once() -> None:
         x.grad = weight.grad = None
-        (x @ weight.T).backward(upstream)  # type: ignore[no-untyped-call]
+        linear(x, weight).backward(upstream)  # type: ignore[no-untyped-call]
 
     try:
         seconds = _best_seconds(once, device)

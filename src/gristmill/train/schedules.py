@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the step that give a factor between 0 and 1.
+"""Learning-rate schedules: pure functions of the step that give a factor of the peak rates.
 
 A step is 0-based: `factor(0)` is that of the first update. The warm-up is linear and its first
 step is not 0, so that no update is lost. Every phase boundary is a whole number of steps.
@@ -7,6 +7,7 @@ step is not 0, so that no update is lost. Every phase boundary is a whole number
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,7 @@ class Schedule:
     cosine: half a cosine from 1 to `floor` (Loshchilov and Hutter 2017, equation 5).
     wsd: 1 until the last `decay` steps, which fall linearly to `floor` (warm-up-stable-decay,
     Hu et al. 2024, section 4; linear: Haegele et al. 2024). Those last steps are its annealing
-    phase.
+    phase. sizes: a further factor of each step, of its batch's size (pace.py); None: 1.
     """
 
     shape: Shape
@@ -31,6 +32,7 @@ class Schedule:
     warmup: int = 0
     decay: int = 0
     floor: float = 0.0
+    sizes: Callable[[int], float] | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -44,6 +46,10 @@ class Schedule:
 
     def factor(self, step: int) -> float:
         """What the learning rates are multiplied by at `step`."""
+        size = 1.0 if self.sizes is None else self.sizes(step)
+        return size * self._shape(step)
+
+    def _shape(self, step: int) -> float:
         if step < self.warmup:
             return (step + 1) / self.warmup
         if self.shape == "constant":

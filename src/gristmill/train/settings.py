@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gristmill.train.lanes import LaneChoice
 from gristmill.train.precision import Choice, Precision
 
 
@@ -17,7 +18,8 @@ class Settings:
     backward pass (recomputing.py). clip: largest norm of the gradient of the step's mean loss, over
     all trained models together; 0 turns it off. keep, keep_every, background: of checkpoints, see
     checkpoints.py. update_norm_every: steps between measurements of how far an update moves the
-    weights (a copy of them, and two passes over it); 0: never.
+    weights (a copy of them, and two passes over it); 0: never. lanes: threads that each take rows
+    of their own (lanes.py); it does not change the result beyond rounding.
     """
 
     seed: int = 0
@@ -26,6 +28,7 @@ class Settings:
     clip: float = 1.0
     precision: Precision | Literal["auto"] = "auto"
     compile: bool = False
+    lanes: int | Literal["auto"] = 1
     checkpoint_steps: int | None = None
     checkpoint_seconds: float = 60.0
     keep: int = 2
@@ -44,3 +47,4 @@ class Result:
     skipped: int
     loss: float
     precision: Choice
+    lanes: LaneChoice

@@ -152,7 +152,7 @@ class TextSource:
         if self._pace is not None:
             info |= {"rows": len(tokens_BT), "context": context}
         tokens = tokens_BT.shape[0] * context
-        return Batch(tensors, tokens=tokens, bytes=scored, info=info, pieces=pieces)
+        return Batch(tensors, tokens=tokens, bytes=scored, info=info, pieces=pieces, length=context)
 
     def _position(self, sample: int) -> Position:
         first, ahead = self._ahead

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from gristmill.core.progress import progress
 from gristmill.core.run import Run
 from gristmill.core.seeds import derive_seed
 from gristmill.train.allocation import keep_freed_memory
-from gristmill.train.compiling import compile_regions, eagerly, failure, uncompile_regions
+from gristmill.train.blocks import Blocks
 from gristmill.train.gradients import Gradients, Processes
 from gristmill.train.interfaces import (
     Check,
@@ -35,16 +35,16 @@ from gristmill.train.interfaces import (
     View,
 )
 from gristmill.train.keeping import CHECKPOINTS, Keeper, Progress
+from gristmill.train.lanes import LaneChoice, Lanes, pinned_lanes
 from gristmill.train.loss_scale import LossScale
 from gristmill.train.metrics import METRICS, MetricsLog
 from gristmill.train.optimizers import Optimizer
-from gristmill.train.precision import Choice, Computing, choose_precision
-from gristmill.train.recomputing import recompute_regions
+from gristmill.train.precision import DTYPES, Choice, Computing, choose_precision
 from gristmill.train.schedules import Schedule
 from gristmill.train.settings import Result, Settings
 from gristmill.train.sinks import MetricsSink
 from gristmill.train.stopping import StopRequest
-from gristmill.train.watching import SPIKE_STEPS, Watch, measured_update, spike
+from gristmill.train.watching import SPIKE_STEPS, Watch, measured_update, note, spike
 
 __all__ = ["CHECKPOINTS", "Result", "Settings", "Trainer"]
 _MEAN_STEPS = 50
@@ -60,9 +60,10 @@ class Trainer:
 
     run: the folder that survives a kill; it holds checkpoints/, metrics.jsonl and pinned.json.
     models: by role. optimizers: by the role that each trains. flops_per_token: of a step's forward
-    and backward pass, for MFU; None leaves it out. say: where a sentence to the user goes
-    (default: standard error). checks: what must hold at the first step; one that does not stops
-    the run with its name. sinks: read every record of metrics.jsonl as it is written.
+    and backward pass, by the tokens of its rows (None: the model's context), for MFU, which leaves
+    out what is computed again to save memory; None: no MFU. say: where a sentence to the user
+    goes (default: standard error). checks: what must hold at the first step; one that does not
+    stops the run with its name. sinks: read every record of metrics.jsonl as it is written.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Trainer:
         probes: Sequence[Probe] = (),
         checks: Sequence[Check] = (),
         sinks: Sequence[MetricsSink] = (),
-        flops_per_token: float | None = None,
+        flops_per_token: Callable[[int | None], float] | None = None,
         processes: Processes | None = None,
         say: Callable[[str], None] = _say,
         title: str = "train",
@@ -102,6 +103,7 @@ class Trainer:
         ]
         self._device = self._trained[0].device
         self._choice = self._pinned_precision()
+        self._objective = objective
         self._computing = Computing(objective, self._models, self._choice.precision)
         self._loss_scale = LossScale() if self._choice.precision == "fp16" else None
         self._gradients = Gradients(
@@ -115,8 +117,10 @@ class Trainer:
         self._keeper = Keeper(run, self._models, self._optimizers, self._settings)
         self._watch = Watch(self._device)
         self._at = Progress()
-        # Whether compilation was given up.
-        self._eager = False
+        self._blocks = Blocks(
+            self._models.values(), self._settings, self._choice.precision, self._say
+        )
+        self._gradients.fall_back = self._blocks.to_eager
 
     def fit(self) -> Result:
         """Trains to the schedule's last step.
@@ -126,17 +130,14 @@ class Trainer:
         """
         self._resume()
         self._train_mode()
-        if self._settings.compile:
-            self._say(compile_regions(self._models.values()))
-            self._gradients.fall_back = self._to_eager
-        if self._settings.recompute:
-            self._say(recompute_regions(self._models.values()))
+        keep_freed_memory()
+        lanes, why = self._make_lanes()
+        self._blocks.prepare(() if lanes is None else lanes.models)
         bar = progress(self._title, self._schedule.steps, "steps")
         bar.advance(self._at.step)
         log = MetricsLog(self._run.path / METRICS, self._sinks)
         try:
             with StopRequest() as stop, torch.random.fork_rng(devices=[]):
-                keep_freed_memory()
                 saved, warming = time.monotonic(), self._settings.compile
                 while self._at.step < self._schedule.steps:
                     record = self._one_step()
@@ -144,7 +145,7 @@ class Trainer:
                         self._say(f"the first step, which compiles, took {record['seconds']:.1f} s")
                         warming = False
                     log.write(record)
-                    bar.advance(1, note=_note(record))
+                    bar.advance(1, note=note(record))
                     if self._at.bad_in_a_row >= self._settings.max_bad_steps:
                         raise self._keeper.not_finite(self._at, record["loss"])
                     last = self._at.step == self._schedule.steps
@@ -166,7 +167,9 @@ class Trainer:
             self._keeper.close()
             log.close()
             bar.close()
-            uncompile_regions(self._models.values())
+            self._blocks.undo()
+            if lanes is not None:
+                lanes.close()
         recent = self._at.recent[-_MEAN_STEPS:]
         return Result(
             steps=self._at.step,
@@ -174,6 +177,7 @@ class Trainer:
             skipped=self._at.skipped,
             loss=sum(recent) / len(recent) if recent else math.nan,
             precision=self._choice,
+            lanes=why,
         )
 
     def _one_step(self) -> dict[str, Any]:
@@ -183,7 +187,7 @@ class Trainer:
         self._seed(seed)
         look = self._computing.look
         moment = Moment(step, seed, self._processes.share, self._models, look)
-        with self._eagerly():
+        with self._blocks.eagerly():
             batch = self._source.next(moment)
         drawing = time.perf_counter() - start
         if step == 0:
@@ -224,7 +228,7 @@ class Trainer:
             record["skipped"] = self._at.skipped
         record |= {"position": dict(batch.info), "seconds": seconds}
         record["source_seconds"] = drawing
-        record |= self._speed(tokens / seconds)
+        record |= self._speed(tokens / seconds, batch.length)
         return record
 
     def _seed(self, seed: int) -> None:
@@ -253,24 +257,12 @@ class Trainer:
             if last or (probe.every and self._at.step % probe.every == 0):
                 for model in self._models.values():
                     model.eval()
-                with torch.no_grad(), self._eagerly():
+                with torch.no_grad(), self._blocks.eagerly():
                     values = probe(View(self._at.step, self._at.tokens, self._models))
                 named = {f"{probe.name}.{key}": value for key, value in values.items()}
                 found.append({"step": self._at.step, **named})
                 self._train_mode()
         return found
-
-    def _eagerly(self) -> AbstractContextManager[None]:
-        return eagerly(self._models.values()) if self._settings.compile else nullcontext()
-
-    def _to_eager(self, error: Exception) -> bool:
-        if self._eager or not uncompile_regions(self._models.values()):
-            return False
-        self._eager = True
-        self._say(failure(error))
-        if self._settings.recompute:
-            recompute_regions(self._models.values())
-        return True
 
     def _train_mode(self) -> None:
         for role, model in self._models.items():
@@ -279,10 +271,13 @@ class Trainer:
     def _everywhere(self, value: float) -> float:
         return float(self._processes.sum(torch.tensor([float(value)], dtype=torch.float64))[0])
 
-    def _speed(self, tokens_per_second: float) -> dict[str, float]:
+    def _speed(self, tokens_per_second: float, length: int | None) -> dict[str, float]:
         found = {"tokens_per_second": tokens_per_second}
         if self._flops_per_token and self._choice.peak:
-            found["mfu"] = tokens_per_second * self._flops_per_token / self._choice.peak
+            flops = tokens_per_second * self._flops_per_token(length)
+            found["mfu"] = flops / self._choice.peak
+            if self._choice.peak_published:
+                found["mfu_published"] = flops / self._choice.peak_published
         found["memory_bytes"] = self._watch.memory_bytes()
         return found
 
@@ -298,7 +293,19 @@ class Trainer:
         self._say(f"precision: {choice.precision} ({choice.reason})")
         return choice
 
+    def _make_lanes(self) -> tuple[Lanes | None, LaneChoice]:
+        choice = pinned_lanes(self._run, self._settings.lanes, self._models, self._device)
+        if self._settings.lanes == "auto" and self._device.type == "cpu":
+            self._say(f"lanes: {choice.count} ({choice.reason})")
+        dtype, lanes = DTYPES[self._choice.precision], None
+        if choice.count > 1:
+            lanes = Lanes(self._objective, self._models, self._trained, dtype, choice.count)
+        self._gradients.lanes = lanes
+        return lanes, choice
+
     def _checkpoint_due(self, saved: float) -> bool:
+        if self._at.bad_in_a_row:
+            return False  # it would be named as the last good one
         steps = self._settings.checkpoint_steps
         if steps is not None:
             return self._at.step % steps == 0
@@ -317,11 +324,3 @@ class Trainer:
         if self._loss_scale is not None:
             self._loss_scale.restore(state["loss_scale"])
         self._say(f"goes on from step {self._at.step} of {self._schedule.steps}")
-
-
-def _note(record: Mapping[str, Any]) -> str:
-    parts = [f"loss {record['loss']:.3f}"]
-    if "bits_per_byte" in record:
-        parts.append(f"{record['bits_per_byte']:.3f} bits/byte")
-    parts.append(f"{record['tokens_per_second']:,.0f} tokens/s")
-    return ", ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,3 +67,17 @@ class Watch:
                 self._process = psutil.Process()
             self._asked, self._bytes = now, float(self._process.memory_info().rss)
         return self._bytes
+
+
+def note(record: Mapping[str, Any]) -> str:
+    """What one sees of a step while it trains: 78 characters, for a line of 80. lr: the share of
+    the peak rate."""
+    parts = [f"loss {record['loss']:.3f}"]
+    if "bits_per_byte" in record:
+        parts.append(f"{record['bits_per_byte']:.3f} bits/byte")
+    parts.append(f"lr {record['lr']:.0%}, norm {record['grad_norm']:.1f}")
+    parts.append(f"{record['tokens_per_second']:,.0f} tok/s")
+    if "mfu" in record:
+        parts.append(f"{record.get('mfu_published', record['mfu']):.0%} MFU")
+    parts.append(f"{record['memory_bytes'] / 2**30:.1f} GiB")
+    return ", ".join(parts)

@@ -277,7 +277,9 @@ class Pool:
         if spent <= limit:
             return False
         cpu, runnable = _cpu_seconds(worker)
-        return not runnable or cpu - worker.cpu > limit or spent > _PATIENCE * limit
+        late = not runnable or cpu - worker.cpu > limit or spent > _PATIENCE * limit
+        # One that is done by now sleeps too, where the whole machine stood still for a while.
+        return late and not worker.pipe.poll()
 
     def _too_big(self, worker: _Worker) -> bool:
         if self._limits.memory_bytes is None or worker.task is None:

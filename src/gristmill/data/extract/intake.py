@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from gristmill.data.engine import Limits, in_batches
+from gristmill.data.engine import Limits
 from gristmill.data.engine.steps import Engine
 from gristmill.data.extract.step import ExtractPart, ExtractStep, for_elsewhere
 from gristmill.data.extract.stored import StoredPage
@@ -38,20 +38,24 @@ class Intake:
         step: ExtractStep,
         *,
         part_pages: int,
+        part_bytes: int,
         engine: Engine,
         limits: Limits,
     ) -> Iterator[int]:
         """Extracts the pages after those taken over; yields how many each part had.
 
-        part_pages: pages of a part, with and without a document. No more pages are held than the
-        engine has parts in work.
+        part_pages: pages of a part, with and without a document. part_bytes: what their records
+        take as they are stored, where a page alone does not take more. No more pages are held than
+        the engine has parts in work.
         """
         if engine.elsewhere:
             step = for_elsewhere(step)
         first = len(self._journal.parts)
         parts = (
             ExtractPart(f"part-{number:05d}", tuple(batch))
-            for number, batch in enumerate(_at_least_one(pages, part_pages, first), first)
+            for number, batch in enumerate(
+                _at_least_one(in_parts(pages, part_pages, part_bytes), first), first
+            )
         )
         for number, told in enumerate(engine.run(step, parts, limits=limits), first):
             name, note = f"part-{number:05d}", dict(told["note"])
@@ -74,12 +78,26 @@ class Intake:
         self.shares.take_up(note["shares"])
 
 
-def _at_least_one(
-    pages: Iterable[StoredPage], size: int, already: int
-) -> Iterator[list[StoredPage]]:
-    """The pages in parts; one empty part where there is none at all."""
-    batches = in_batches(pages, size)
-    head = next(batches, None)
+def in_parts(pages: Iterable[StoredPage], most: int, most_bytes: int) -> Iterator[list[StoredPage]]:
+    """The pages in lists of at most so many, and of so many stored bytes: in the order of URLs the
+    long pages of a site stand together, and a part is held in memory. Where the index does not tell
+    the length of a record, it counts nothing."""
+    part: list[StoredPage] = []
+    size = 0
+    for page in pages:
+        length = page.length or 0
+        if part and (len(part) == most or size + length > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(page)
+        size += length
+    if part:
+        yield part
+
+
+def _at_least_one(parts: Iterator[list[StoredPage]], already: int) -> Iterator[list[StoredPage]]:
+    """The parts; one empty part where there is none at all."""
+    head = next(parts, None)
     if head is None:
         return iter(()) if already else iter([[]])
-    return chain([head], batches)
+    return chain([head], parts)

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from gristmill.core.errors import GristmillError
+from gristmill.core.nearest import did_you_mean
 from gristmill.data.filters.hosts import (
     ADDRESS,
     ALLOWED,
@@ -77,6 +78,7 @@ class Blocklist:
             reader.hosts.append(np.array([host_hash(host)], np.uint64), ALLOWED)
         missing = set(categories or ())
         seen: set[Path] = set()
+        there: set[str] = set()
         for folder in folders:
             found = sorted(path for path in folder.glob("*") if domains_file(path))
             if not found:
@@ -85,6 +87,7 @@ class Blocklist:
                     where=folder,
                     mend="give a folder that holds CATEGORY/domains (the UT1 format)",
                 )
+            there.update(path.name for path in found)
             for path in found:
                 if categories is not None and path.name not in categories:
                     continue
@@ -98,6 +101,7 @@ class Blocklist:
             raise GristmillError(
                 f"no blocklist has the category '{min(missing)}'",
                 where="data.filter.urls.categories",
+                mend=did_you_mean(min(missing), there),
             )
         for path in own:
             reader.host_file(path, path.name.partition(".")[0])

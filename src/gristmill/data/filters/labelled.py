@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.data.filters.lists import BAD_SHOWN, pieces
 
 LEAST_OF_EACH = 20
+_Label = TypeVar("_Label")
 _YES = frozenset({"1", "1.0", "true", "yes", "y", "positive", "bad"})
 _NO = frozenset({"0", "0.0", "false", "no", "n", "none", "negative", "neutral", "clean", "ok",
                  "safe", "normal", "good", "honest", "other"})  # fmt: skip
@@ -34,6 +35,32 @@ class Labelled:
     shown: tuple[dict[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Named:
+    """texts, each with the word that it is labelled with, in lower case; else as in Labelled."""
+
+    path: Path
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    bad: int
+    shown: tuple[dict[str, str], ...]
+
+
+def read_named(path: Path, *, text_field: str = "text", label_field: str = "label") -> Named:
+    """Reads `{"text": ..., "label": ...}` a line, labels as they are; `group` as in
+    `read_labelled`. A line that is no such object, or whose label is no word, is counted."""
+    records, bad, shown = _records(path, text_field, label_field, _word)
+    return Named(
+        path,
+        tuple(record[text_field] for record, _ in records),
+        tuple(label for _, label in records),
+        tuple(_group(record, text_field) for record, _ in records),
+        bad,
+        shown,
+    )
+
+
 def read_labelled(
     path: Path,
     name: str,
@@ -49,13 +76,38 @@ def read_labelled(
     positive: the labels that mean yes; then all others mean no. A line that is no such object is
     counted. Raises GristmillError where fewer than LEAST_OF_EACH texts of a kind are there.
     """
-    texts: list[str] = []
-    labels: list[bool] = []
-    groups: list[str] = []
     unknown: Counter[str] = Counter()
+    wanted = {value.lower() for value in positive}
+
+    def meaning(value: Any) -> bool:
+        label = _meaning(value, name, wanted)
+        if label is None:
+            unknown[str(value)[:40]] += 1
+            raise ValueError(f"a label that is not known: {value!r:.60}")
+        return label
+
+    records, bad, shown = _records(path, text_field, label_field, meaning)
+    found = np.array([label for _, label in records], np.bool_)
+    yes, no = int(found.sum()), int((~found).sum())
+    if min(yes, no) < LEAST_OF_EACH:
+        raise GristmillError(
+            f"{yes} texts are labelled {name} and {no} are labelled not {name}, of "
+            f"{len(records) + bad} lines; at least {LEAST_OF_EACH} of each are needed",
+            where=path,
+            mend=_mend(unknown, list(shown), text_field, label_field),
+        )
+    texts = tuple(record[text_field] for record, _ in records)
+    groups = tuple(_group(record, text_field) for record, _ in records)
+    return Labelled(texts, found, groups, bad, shown)
+
+
+def _records(
+    path: Path, text_field: str, label_field: str, meaning: Callable[[Any], _Label]
+) -> tuple[list[tuple[dict[str, Any], _Label]], int, tuple[dict[str, str], ...]]:
+    """(record, what its label means) of each line; how many lines are none, and the first."""
+    records: list[tuple[dict[str, Any], _Label]] = []
     shown: list[dict[str, str]] = []
     bad = number = 0
-    wanted = {value.lower() for value in positive}
     for piece in pieces(path):
         for line in piece.removesuffix(b"\n").split(b"\n"):
             number += 1
@@ -63,29 +115,13 @@ def read_labelled(
                 continue
             try:
                 record = _object(line, text_field, label_field)
-                label = _meaning(record[label_field], name, wanted)
-                if label is None:
-                    unknown[str(record[label_field])[:40]] += 1
-                    raise ValueError(f"a label that is not known: {record[label_field]!r:.60}")
+                records.append((record, meaning(record[label_field])))
             except ValueError as error:
                 bad += 1
                 if len(shown) < BAD_SHOWN:
                     sample = line[:200].decode(errors="replace")
                     shown.append({"line": str(number), "reason": str(error), "sample": sample})
-                continue
-            texts.append(record[text_field])
-            labels.append(label)
-            groups.append(_group(record, text_field))
-    found = np.array(labels, np.bool_)
-    yes, no = int(found.sum()), int((~found).sum())
-    if min(yes, no) < LEAST_OF_EACH:
-        raise GristmillError(
-            f"{yes} texts are labelled {name} and {no} are labelled not {name}, of {number} lines; "
-            f"at least {LEAST_OF_EACH} of each are needed",
-            where=path,
-            mend=_mend(unknown, shown, text_field, label_field),
-        )
-    return Labelled(tuple(texts), found, tuple(groups), bad, tuple(shown))
+    return records, bad, tuple(shown)
 
 
 def _object(line: bytes, text_field: str, label_field: str) -> dict[str, Any]:
@@ -112,6 +148,13 @@ def _meaning(value: Any, name: str, wanted: Collection[str]) -> bool | None:
     if said in _NO or said in {f"not_{name}", f"not {name}", f"non-{name}", f"non_{name}"}:
         return False
     return None
+
+
+def _word(value: Any) -> str:
+    label = str(value).strip().lower() if isinstance(value, str) else ""
+    if not label or len(label) > 40 or not label.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"a label that is no name: {value!r:.60}")
+    return label
 
 
 def _group(record: dict[str, Any], text_field: str) -> str:

@@ -1,4 +1,5 @@
-"""Language identification by fastText's lid.176 (Joulin et al. 2016), one label a document."""
+"""Language identification, one label a document: by fastText's lid.176 (Joulin et al. 2016), or by
+a model of one's own."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from gristmill.core.errors import GristmillError
 from gristmill.data import wheel
 from gristmill.data.filters.checks import Check
 from gristmill.data.filters.language_model import LanguageModel, load
+from gristmill.data.filters.own_language import FILE, OwnLanguageModel
 from gristmill.data.filters.rules import LanguageRules
 
 # What an earlier layer over the same documents found, beside their texts: the model is by far the
@@ -53,21 +55,30 @@ def identify(
     known: labels and probabilities that this model gave the texts before; None for those that it
     has not seen.
     """
-    found: list[str] = []
+    found: list[str] = ["und"] * len(texts)
     probability = np.zeros(len(texts), dtype=np.float32)
+    asked: list[int] = []
+    lines: list[str] = []
     for row, text in enumerate(texts):
         before = None if known is None else known[0][row]
         if known is not None and before is not None:
-            found.append(before)
+            found[row] = before
             probability[row] = known[1][row]
             continue
         line = " ".join(text[:_MAX_CHARACTERS].split())
-        label = "und"
         if any(character.isalpha() for character in line):
-            label, score = _load(model_path).best(line)
+            asked.append(row)
+            lines.append(line)
+    if asked:
+        model = _load(model_path)
+        if isinstance(model, OwnLanguageModel):
+            answers = model.best_of(lines)
+        else:
+            answers = [model.best(line) for line in lines]
+        for row, (label, score) in zip(asked, answers, strict=True):
+            found[row] = label
             # fastText's softmax gives 1.00001 at times.
             probability[row] = min(1.0, score)
-        found.append(label)
     return found, probability
 
 
@@ -102,16 +113,22 @@ def language(
 
 def check_languages(codes: Sequence[str], model_path: Path) -> None:
     """Raises GristmillError where the model never gives one of these: no text would be kept."""
-    known = {"und", *load(model_path).labels}
+    known = {"und", *_read(model_path).labels}
     for code in codes:
         if code not in known:
             raise GristmillError(
                 f"the language model knows no '{code}'",
                 where="data.filter.language.keep",
-                mend="give ISO 639 codes such as en, de or zh",
+                mend="give ISO 639 codes such as en, de or zh"
+                if model_path.name != FILE
+                else f"it was trained on {', '.join(sorted(known - {'und'}))}",
             )
 
 
+def _read(path: Path) -> LanguageModel | OwnLanguageModel:
+    return OwnLanguageModel.load(path) if path.name == FILE else load(path)
+
+
 @lru_cache(maxsize=1)
-def _load(path: Path) -> LanguageModel:
-    return load(path)
+def _load(path: Path) -> LanguageModel | OwnLanguageModel:
+    return _read(path)

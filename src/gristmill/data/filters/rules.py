@@ -40,7 +40,7 @@ class TermsRules(RuleGroup):
 
 
 class LanguageRules(RuleGroup):
-    """fastText's language identification (Joulin et al. 2016, lid.176)."""
+    """Languages, told by fastText's lid.176 (Joulin et al. 2016) or a model of yours."""
 
     keep: list[str] = ["en"]
     """Languages to keep, as ISO codes; an empty list keeps and labels all."""
@@ -109,7 +109,7 @@ class TextUse(BaseModel):
 
 
 class GopherQualityRules(RuleGroup):
-    """Rae et al. 2021, appendix A.1.1, 'quality filtering'."""
+    """Words, symbols, stop words (Rae et al. 2021, appendix A.1.1, 'quality filtering')."""
 
     min_words: int | None = 50
     max_words: int | None = 100_000
@@ -127,7 +127,7 @@ class GopherQualityRules(RuleGroup):
 
 
 class GopherRepetitionRules(RuleGroup):
-    """Rae et al. 2021, table A1; shares of lines, paragraphs and characters."""
+    """Repeated lines, paragraphs and n-grams (Rae et al. 2021, table A1)."""
 
     max_duplicate_lines: float | None = 0.30
     max_duplicate_paragraphs: float | None = 0.30
@@ -148,7 +148,8 @@ class GopherRepetitionRules(RuleGroup):
 
 
 class C4Rules(RuleGroup):
-    """Raffel et al. 2020, section 2.2. FineWeb leaves `terminal_punctuation` out."""
+    """Lines that are no sentences (Raffel et al. 2020, section 2.2). FineWeb leaves
+    `terminal_punctuation` out."""
 
     rewrite: bool = True
     """Remove the lines that fail and citation marks from the text; False only judges."""
@@ -170,7 +171,7 @@ class C4Rules(RuleGroup):
 
 
 class FineWebRules(RuleGroup):
-    """Penedo et al. 2024, section 3.6, 'custom filters'."""
+    """Shares of lines (Penedo et al. 2024, section 3.6, 'custom filters')."""
 
     min_ended_lines: float | None = 0.12
     """Share of the lines that end in punctuation; at most this share fails."""
@@ -244,7 +245,7 @@ PersonalDataAction = Literal["mask", "remove", "reject", "mark"]
 
 
 class PersonalDataRules(RuleGroup):
-    """Personal data in documents that the other rules keep."""
+    """Personal data in what the other rules keep."""
 
     action: PersonalDataAction = "mask"
     """mask: [email-1] for every occurrence of one address; remove: cut out; reject: drop the

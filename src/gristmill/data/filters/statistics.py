@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gristmill.data.engine.memory import when_giving_back
 from gristmill.data.filters.characters import (
     BULLETS,
     LINE_END_CHARACTERS,
@@ -50,6 +51,10 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {"buckets": np.zeros(BUCKETS, np.uint8)}
 
+    def let_go(self) -> None:
+        """Frees them, all but the buckets, which are to be zeros."""
+        self.arrays = {"buckets": self.arrays["buckets"]}
+
     def __call__(self, name: str, room: int, kind: Any, *more: int) -> Any:
         """An array of at least this room; it holds whatever it held."""
         if name not in self.arrays or len(self.arrays[name]) < room:
@@ -58,6 +63,7 @@ class _Scratch(threading.local):
 
 
 _SCRATCH = _Scratch()
+when_giving_back(_SCRATCH.let_go)
 
 
 @dataclass(frozen=True)

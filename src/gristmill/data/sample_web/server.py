@@ -225,7 +225,7 @@ def serve(pages_file: Path, log: Path | None = None, port: int = 0) -> Iterator[
         with suppress(OSError):
             process.stdin.close()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
