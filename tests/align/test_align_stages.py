@@ -122,6 +122,9 @@ def test_own_chats_with_and_without_a_mixture(chain: Chain, tmp_path: Path) -> N
     text = "\n".join(json.dumps(line) for line in lines) + "\nnonsense\n"
     own.write_text(text, encoding="utf-8")
     config = SynthesizeConfig(heldout=12, files=(str(own),))
+    # A mixture of the workspace is not wired in: its articles may give no question.
+    assert align_synthesize.inputs["mixture"].must_be_named(config)
+    assert not align_synthesize.inputs["mixture"].must_be_named(SynthesizeConfig())
     alone = align_synthesize.run(config, {}, chain.workspace)
     assert alone.manifest.counts["own"] == 40 and alone.manifest.counts["own_rejected"] == 1
     splits = [alone.manifest.counts[s] for s in ("train", "prompts", "heldout", "unseen")]

@@ -180,6 +180,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def test_a_mistyped_verb_is_one_line_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "odd.bin").write_bytes(b"odd")
     for arguments, expected in [
         (["data", "crwl"], "no command 'data crwl'; did you mean 'data crawl'?"),
         (["rnu"], "no command 'rnu'; did you mean 'run'?"),
@@ -196,7 +197,17 @@ def test_a_mistyped_verb_is_one_line_with_the_nearest(tmp_path: Path) -> None:
         (["chat", "--workspac", "w"], "'workspac'; did you mean 'workspace'?"),
         (["trace", ""], "no text is given"),
         (["train", "dpo", "--model", "train.sft"], "no artifact 'train.sft'; give its folder, or"),
-        (["run", "demo", "--workspac", "w"], "demo:workspac: unknown key 'workspac'; did you"),
+        (
+            ["run", "demo", "--workspac", "w"],
+            "unknown flag '--workspac'; did you mean '--workspace'?",
+        ),
+        (["run", "demo", "--dry-rnu"], "unknown flag '--dry-rnu'; did you mean '--dry-run'?"),
+        (["run", "dmeo"], "no recipe 'dmeo'; did you mean 'demo'?"),
+        (["ls", "foo"], "'foo' is not a flag"),
+        (["doctor", "--foo"], "unknown flag '--foo'; valid here: --help, --json"),
+        (["tokenizer", "encode"], "or make one first: gristmill data mix"),
+        (["tokenizer", "compare"], "no tokenizer is named, and none lies in the workspace"),
+        (["import", "--path", "odd.bin"], "odd.bin: not a GGUF file; give a .gguf"),
     ]:
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.cli.main import main
+from gristmill.core.figure import Figure
 
 NAMES = ("\x1b]0;owned\x07evil", "other\x9b2J\x1b[31m\r", "[red]third[/red]")
 
@@ -46,3 +47,40 @@ def test_an_error_that_quotes_what_was_given(capsys: pytest.CaptureFixture[str])
     assert "half" in said(capsys)
     assert main([NAMES[0]]) == 2
     assert "evil" in said(capsys)
+
+
+def test_a_table_cuts_no_number_and_breaks_no_heading(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gristmill.cli.present import console, print_table
+
+    headings = ["domain", "documents in the mixture", "characters", "words of text", "share of it",
+                "repeated", "weight in all"]  # fmt: skip
+    rows = [["Geography and places", 12_481, 1_247_787, 247_787, 0.4412, 1_000_000, 0.25]]
+    for width in (120, 80, 60, 40, 30):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table("Domains", headings, rows, console(), "")
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= width
+        words = said.replace("(", " ").split()
+        shown = [
+            number
+            for number, cell in enumerate(("12,481", "1,247,787", "247,787", "0.4412", "1,000,000"))
+            if cell in words
+        ]
+        assert shown == list(range(len(shown)))
+        left_out = 7 - 1 - len(shown) - ("0.25" in words)
+        assert (f"({left_out} more column" in said) == (left_out > 0)
+        if left_out:
+            assert "weight in all" in " ".join(said.split())
+        assert {word for h in headings[1 : len(shown) + 1] for word in h.split()} <= set(words)
+    assert len(shown) < 5
+    figure = {"figure": Figure(1.547, 1.519, 1.577).to_json()}
+    monkeypatch.setenv("COLUMNS", "60")
+    columns = ["domain", "bytes", "unigram", "5-gram", "base"]
+    print_table("By domain", columns, [["People", 33_336, figure, figure, figure]], console())
+    said = capsys.readouterr().out
+    assert said.count("1.547") == 3 and "base" in said and "[1.519" not in said
+    assert "the 95% intervals stand in the report" in said
+    print_table("None", ["a", "b"], [], console())
+    assert "None" in capsys.readouterr().out

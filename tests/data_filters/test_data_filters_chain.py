@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,9 +15,13 @@ import pytest
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
 from gristmill.core.records import document_id, document_schema
+from gristmill.data.documents import DocumentSet
 from gristmill.data.filters.chain import VERDICT_SCHEMA, Chain, ChainRules
+from gristmill.data.filters.corpus import PartVerdicts
 from gristmill.data.filters.rules import C4Rules, GopherQualityRules, PersonalDataRules
+from gristmill.data.why import explain_page
 from gristmill.stages.data_filter import FilterConfig, data_filter
+from gristmill.stages.filter_summary import FilterSummary
 from gristmill.stages.stage import Execution, StageConfig, stage
 from gristmill.stages.workspace import Workspace
 
@@ -236,9 +241,43 @@ def test_the_summary_counts_down_by_rules(tmp_path: Path) -> None:
     assert sum(row[1] for row in reasons["rows"]) == made.manifest.counts["dropped"]
 
 
+def test_words_are_counted_in_the_texts_that_are_left(tmp_path: Path) -> None:
+    made = run(tmp_path, config(tmp_path))
+    documents, counts = DocumentSet.open(made), made.manifest.counts
+    left = documents.read("part-00000", ["text"])["text"].to_pylist()
+    assert counts["words_kept"] == sum(len(text.split()) for text in left)
+    assert counts["words_kept"] < sum(row["words"] for row in layer(made) if row["keep"])
+    shown = json.loads((made.path / "presentation.json").read_text("utf-8"))
+    assert shown["tables"][0]["rows"][-1][0] == "masked"
+    assert shown["tables"][0]["rows"][-1][3] == counts["words_kept"]
+    url = documents.read_all("part-00000", ["url"])["url"][2].as_py()
+    (told,) = [one for one in explain_page(url, [made]) if one["stage"] == "data.filter"]
+    assert told["said"] == (
+        f"kept, its text changed: {len(left[1].split())} of {len(CONTACT.split())} words are left"
+    )
+
+
+def test_lines_that_go_are_told_with_their_characters() -> None:
+    menu = "Home\nAbout\nOur two bells\n"
+    texts = [menu + MILL, SCHOOL, SPAM]
+    documents = pa.table({"text": texts, "url": ["a", "b", "c"]})
+    rules = ChainRules(gopher_quality=LENIENT.gopher_quality, c4=C4Rules(min_sentences=None))
+    verdicts = Chain(rules)(documents)
+    stated = ([None] * 3, [None] * 3, [None] * 3)
+    told = FilterSummary()
+    told.add(PartVerdicts("part-00000", np.arange(3), documents, verdicts, stated, []))
+    assert told.words_kept == len(f"{MILL} {SCHOOL}".split())
+    assert (told.shortened, told.masked) == (1, 0)
+    assert told.characters - told.characters_kept == len(menu)
+    assert told.shares.to_json()["licence"][""] == [2, len(MILL) + len(SCHOOL)]
+    again = FilterSummary()
+    again.take_up(told.to_json())
+    assert again.to_json() == told.to_json()
+
+
 # What a layer says of some documents. Where it says something else, down to the last detail, the
 # stage's version goes up with it, so that no old layer is taken for a new one.
-GOLDEN = (3, "b8e5b0ec52c18d55")
+GOLDEN = (4, "b8e5b0ec52c18d55")
 
 
 def test_a_layer_that_changes_has_another_version(tmp_path: Path) -> None:

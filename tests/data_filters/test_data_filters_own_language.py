@@ -13,6 +13,8 @@ import pyarrow.dataset as ds
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from gristmill.cli.main import main
 from gristmill.core.errors import GristmillError
@@ -141,6 +143,20 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "other.safetensors").write_bytes(b"no model")
     with pytest.raises(GristmillError, match="not a language model of ours"):
         OwnLanguageModel.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("changed", [{"bits": 40}, {"ngrams": 10**9}, {"labels": ["vor"]}])
+def test_a_file_of_impossible_sizes_is_refused(
+    changed: dict[str, Any], trained: TrainedLanguages, tmp_path: Path
+) -> None:
+    trained.model.save(tmp_path / FILE)
+    with safe_open(str(tmp_path / FILE), framework="numpy") as file:
+        about = json.loads(file.metadata()["model"])
+        tensors = {name: file.get_tensor(name) for name in ("rows", "weights", "bias")}
+    metadata = {"model": json.dumps(about | changed)}
+    save_file(tensors, tmp_path / FILE, metadata=metadata)
+    with pytest.raises(GristmillError, match="not a language model of ours"):
+        OwnLanguageModel.load(tmp_path / FILE)
 
 
 def test_data_filter_trains_one_and_uses_it_again(

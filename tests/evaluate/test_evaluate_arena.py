@@ -73,6 +73,15 @@ def test_a_tie_is_half_a_win_and_both_bad_a_tie() -> None:
     assert halves.ratings[0].wins == 6
 
 
+def test_too_few_votes_give_no_interval() -> None:
+    for votes in (fought("x", "y", "tie"), fought("x", "y", "tie", 2)):
+        for intervals in ("sandwich", "bootstrap"):
+            for one in rate(tally(votes), intervals=intervals).ratings:
+                assert (one.rating.value, one.rating.low, one.rating.high) == (1000, None, None)
+    (first, _) = rate(tally(fought("x", "y", "a") + fought("x", "y", "b"))).ratings
+    assert first.rating.low is not None and first.rating.low < 1000
+
+
 def test_davidson_against_a_general_optimiser() -> None:
     battles = played([0.0, 0.7, 1.2], 400, 3, tie=0.3)
     found = rate(tally(battles), ties="davidson", elo=False)

@@ -275,5 +275,9 @@ def test_the_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
     with pytest.raises(GristmillError, match=r"pip install 'gristmill\[gguf\]'"):
         open_gguf(tmp_path / "x.gguf")
+    (tmp_path / "y.gguf").write_bytes(b"PK\3\4")
+    with pytest.raises(GristmillError, match="not a GGUF file"):
+        open_gguf(tmp_path / "y.gguf")

@@ -133,7 +133,7 @@ def test_in_a_browser_columns_stand_side_by_side_and_stack_on_a_phone(
         [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
          "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile",
          f"--window-size={max(width, 500)},900", "--virtual-time-budget=5000", frame.as_uri()],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True,
     )  # fmt: skip
     match = re.search(r'data-found="([^"]*)"', done.stdout)
     assert match, done.stderr[-2000:]

@@ -16,8 +16,9 @@ from gristmill.data.extract.page import ExtractOptions
 from gristmill.report.explained import inert, page_beside_text, pages_beside_text
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page
 
+MILLISECONDS = 120_000
 ATTACK = "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>"
 ESCAPED = ATTACK.replace("<", "&lt;")
 LONG = "A sentence that is long enough to count as running text for the rules, and then longer."
@@ -56,7 +57,7 @@ def browser() -> Iterator[Browser]:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox"] if root else []
+            executable_path=found, args=["--no-sandbox"] if root else [], timeout=MILLISECONDS
         )
         yield started
         started.close()
@@ -66,8 +67,17 @@ def opened(browser: Browser, path: Path, html: str, width: int, asked: list[str]
     path.write_text(html, encoding="utf-8")
     page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
     page.on("request", lambda request: asked.append(request.url))
+    page.set_default_timeout(MILLISECONDS)
     page.goto(path.as_uri())
     return page
+
+
+def seen(what: Locator) -> LocatorAssertions:
+    """Assertions that wait until the browser has done what they say."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=MILLISECONDS)
+    return expect(what)
 
 
 @pytest.mark.browser
@@ -90,17 +100,16 @@ def test_a_block_and_its_text_light_up_together(browser: Browser, tmp_path: Path
     row = page.locator(".row:not(.out)").nth(1)
     assert "override" in row.locator(".said").inner_text()
     assert "override" in row.locator(".got").inner_text()
-    colour = "one => getComputedStyle(one).backgroundColor"
-    before = row.evaluate(colour)
+    before = row.evaluate("one => getComputedStyle(one).backgroundColor")
     row.hover()
-    assert row.evaluate(colour) != before
+    seen(row).not_to_have_css("background-color", before)
     page.locator(".row").last.focus()
     page.mouse.move(0, 0)
-    assert row.evaluate(colour) == before
+    seen(row).to_have_css("background-color", before)
     folded = page.locator("details", has_text="5 blocks dropped: furniture")
     assert not folded.locator("text=Three").is_visible()
     folded.locator("summary").click()
-    assert folded.locator("text=Three").is_visible()
+    seen(folded.locator("text=Three")).to_be_visible()
 
 
 @pytest.mark.browser
@@ -110,7 +119,9 @@ def test_one_page_at_a_time_to_leaf_through(browser: Browser, tmp_path: Path) ->
     shown = page.locator(".leaf:visible")
     assert shown.count() == 1 and "page 1 of 3" in shown.inner_text()
     shown.locator("text=next").click()
-    assert shown.count() == 1 and "page 2 of 3" in shown.inner_text()
+    seen(shown).to_contain_text("page 2 of 3")
+    assert shown.count() == 1
     page.locator("#pages a").nth(2).click()
-    assert shown.count() == 1 and "page 3 of 3" in shown.inner_text()
+    seen(shown).to_contain_text("page 3 of 3")
+    assert shown.count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -52,7 +52,7 @@ def test_an_override_moves_what_follows_from_it() -> None:
 
 
 def test_a_batch_larger_than_the_budget_is_refused() -> None:
-    with pytest.raises(GristmillError, match="a batch of 10,000 rows .* more than the budget"):
+    with pytest.raises(GristmillError, match="a batch of 10,000 rows"):
         dial.turn(
             2e6, vocab_size=4096, context=256, tokens=1_000_000, overrides={"batch_rows": 10_000}
         )

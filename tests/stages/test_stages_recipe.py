@@ -141,6 +141,19 @@ def test_a_study_called_alone_takes_folders(
     assert "shares.spread" in done["figures"]
 
 
+def test_stages_in_a_circle_are_told_of_the_order(texts: Path) -> None:
+    settings = {
+        "data": {
+            "import": {"path": str(texts)},
+            "filter": {"inputs": {"documents": "data.dedup"}},
+            "dedup": {"inputs": {"documents": "data.filter"}},
+        }
+    }
+    with pytest.raises(GristmillError, match="order of the file, in no circle") as error:
+        check_recipe(settings, "mine")
+    assert error.value.what == "'data.dedup' is this stage itself or stands after it"
+
+
 def test_a_wrong_wish_names_the_study(study: None, texts: Path) -> None:
     with pytest.raises(GristmillError, match="less than 1") as caught:
         with_study(texts, shares=[2.0])

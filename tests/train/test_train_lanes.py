@@ -208,6 +208,29 @@ def test_a_check_that_fails_in_a_lane_stops_the_run(trainer: Make, tmp_path: Pat
     assert not any(thread.name.startswith("lane-") for thread in threading.enumerate())
 
 
+def test_a_check_looks_at_one_lane_at_a_time(trainer: Make, tmp_path: Path) -> None:
+    together: list[bool] = []
+    meeting = threading.Barrier(2)
+
+    class Meets:
+        name = "alone"
+
+        def __call__(self, tensors: Mapping[str, Tensor], loss: Loss, models: Models) -> None:
+            try:
+                meeting.wait(0.2)
+                together.append(True)
+            except threading.BrokenBarrierError:
+                together.append(False)
+                meeting.reset()
+
+    # The lanes take the first micro-batch one after the other anyway, the second not.
+    made = trainer(tmp_path, steps=6, lanes=2, micro_batch=4)
+    made._checks = [Meets()]
+    made.fit()
+    assert together == [False] * 4
+    assert {p.dtype for p in made._models["policy"].parameters()} == {torch.float32}
+
+
 def test_auto_knows_models_and_threads() -> None:
     cpu, wide, small = torch.device("cpu"), Transformer(WIDE), _model()
     lstm = LstmModel(LstmConfig(2_000, width=256, layers=1, hidden=256, context=32, tied=False))

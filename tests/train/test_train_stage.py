@@ -68,6 +68,16 @@ def test_a_stopped_stage_goes_on_to_the_same_weights(
     assert straight.content == resumed.content
 
 
+def test_what_it_would_train_is_told_of_the_tokens_that_are_there() -> None:
+    tokens = {"vocab_size": 2048, "splits": {"train": {"tokens": 10_000, "bytes": 30_000}}}
+    lines = TrainLmConfig(token_budget=2_400_000).explain(tokens)
+    assert lines[0] == "for the vocabulary of 2,048:"
+    assert "are 240 passes over the 10,000 tokens of text: beyond 4" in lines[-1]
+    few = TrainLmConfig(token_budget=20_480).explain(tokens)
+    assert few[-1].endswith("are 2.0 passes over the 10,000 tokens of text")
+    assert not any("passes over" in line for line in TrainLmConfig().explain())
+
+
 def test_the_config_explains_itself() -> None:
     lines = TrainLmConfig(token_budget=2_400_000).explain()
     assert any(line.startswith("width = 192: ") for line in lines)

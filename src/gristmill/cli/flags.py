@@ -114,7 +114,7 @@ def parse_flags(
         if known not in options and not settings:
             raise GristmillError(
                 f"unknown flag '--{name}'",
-                mend=did_you_mean(f"--{name}", [f"--{n}" for n in [*options, *switches]]),
+                mend=nearest_flag(name, [*options, *switches]),
             )
         value: str | bool
         if equals:
@@ -130,6 +130,14 @@ def parse_flags(
         else:
             found.settings[name] = True if value is True else parse_value(str(value))
     return found
+
+
+def nearest_flag(name: str, known: Sequence[str]) -> str:
+    """`did_you_mean` of flags; two dashes make no two names alike."""
+    near = did_you_mean(name, known)
+    if near.startswith("did you mean"):
+        return near.replace("'", "'--", 1)
+    return f"valid here: {', '.join(f'--{one}' for one in sorted(known))}"
 
 
 def _is_flag(text: str) -> bool:

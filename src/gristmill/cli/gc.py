@@ -72,6 +72,11 @@ def _print(garbage: Garbage, freed: int | None) -> None:
     kept = f"{len(garbage.kept)} artifacts stay"
     if not count:
         out.print(f"nothing can go; {kept}")
+    elif freed is None and garbage.held:
+        out.print(
+            f"{count} {things}, {bytes_text(garbage.bytes)}, that no node names. While a process "
+            f"works here nothing goes, and what it has just made may be among them; {kept}"
+        )
     elif freed is None:
         out.print(f"{count} {things}, {bytes_text(garbage.bytes)}, can go with --delete; {kept}")
     else:

@@ -70,11 +70,11 @@ all of these
   --json          for programs: every block with its reason and numbers
 
 example
-  gristmill data inspect http://news.example/ --workspace runs/demo
+  gristmill data inspect http://atlas.example/places/minsk
   gristmill data inspect saved.html --html saved-explained.html
   gristmill data inspect --sample 20 --by least --html least.html
   gristmill data inspect --near gopher_quality.min_words=25 --html near.html
-  gristmill data inspect --list 30 --host news.example --match '/2024/'
+  gristmill data inspect --list 30 --host atlas.example --match '/m[a-z]*$'
 """
 _OPTIONS = (
     "workspace", "url", "offset", "sample", "by", "seed", "workers", "format", "html", "list",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gristmill.cli.present import bytes_text, console, print_table
 from gristmill.cli.stage import artifact_json, tell_what_it_shows
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.stages.registry import stage_by_verb
 from gristmill.stages.workspace import Workspace, asked_for
 
 _HELP = {
@@ -30,7 +32,7 @@ _HELP = {
     "far the page was from them, scores, the\ncopy that was kept. --all shows every limit. The "
     "page beside its text, block by\nblock: gristmill data inspect URL. Documents on both sides of "
     "a limit:\ngristmill data inspect --near RULE.\n\nexample\n  gristmill data why "
-    "http://news.example/ --workspace runs/demo",
+    "http://atlas.example/places/minsk --workspace runs/demo",
 }
 
 
@@ -39,6 +41,11 @@ def ls(arguments: list[str]) -> int:
     flags = _flags("ls", arguments)
     if flags is None:
         return 0
+    if flags.words:
+        raise GristmillError(
+            f"'{flags.words[0]}' is not a flag",
+            mend="give --workspace DIR; see gristmill ls --help",
+        )
     workspace = _workspace(flags)
     artifacts = workspace.artifacts()
     if flags.on("json"):
@@ -88,8 +95,8 @@ def show(arguments: list[str]) -> int:
     for name, refs in manifest.inputs.items():
         for ref in refs:
             out.print(f"  from {name}: {ref.stage}-{ref.key[:12]}", markup=False)
-    settings = json.dumps(manifest.config, ensure_ascii=False)
-    out.print(f"  settings {settings}", markup=False)
+    for line in _changed_settings(artifact):
+        out.print(f"  {line}", markup=False)
     for name, count in manifest.counts.items():
         out.print(f"  {count:>12,} {name}", markup=False)
     for file, sealed in list(manifest.files.items())[:20]:
@@ -100,6 +107,35 @@ def show(arguments: list[str]) -> int:
         out.print("  every file has the content that was sealed")
     tell_what_it_shows(artifact)
     return 0
+
+
+def _changed_settings(artifact: Artifact) -> list[str]:
+    """The settings that are not the default, `a.b: value`; all where the stage is not known."""
+    config = artifact.manifest.config
+    usual: dict[str, Any] = {}
+    try:
+        stage = stage_by_verb(artifact.stage.replace(".", " "))
+        usual = stage.config.model_construct().model_dump(mode="json")
+    except (GristmillError, ImportError):
+        pass
+    told = [
+        f"{name}: {json.dumps(value, ensure_ascii=False)}"
+        for name, value in _flat(config)
+        if dict(_flat(usual)).get(name, ...) != value
+    ]
+    if not told:
+        return ["settings: the defaults (all: --json)"] if config else []
+    return ["settings other than the defaults (all: --json)", *(f"  {line}" for line in told)]
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{above}{name}.")
+        else:
+            found.append((f"{above}{name}", value))
+    return found
 
 
 def lineage(arguments: list[str]) -> int:

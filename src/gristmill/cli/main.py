@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -45,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             EXIT_USER,
         )
     except OSError as error:
+        if error.errno == errno.EROFS:
+            return _say(
+                f"{error.filename}: lies where nothing can be written (read-only); "
+                "name another folder",
+                EXIT_USER,
+            )
         if disk_full(error):
             return _say("the disk is full; free some space and run again", EXIT_RETRY)
         raise
@@ -114,7 +122,12 @@ def _call(verb: str, rest: list[str]) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    print(f"gristmill: {printable(line)}", file=sys.stderr)
+    line = f"gristmill: {printable(line)}"
+    if sys.stderr.isatty():
+        # A terminal would break the line within a word. A path stays whole, to be copied.
+        width = max(20, shutil.get_terminal_size().columns - 1)
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    print(line, file=sys.stderr)
     return code
 
 

@@ -209,8 +209,13 @@ def _write(flags: Flags, made: Plan, choice: Choice, whose: str, unfit: list[str
     path = Path(given)
     if path.is_dir():
         raise GristmillError("is a folder", where=path, mend="give a file, plan.yaml")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise GristmillError(
+            f"cannot be written: {error.strerror}", where=path, mend="give another file with --out"
+        ) from error
     return str(path)
 
 

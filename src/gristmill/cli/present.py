@@ -16,6 +16,8 @@ from gristmill.core.artifact import Artifact
 from gristmill.core.figure import Figure
 
 _MOST_FIGURES = 40
+_GAP = 2  # between two columns
+_FOLDED = 18  # a column of texts is not folded below this
 
 
 class _Plain(Console):
@@ -109,14 +111,23 @@ def print_table(
 
     Columns that do not fit beside the first are left out and counted: the report has them all.
     """
-    shown = _columns_that_fit(columns, rows, out.width)
+    whole = 0 if names else None
+    widths = _widths(columns, rows, out.width, whole)
+    bare = False
+    if len(widths) < len(columns):
+        # A model's column is worth more than the intervals of another's.
+        short = [[_bare(cell) for cell in row] for row in rows]
+        narrow = _widths(columns, short, out.width, whole)
+        if len(narrow) > len(widths):
+            rows, widths, bare = short, narrow, True
+    shown = list(widths)
     table = Table(box=None, show_header=any(columns))
-    for index in shown:
-        numbers = any(isinstance(row[index], (int, float, Mapping)) for row in rows)
+    for index, width in widths.items():
         table.add_column(
             escape(columns[index]),
-            justify="right" if numbers else "left",
-            no_wrap=numbers or (names and index == 0),
+            justify="right" if _holds_numbers(rows, index) else "left",
+            # Left to itself rich would take some characters from each column, of numbers too.
+            width=width,
             overflow="fold",
         )
     for row in rows:
@@ -125,30 +136,59 @@ def print_table(
     out.print(f"\n[bold]{escape(title)}[/bold]")
     out.print(table)
     if len(shown) < len(columns):
-        out.print(f"[dim]({len(columns) - len(shown)} more columns in the report)[/dim]")
+        left_out = [columns[index] for index in range(len(columns)) if index not in widths]
+        said = f"{len(left_out)} more column{'' if len(left_out) == 1 else 's'} in the report"
+        if named := ", ".join(filter(None, left_out)):
+            said += f": {named}"
+        out.print(f"[dim]({escape(said)})[/dim]")
+    if bare:
+        out.print("[dim](the 95% intervals stand in the report)[/dim]")
     if note:
         out.print(f"[dim]{escape(note)}[/dim]")
 
 
-def _columns_that_fit(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int
-) -> list[int]:
+def _widths(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int, whole: int | None
+) -> dict[int, int]:
+    """How wide each column is that fits. Numbers are never cut or folded, nor is the column
+    `whole`; headings fold between words and other texts fold."""
     room = width
-    shown: list[int] = []
+    widths: dict[int, int] = {}
+    wanted: dict[int, int] = {}
     for index, column in enumerate(columns):
-        longest = max((len(cell_text(row[index])) for row in rows), default=0)
-        text = not any(isinstance(row[index], (int, float, Mapping)) for row in rows)
-        # Text folds, numbers do not.
-        need = max(min(longest, 18) if text else longest, _longest_word(column)) + 2
-        if shown and need > room:
+        cells = [cell_text(row[index]) for row in rows]
+        longest = max(map(len, cells), default=0)
+        folds = not _holds_numbers(rows, index) and index != whole
+        need = min(longest, max([_FOLDED, *map(_longest_word, cells)])) if folds else longest
+        need = min(need, max(_FOLDED, width // 3)) if folds else need
+        need = max(need, _longest_word(column))
+        if widths and need + _GAP > room:
             break
-        shown.append(index)
-        room -= need
-    return shown
+        need = min(need, max(1, width - _GAP))
+        widths[index], wanted[index] = need, longest
+        room -= need + _GAP
+    # What is left goes to texts that would be folded, then to headings.
+    for most in (wanted, {index: len(columns[index]) for index in widths}):
+        while room > 0 and (short := [i for i in widths if widths[i] < most[i]]):
+            for index in short[:room]:
+                widths[index] += 1
+            room -= min(room, len(short))
+    return widths
+
+
+def _holds_numbers(rows: Sequence[Sequence[Any]], index: int) -> bool:
+    return any(isinstance(row[index], (int, float, Mapping)) for row in rows)
 
 
 def _longest_word(text: str) -> int:
     return max((len(word) for word in text.split()), default=0)
+
+
+def _bare(cell: Any) -> Any:
+    """A figure without its interval."""
+    if not (isinstance(cell, Mapping) and "figure" in cell):
+        return cell
+    return {"figure": Figure(Figure.from_json(cell["figure"]).value).to_json()}
 
 
 def cell_text(cell: Any) -> str:

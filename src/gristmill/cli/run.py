@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from gristmill.cli.flags import Flags, parse_flags
+from gristmill.cli.flags import Flags, nearest_flag, parse_flags
 from gristmill.cli.present import console, print_alignment, print_table
 from gristmill.cli.stage import EXECUTION, derived_settings, execution_of, presentation_of
 from gristmill.core.errors import GristmillError
@@ -48,13 +48,15 @@ examples
   gristmill run demo --train.lm.token_budget 1000000 --dry-run"""
 
 
+_OPTIONS = ("workspace", "seed", "until", *EXECUTION)
+_SWITCHES = ("dry-run", "json", "help")
+# Of a recipe's own keys, those without a dot.
+_WORDS = ("recipe", "about", "extends", "report", "score", "generate", "import")
+
+
 def run(arguments: list[str]) -> int:
     """Runs a recipe."""
-    flags = parse_flags(
-        arguments,
-        options=("workspace", "seed", "until", *EXECUTION),
-        switches=("dry-run", "json", "help"),
-    )
+    flags = parse_flags(arguments, options=_OPTIONS, switches=_SWITCHES)
     if flags.on("help") or "-h" in flags.words:
         print(_HELP.format(names=", ".join(shipped_recipes())))
         return 0
@@ -63,6 +65,10 @@ def run(arguments: list[str]) -> int:
             "one recipe is wanted", mend=f"give a file, or one of: {', '.join(shipped_recipes())}"
         )
     settings = dict(flags.settings)
+    for name in settings:
+        near = nearest_flag(name, [*_OPTIONS, *_SWITCHES])
+        if name.replace("_", "-") not in _WORDS and "." not in name and near.startswith("did"):
+            raise GristmillError(f"unknown flag '--{name}'", mend=near)
     if "seed" in flags.options:
         settings["seed"] = flags.number("seed", 0)
     return run_loaded(load_recipe(flags.words[0], settings), flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -58,7 +59,7 @@ def run_stage(verb: str, arguments: list[str]) -> int:
                 "cached": found is not None,
                 "inputs": {name: [str(a.path) for a in given] for name, given in inputs.items()},
                 "config": config.model_dump(mode="json"),
-                "derived": derived_settings(config),
+                "derived": derived_settings(config, inputs),
             }
             print(json.dumps(planned, ensure_ascii=False))
         else:
@@ -111,10 +112,18 @@ def execution_of(flags: Flags, settings: Mapping[str, Any] | None = None) -> Exe
     return Execution(workers=workers, device=device, engine=engine, address=address)
 
 
-def derived_settings(config: StageConfig) -> list[str]:
-    """The numbers that a config derives from others, each with its reason, where it can say."""
+def derived_settings(
+    config: StageConfig, inputs: Mapping[str, Sequence[Artifact]] | None = None
+) -> list[str]:
+    """The numbers that a config derives from others, each with its reason, where it can say; from
+    the tokens among its inputs too, where there are some."""
     explain = getattr(config, "explain", None)
-    return list(explain()) if callable(explain) else []
+    if not callable(explain):
+        return []
+    tokens = (inputs or {}).get("tokens")
+    if tokens and "tokens" in inspect.signature(explain).parameters:
+        return list(explain(tokens=tokens[0].read_json("tokens.json")))
+    return list(explain())
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
@@ -327,5 +336,5 @@ def _plan(
         for artifact in artifacts:
             lines.append(f"  from {name}: {artifact.path}")
     lines.append("  with " + json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
-    lines += [f"  {line}" for line in derived_settings(config)]
+    lines += [f"  {line}" for line in derived_settings(config, inputs)]
     return "\n".join(lines)

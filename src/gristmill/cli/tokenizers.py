@@ -25,8 +25,10 @@ tokens per word, the cost of 1,000 words, tokens that are of no use, what the
 vocabulary costs a model's head, where longest match would differ from merge
 order. Without A: the stage of that name (its flags are further below).
 
-  A, B, ...       folders (of tokenizers, artifacts, imported models),
-                  tokenizer.json, or .tiktoken files
+  A, B, ...       folders (of tokenizers, artifacts, imported models), names in
+                  the workspace, tokenizer.json, or .tiktoken files
+  --workspace DIR where names such as tokenizer.train are looked for (runs/demo,
+                  runs/hand)
   --text A,B      files, or folders of artifacts with documents (a small text of
                   our own in 15 languages, code, maths and digits)
   --split NAME    of a mixture: heldout or train (heldout)
@@ -47,7 +49,10 @@ Shows a text cut into tokens, alternately coloured, its white space visible; by
 several tokenizers one below the other.
 
   TEXT            the text; - reads what is piped in
-  --tokenizer A,B folders, tokenizer.json or .tiktoken files
+  --tokenizer A,B folders, names in the workspace, tokenizer.json or .tiktoken
+                  files
+  --workspace DIR where names such as tokenizer.train are looked for (runs/demo,
+                  runs/hand)
   --file FILE     the text of a file in place of TEXT
   --ids           print each token's id behind it
   --pattern NAME  how a .tiktoken file cuts text, where its name does not say
@@ -56,7 +61,7 @@ several tokenizers one below the other.
 
 example
   gristmill tokenizer show "The mill grinds 12345." --tokenizer runs/a/tokenizer"""
-_OPTIONS = ("text", "split", "max-bytes", "pattern", "price", "show", "html")
+_OPTIONS = ("text", "split", "max-bytes", "pattern", "price", "show", "html", "workspace")
 
 
 def compare(arguments: list[str]) -> int:
@@ -71,7 +76,15 @@ def compare(arguments: list[str]) -> int:
         return 0
     found = parse_flags(arguments, options=_OPTIONS, switches=("json", "dry-run"))
     if not found.words:
-        return run_stage("tokenizer compare", arguments)
+        try:
+            return run_stage("tokenizer compare", arguments)
+        except GristmillError as error:
+            if "needs its input 'tokenizers'" not in error.what:
+                raise
+            raise GristmillError(
+                "no tokenizer is named, and none lies in the workspace",
+                mend="gristmill tokenizer compare A B, or make one: gristmill tokenizer train",
+            ) from None
     if found.settings or found.on("dry-run"):
         name = next(iter(found.settings), "dry-run")
         raise GristmillError(
@@ -96,7 +109,7 @@ def compare(arguments: list[str]) -> int:
     if found.on("json"):
         result = {"text": about, "price": price, "tokenizers": [j.to_json(price) for j in judged]}
         print(json.dumps(result, ensure_ascii=False))
-    elif "html" not in found.options:
+    else:
         from gristmill.cli.tokenizers_print import print_comparison
 
         print_comparison(comparison_tables(judged, price), about)
@@ -108,7 +121,7 @@ def show(arguments: list[str]) -> int:
     """Shows a text cut into tokens."""
     found = parse_flags(
         arguments,
-        options=("tokenizer", "file", "pattern", "html"),
+        options=("tokenizer", "file", "pattern", "html", "workspace"),
         switches=("ids", "json", "help"),
         settings=False,
     )
@@ -147,9 +160,25 @@ def _open(paths: list[str], flags: Flags) -> dict[str, Tokenizer]:
 
     pattern = flags.text("pattern", "") or None
     names = short_names(paths)
+    places = [_place(path, flags) for path in paths]
     return {
-        name: open_tokenizer(path, pattern) for name, path in zip(names, paths, strict=True)
+        name: open_tokenizer(path, pattern) for name, path in zip(names, places, strict=True)
     }  # fmt: skip
+
+
+def _place(given: str, flags: Flags) -> str:
+    """A file or folder as it stands; else the artifact of that name in the workspace."""
+    if Path(given).exists() or "/" in given or "\\" in given:
+        return given
+    from gristmill.cli.stage import DEFAULT_WORKSPACE
+    from gristmill.stages.workspace import Workspace
+
+    for folder in (flags.text("workspace", "runs/demo"), DEFAULT_WORKSPACE):
+        try:
+            return str(Workspace.existing(folder).named(given).path)
+        except GristmillError:
+            continue  # what is no name either is refused where it is opened
+    return given
 
 
 def _texts(flags: Flags) -> Iterator[Labelled]:

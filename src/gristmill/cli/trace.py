@@ -36,8 +36,9 @@ wrote them. Only what tokenizer encode made is searched, not chats.
   --json            for programs
 
 example
-  gristmill trace "The River Thames flows through London." --workspace runs/demo
-  echo "What is Troy?" | gristmill chat | gristmill trace --workspace runs/demo"""
+  gristmill trace "Minsk is the capital and largest city of Belarus, located on the
+    Svislach."
+  gristmill trace --file answer.txt --min-tokens 5 --workspace runs/mine"""
 
 _COLOURS = ("black on yellow", "black on cyan", "black on green", "black on magenta")
 

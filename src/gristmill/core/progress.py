@@ -84,36 +84,34 @@ class RichProgress:
 
     def __init__(self, title: str, total: float | None, unit: str):
         from rich.console import Console, RenderableType
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
         from rich.progress import Progress as Bars
         from rich.text import Text
 
-        class BarsAndNotes(Bars):
-            # In a column of its own a note would push what is done and left off 80 columns.
-            def get_renderables(self) -> Iterator[RenderableType]:
-                yield from super().get_renderables()
-                for task in self.tasks:
-                    if task.fields["note"]:
-                        note = Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
-                        yield note
+        console = Console(stderr=True)
 
-        self._bars = BarsAndNotes(
-            TextColumn("  {task.description:<18}", markup=False),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TextColumn(unit, markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-        )
+        class BarsAndNotes(Bars):
+            # Columns of rich would each be cut a little where a terminal is narrow, the numbers
+            # too.
+            def get_renderables(self) -> Iterator[RenderableType]:
+                for task in self.tasks:
+                    spent, left = task.elapsed or 0.0, task.time_remaining
+                    before, bar, after = progress_line(
+                        str(task.description), task.completed, task.total, unit, spent, left,
+                        console.width - 1,
+                    )  # fmt: skip
+                    share = min(1.0, task.completed / task.total) if task.total else 0.0
+                    done = round(share * bar)
+                    stroke = "━" if (console.encoding or "").startswith("utf") else "-"
+                    line = Text(before, no_wrap=True, overflow="ellipsis")
+                    line.append(stroke * done, style="bar.complete")
+                    rest = " " if console.no_color or console.color_system is None else stroke
+                    line.append(rest * (bar - done), style="bar.back")
+                    line.append(after)
+                    yield line
+                    if task.fields["note"]:
+                        yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+        self._bars = BarsAndNotes(console=console, refresh_per_second=4)
         self._bars.start()
         self._task = self._bars.add_task(title, total=total, note="")
 
@@ -131,6 +129,47 @@ class RichProgress:
 
     def close(self) -> None:
         self._bars.stop()
+
+
+def progress_line(
+    title: str,
+    done: float,
+    total: float | None,
+    unit: str,
+    spent: float,
+    left: float | None,
+    width: int,
+) -> tuple[str, int, str]:
+    """What stands before a bar, the bar's length and what stands after it, at most `width`
+    characters together.
+
+    Where there is less room the bar goes first, then the unit, the seconds spent, the end of the
+    title; how much is done and the time left stay.
+    """
+    count = f"{done:,.0f}"
+    last = ""
+    if total:
+        count = f"{count:>{len(f'{total:,.0f}')}}/{total:,.0f}"
+        last = f"  {'-:--' if left is None else clock(left)} left" if done < total else ""
+    spent_text, unit_text = f"  {clock(spent)}", f" {unit}" if unit else ""
+    head = f"  {title:<18} "
+    after = f"{count}{unit_text}{spent_text}{last}"
+    room = width - len(head) - len(after) - 1
+    if total and room >= 4:
+        bar = min(16, room)
+        return head, bar, f" {after}"
+    for shorter in (after, f"{count}{spent_text}{last}", f"{count}{last}"):
+        if len(head) + len(shorter) <= width:
+            return head, 0, shorter
+    room = max(0, width - len(shorter) - 3)
+    return f"  {title[:room]} " if room else "", 0, shorter
+
+
+def clock(seconds: float) -> str:
+    """61 as 1:01; 3661 as 1:01:01."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def progress(title: str, total: float | None = None, unit: str = "") -> Progress:

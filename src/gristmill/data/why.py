@@ -136,6 +136,8 @@ def _takes(mixture: Artifact, documents: Artifact | None) -> bool:
 
 def _verdicts(documents: DocumentSet, part: str, row: int) -> tuple[list[dict[str, Any]], bool]:
     told = []
+    alone = DocumentSet(documents.base, ())
+    text: str = alone.read_all(part, ["text"])["text"][row].as_py()
     for number, (layer, (_, verdict)) in enumerate(
         zip(documents.layers, documents.history(part, row), strict=True)
     ):
@@ -151,13 +153,21 @@ def _verdicts(documents: DocumentSet, part: str, row: int) -> tuple[list[dict[st
         if "quality" in own and (limit := _quality_limit(layer)) is not None:
             own["threshold"] = limit
         if verdict["keep"]:
-            said = "kept" + (", its text changed" if verdict["text"] is not None else "")
+            said = "kept"
+            if (new := verdict["text"]) is not None:
+                said = f"kept, its text changed: {_words(new)} of {_words(text)} words are left"
+                own["characters"] = f"{len(new):,} of {len(text):,} are left"
+                text = new
         else:
             said = f"dropped: {verdict['reason']}"
         told.append(_said(layer, said, own, rules))
         if not verdict["keep"]:
             return told, False
     return told, True
+
+
+def _words(text: str) -> str:
+    return f"{len(text.split()):,}"
 
 
 def _copies(

@@ -32,6 +32,7 @@ Intervals = Literal["sandwich", "bootstrap"]
 ELO_SCALE, ELO_MEAN = 400 / math.log(10), 1000.0
 """A difference of 400 is odds of ten to one; ratings are anchored at a mean of 1000."""
 _Z = 1.959963984540054
+_NO_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,14 @@ def rate(
         wins = (counted.counts_C * (won + 0.5 * (here & (outcome == 2)))).sum()
         number = int(counted.counts_C[here].sum())
         value = float(fit.strength_M[place] * size + middle)
-        # One model that no other is rated with stands at the anchor by definition.
-        bounded = fit.bound[place] == "" and sum(one == "" for one in fit.bound) > 1
+        # One model that no other is rated with stands at the anchor by definition. Votes that are
+        # all as the ratings expect, such as one tie, give an interval of no width: they are too
+        # few to tell one.
+        bounded = (
+            fit.bound[place] == ""
+            and sum(one == "" for one in fit.bound) > 1
+            and not high_M[place] - low_M[place] < _NO_WIDTH
+        )
         figure = Figure(
             value,
             float(low_M[place] * size + middle) if bounded else None,

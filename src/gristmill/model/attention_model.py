@@ -138,7 +138,10 @@ def plan(
             positions_BT = torch.arange(start, start + length, device=device)[None]
     if cache is None:
         # Layers that see a window cut it out of the matrix.
-        visibility = _visible(segments_BT, length, device, not getattr(config, "window", 0))
+        in_blocks = not getattr(config, "window", 0) and (
+            segments_BT is not None and works(device, config.head_dim, dtype)
+        )
+        visibility = _visible(segments_BT, length, device, in_blocks)
     else:
         end = int(positions_BT.max()) + 1 if start is None else start + length
         cache.reserve(end)
@@ -154,7 +157,7 @@ def _visible(
 ) -> Visibility:
     if segments_BT is None:
         return Visibility(causal=True)
-    if in_blocks and works(device):
+    if in_blocks:
         return Visibility(causal=True, blocks=document_blocks(segments_BT))
     same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
     index_T = torch.arange(length, device=device)

@@ -53,13 +53,13 @@ def _compiled() -> Any:
 
 
 @functools.cache
-def works(device: torch.device) -> bool:
-    """Whether it gives the plain way's numbers and gradients on this device; tried once, and what
-    goes wrong is said. Only GPUs of CUDA are tried."""
+def works(device: torch.device, head_dim: int, dtype: torch.dtype) -> bool:
+    """Whether it gives the plain way's numbers and gradients on this device, for heads of this size
+    in this dtype; tried once for each, and what goes wrong is said. Only GPUs of CUDA are tried."""
     if device.type != "cuda":
         return False
     try:
-        error = _error(device)
+        error = _error(device, head_dim, dtype)
     except Exception as failed:
         wrong = (str(failed).strip() or type(failed).__name__).splitlines()[0]
     else:
@@ -75,13 +75,13 @@ def works(device: torch.device) -> bool:
     return False
 
 
-def _error(device: torch.device) -> float:
+def _error(device: torch.device, head_dim: int, dtype: torch.dtype) -> float:
     """Of output and gradients, as a share of the largest, on rows of three documents."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(heads: int) -> Tensor:
-        x = torch.randn(2, heads, 384, 64, generator=generator)
-        return x.to(device, torch.bfloat16).requires_grad_()
+        x = torch.randn(2, heads, 384, head_dim, generator=generator)
+        return x.to(device, dtype).requires_grad_()
 
     q, k, v, upstream = drawn(4), drawn(2), drawn(2), drawn(4).detach()
     segments_BT = (torch.arange(384, device=device) // 150).expand(2, -1).contiguous()

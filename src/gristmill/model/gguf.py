@@ -133,6 +133,13 @@ def read_gguf_tokenizer(path: Path | str) -> GgufTokenizer:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metadata and tensors by name."""
+    if not path.is_file():
+        raise GristmillError("no such file", where=path, mend="check the path")
+    with open(path, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise GristmillError(
+                "not a GGUF file", where=path, mend="give a .gguf file, or a folder of safetensors"
+            )
     try:
         from gguf import GGUFReader
     except ImportError as error:
@@ -141,13 +148,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             where=path,
             mend="pip install 'gristmill[gguf]'",
         ) from error
-    if not path.is_file():
-        raise GristmillError("no such file", where=path, mend="check the path")
-    with open(path, "rb") as file:
-        if file.read(4) != b"GGUF":
-            raise GristmillError(
-                "not a GGUF file", where=path, mend="give a .gguf file, or a folder of safetensors"
-            )
     try:
         reader = GGUFReader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}

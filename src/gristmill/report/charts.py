@@ -1,16 +1,28 @@
-"""Charts drawn as SVG text that stands inside the report."""
+"""Charts drawn as SVG text that stands inside the report.
+
+Colours are CSS variables that the page's light and dark themes set (page.css); where no page sets
+them, the fallback beside each is the light theme's.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
-
-from gristmill.report.funnel import draw_funnel
 
 COLOURS = ("#1f5f8b", "#c8553d", "#4a7c3a", "#8a5a9e", "#b58900", "#5b6770", "#2aa198", "#a23b72")
 _INK, _GRID = "#33383d", "#dfe3e6"
+_VARIABLES = {colour: f"--c{place}" for place, colour in enumerate(COLOURS)} | {
+    _INK: "--chart-ink",
+    _GRID: "--chart-grid",
+}
+"""What page.css calls each colour."""
+_MOST_LETTERS = 70  # that names along the x axis have together while they lie flat
+_BESIDE = 0.12
 _FORMATS = {"": "o-", "dots": "o", "hollow": "o", "line": "-"}
 
 
@@ -35,24 +47,17 @@ def chart_svg(chart: Mapping[str, Any]) -> str:
             canvas = _bars(chart, Canvas)
         elif chart["style"] == "points":
             canvas = _points(chart, Canvas)
-        elif chart["style"] == "funnel":
-            canvas = draw_funnel(chart, Canvas)
         else:
             canvas = _curves(chart, Canvas)
         buffer = io.StringIO()
         canvas.savefig(
             buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
         )
-    svg = _inline(buffer.getvalue(), str(chart["title"]))
-    # A funnel is drawn narrow, for phones: on a wide page its letters would grow too large.
-    narrow = chart["style"] == "funnel"
-    return (
-        svg.replace('width="100%"', 'width="100%" style="max-width: 34rem"', 1) if narrow else svg
-    )
+    return _inline(buffer.getvalue(), str(chart["title"]))
 
 
 def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
-    canvas = canvas_type(figsize=(7.2, 3.4), layout="constrained")
+    canvas = canvas_type(figsize=(7.2, 3.0), layout="constrained")
     axes = canvas.add_subplot()
     for index, series in enumerate(chart["series"]):
         colour = COLOURS[index % len(COLOURS)]
@@ -83,13 +88,15 @@ def _curves(chart: Mapping[str, Any], canvas_type: Any) -> Any:
 def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
     """Marks with bars for their intervals and names beside them; panels share the x axis.
 
-    A series of one name has one colour in every panel.
+    A series of one name has one colour in every panel. Where x only counts named things, their
+    names stand along the axis.
     """
     series = chart["series"]
     panels = list(dict.fromkeys(str(one.get("panel") or "") for one in series)) or [""]
     names = list(dict.fromkeys(one["name"] for one in series))
-    canvas = canvas_type(figsize=(7.2, 1.1 + 2.5 * len(panels)), layout="constrained")
+    canvas = canvas_type(figsize=(7.2, 1.1 + 2.2 * len(panels)), layout="constrained")
     rows = canvas.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    places = _places(chart)
     legend: dict[str, Any] = {}
     for axes, panel in zip(rows, panels, strict=True):
         for one in series:
@@ -114,11 +121,12 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
             )  # fmt: skip
             if mark != "hollow" or one["name"] not in legend:
                 legend[one["name"]] = drawn
-            for place, value, label in zip(x, y, one.get("labels") or (), strict=False):
+            beside = () if places else one.get("labels") or ()
+            for place, value, label in zip(x, y, beside, strict=False):
                 # A pair of dollars in a label would be read as a formula.
                 axes.annotate(
                     str(label).replace("$", r"\$"), (place, value), xytext=(5, 5),
-                    textcoords="offset points", fontsize=8, color=colour,
+                    textcoords="offset points", fontsize=9, color=colour,
                 )  # fmt: skip
         if chart.get("log_x"):
             axes.set_xscale("log")
@@ -130,6 +138,13 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
         axes.set_axisbelow(True)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
+    if places:
+        crowded = sum(len(name) for name in places) > _MOST_LETTERS
+        rows[-1].set_xticks(
+            range(1, len(places) + 1), [name.replace("$", r"\$") for name in places],
+            rotation=30 if crowded else 0, ha="right" if crowded else "center",
+        )  # fmt: skip
+        rows[-1].set_xlim(0.5, len(places) + 0.5)
     rows[-1].set_xlabel(chart["x_label"])
     if len(names) > 1:
         canvas.legend(
@@ -137,6 +152,24 @@ def _points(chart: Mapping[str, Any], canvas_type: Any) -> Any:
             ncols=min(4, len(names)), frameon=False, fontsize=9.5,
         )  # fmt: skip
     return canvas
+
+
+def _places(chart: Mapping[str, Any]) -> list[str]:
+    """The names of places 1, 2, 3, ... where x is nothing but the number of a named thing (a hair
+    beside it, so that intervals do not cover each other); nothing where x is a quantity."""
+    named: dict[int, set[str]] = {}
+    for one in chart["series"]:
+        x = _numbers(one["x"])
+        labels = [str(label) for label in one.get("labels") or ()]
+        if any(not math.isfinite(value) or abs(value - round(value)) > _BESIDE for value in x):
+            return []
+        # One series may name the places for all.
+        for value, label in zip(x, labels or [""] * len(x), strict=False):
+            named.setdefault(round(value), set()).update({label} if label else ())
+    names = [label for place in sorted(named) for label in named[place]]
+    counted = sorted(named) == list(range(1, len(named) + 1)) and len(named) > 1
+    one_each = all(len(found) == 1 for found in named.values()) and len(set(names)) == len(names)
+    return names if counted and one_each and not chart.get("log_x") else []
 
 
 def _log_y(axes: Any) -> None:
@@ -228,20 +261,26 @@ def _short(value: float) -> str:
 
 
 def _inline(svg: str, title: str) -> str:
-    from html import escape
-
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(?<=style=")[^"]*', lambda style: _themed(style[0]), svg)
     # Several charts share one page: their inner names must not meet.
-    prefix = f"c{abs(hash_text(title)) % 10**8}-"
+    prefix = f"c{hash_text(title) % 10**8}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'(xlink:href="|href="|url\()#', rf"\1#{prefix}", svg)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'width="100%"', svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title, quote=True)}"', 1)
 
 
+def _themed(style: str) -> str:
+    """Colours as the page's variables, with the colour itself where the page has none."""
+    return re.sub(
+        r"((?:fill|stroke): )(#[0-9a-f]{6})",
+        lambda at: f"{at[1]}var({_VARIABLES[at[2]]}, {at[2]})" if at[2] in _VARIABLES else at[0],
+        style,
+    )
+
+
 def hash_text(text: str) -> int:
     """A hash of text that is the same in every process."""
-    import zlib
-
     return zlib.crc32(text.encode())

@@ -1,61 +1,45 @@
 """The picture of a funnel: for each step a bar of what is left, and what each reason took.
 
-Drawn narrow, with its words above the bars, so that it can be read on a phone.
+Drawn with boxes and words of the page itself, so that it fills a wide page, can be read on a phone
+and follows the page's theme.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Final
 
 MOST_REASONS: Final = 4
-_LEFT, _SOFT, _OTHERS = "#1f5f8b", "#5b6770", "#b9c0c5"
-_TOOK: Final = ("#c8553d", "#b58900", "#8a5a9e", "#4a7c3a")
-_WIDTH, _LINE = 3.9, 0.2  # inches
-_BAR: Final = 0.75  # of two lines
 
 
-def draw_funnel(chart: Mapping[str, Any], canvas_type: Any) -> Any:
-    """A matplotlib figure. Each series is a step: `y` what is left and what each reason took,
+def funnel_html(chart: Mapping[str, Any]) -> str:
+    """A list of steps. Each series is a step: `y` what is left and what each reason took,
     `labels` a name for each, the first of no use."""
     steps: Sequence[Mapping[str, Any]] = chart["series"]
     shown = [_step(one) for one in steps]
-    whole = max((left + sum(n for _, n in took) for left, took, _ in shown), default=0) or 1
-    # A title, a bar of two lines, a line for each reason, and room.
-    heights = [3.4 + len(took) for _, took, _ in shown]
-    total = sum(heights)
-    canvas = canvas_type(figsize=(_WIDTH, 0.15 + _LINE * total), layout="constrained")
-    axes = canvas.add_subplot()
-    axes.set_xlim(0, whole)
-    axes.set_ylim(total, 0)
-    axes.axis("off")
-    top = 0.0
-    first = None
-    for one, (left, took, dropped), height in zip(steps, shown, heights, strict=True):
-        came = left + dropped
-        first = came if first is None else first
-        share = f"{100 * left / first:.1f}%" if first else ""
-        axes.text(0, top + 0.7, one["name"], va="center", fontsize=10.5, fontweight="bold")
-        axes.text(
-            whole, top + 0.7, f"{left:,.0f} left · {share}", va="center", ha="right", fontsize=10.5
+    whole = max((left + dropped for left, _, dropped in shown), default=0) or 1
+    first = shown[0][0] + shown[0][2] if shown else 0
+    rows = []
+    for one, (left, took, _) in zip(steps, shown, strict=True):
+        share = f" · {100 * left / first:.1f}%" if first else ""
+        counts = [("left", left), *((f"took{n}", count) for n, (_, count) in enumerate(took))]
+        bar = "".join(
+            f'<span class="{name}" style="width:{100 * count / whole:.3f}%"></span>'
+            for name, count in counts
         )
-        place = top + 2.0
-        axes.barh(place, left, 2 * _BAR, color=_LEFT)
-        begin = left
-        for number, (name, count) in enumerate(took):
-            colour = _TOOK[number] if number < len(_TOOK) else _OTHERS
-            axes.barh(place, count, 2 * _BAR, left=begin, color=colour)
-            begin += count
-            line = top + 3.25 + number
-            axes.barh(line, 0.02 * whole, 0.62, left=0.02 * whole, color=colour)
-            # A pair of dollars would be read as a formula.
-            said = str(name).replace("$", r"\$")
-            axes.text(0.06 * whole, line, said, va="center", fontsize=9.5, color=_SOFT)
-            axes.text(
-                whole, line, f"−{count:,.0f}", va="center", ha="right", fontsize=9.5, color=_SOFT
-            )
-        top += height
-    return canvas
+        reasons = "".join(
+            f'<li><span class="key took{number}"></span>{escape(name)} <b>−{count:,.0f}</b></li>'
+            for number, (name, count) in enumerate(took)
+        )
+        rows.append(
+            f'<li><p class="step"><b>{escape(str(one["name"]))}</b> '
+            f"<span>{left:,.0f} left{share}</span></p>"
+            f'<div class="bar">{bar}</div>'
+            + (f'<ul class="took">{reasons}</ul>' if reasons else "")
+            + "</li>"
+        )
+    return f'<ol class="funnel">{"".join(rows)}</ol>'
 
 
 def _step(one: Mapping[str, Any]) -> tuple[float, list[tuple[str, float]], float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gristmill.core.figure import Figure
-from gristmill.report import elements
+from gristmill.report import elements, story
+from gristmill.report.pieces import grid, paragraphs, pieces
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,27 @@ class StageRecord:
 _GROUPS = (
     ("From pages to documents", "data.sample-web data.import data.crawl data.extract data.filter "
      "data.dedup data.quality data.domains data.decontaminate data.mix"),
-    ("Tokenizer", "tokenizer."),
+    ("Tokenizer", "tokenizer. data.index"),
     ("Training", "import train."),
     ("Evaluation", "evaluate. score"),
     ("Sample texts", "generate"),
     ("Alignment", "align. train.sft train.reward train.dpo train.ppo study.alignment"),
     ("Scaling", "study.sweep study.families scaling."),
-    ("Comparisons", "study."),
+    ("Comparisons", "study. arena."),
 )  # fmt: skip
 """Sections with the verbs that they hold; one that is named whole goes before a prefix."""
 
-_MOST_FIGURES = 40
+_READ = {"generate", "study.alignment"}
+"""Stages whose samples are their result."""
+_ASIDE = {"data.sample-web", "data.index", "tokenizer.encode", "evaluate.contamination",
+          "align.synthesize", "align.sample", "align.rank", "arena.import"}  # fmt: skip
+"""Stages that prepare others: what they show is folded."""
+_TOLD_BY = {"data.crawl": "data.inspect", "data.extract": "data.inspect",
+            "data.domains": "data.inspect", "align.best-of-n": "study.alignment"}  # fmt: skip
+"""Stages that are folded where another tells the same of them."""
 
 _TILES = (
-    ("base.bits_per_byte", "bits per byte, held out", "lower is better; the model"),
+    ("base.bits_per_byte", "bits per byte, held out", "whole documents; lower is better"),
     ("ngram5.bits_per_byte", "bits per byte, 5-gram", "interpolated modified Kneser-Ney"),
     ("choices.accuracy", "of choices right", "which description is whose; chance is a quarter"),
     ("sft.stops", "of answers end by themselves", "SFT, held-out questions"),
@@ -60,6 +68,8 @@ _TILES = (
     ("quality.auc", "AUC of quality", "good pages against poor ones"),
     ("crawl.forbidden_fetched", "forbidden pages fetched", "that robots.txt keeps out"),
 )
+
+_OPEN_BARS = 10
 
 _SHARES = {"choices.accuracy", "sft.stops", "reward.accuracy", "alignment.dpo.win_rate",
            "alignment.ppo.win_rate"}  # fmt: skip
@@ -79,10 +89,12 @@ def render_report(
     figures = all_figures(stages, further)
     said = [*shared_figures(stages), *attribution]
     credit = "".join(f"<p>{elements.text(line)}</p>" for line in said)
+    sections = _sections(stages, further)
     return elements.page(
         title,
         about,
-        _sections(stages, further),
+        sections,
+        lead=_lead(stages, figures, [name for name, _ in sections]),
         tiles=elements.tiles(_tiles(figures)),
         footer=f"<footer>{credit}</footer>",
     )
@@ -132,6 +144,25 @@ def _told_apart(stages: Sequence[StageRecord]) -> tuple[dict[str, dict[str, Any]
     return figures, notes
 
 
+def _lead(
+    stages: Sequence[StageRecord], figures: Mapping[str, Any], sections: Sequence[str]
+) -> str:
+    """The story in a paragraph, and what deserves a look."""
+    inspected: dict[str, Any] = {}
+    words = None
+    for stage in stages:
+        if stage.kind != "inspection":
+            continue
+        inspected |= stage.shown.get("figures", {})
+        for table in stage.shown.get("tables", []):
+            if table["title"] == "Left after each step" and table["rows"]:
+                last = dict(zip(table["columns"], table["rows"][-1], strict=True))
+                words = last.get("words")
+    counts = {stage.name: stage.counts for stage in stages}
+    said = story.story(figures, counts, words) + story.look_at(figures, inspected, sections)
+    return f'<div class="opening">{said}</div>' if said else ""
+
+
 def _tiles(figures: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     found = []
     for name, label, note in _TILES:
@@ -149,23 +180,25 @@ def _sections(
     sections: list[tuple[str, str]] = []
     inspections = [stage for stage in stages if stage.kind == "inspection"]
     if inspections:
-        inner = "".join(_shown(stage, with_figures=False) for stage in inspections)
+        inner = "".join(_inspection(stage, len(inspections) > 1) for stage in inspections)
         sections.append(("What was kept, and what was right", inner))
     grouped = set(inspections_names(inspections))
+    present = {stage.name for stage in stages}
+    measured = next((_called(s) for s in stages if s.name == "evaluate.perplexity"), "")
     for name, _ in _GROUPS:
         members = [s for s in stages if s.name not in grouped and _section_of(s.name) == name]
-        inner = "".join(_stage(stage) for stage in members)
+        inner = "".join(_stage(stage, measured, present) for stage in members)
         if members:
             grouped.update(stage.name for stage in members)
             sections.append((name, inner))
     others = [s for s in stages if s.name not in grouped and s.kind != "report"]
     if others:
-        sections.append(("Further stages", "".join(_stage(stage) for stage in others)))
+        sections.append(
+            ("Further stages", "".join(_stage(stage, measured, present) for stage in others))
+        )
     sections.append(("How it was made", _lineage([*stages, *further]) + _cost([*stages, *further])))
     everything = elements.figures_table(all_figures(stages, further))
-    sections.append(
-        ("All figures", f"<details><summary>as in figures.json</summary>{everything}</details>")
-    )
+    sections.append(("All figures", elements.fold("as in figures.json", everything)))
     return sections
 
 
@@ -186,29 +219,46 @@ def _section_of(name: str) -> str | None:
     return None
 
 
-def _stage(stage: StageRecord) -> str:
+def _called(stage: StageRecord) -> str:
+    """A stage's name with its label, where it stands beside another: `data.filter@mine`."""
+    label = stage.node.partition("@")[2]
+    return f"{stage.name}@{label}" if label and "@" not in stage.name else stage.name
+
+
+def _inspection(stage: StageRecord, several: bool) -> str:
+    head = f"<h3>{elements.text(_called(stage))}</h3>" if several else ""
+    notes = stage.shown.get("notes", [])
+    if not notes:
+        return head + pieces(stage.shown, {}, read=False)
+    said = (
+        '<h4>Where a step was wrong most often</h4><p class="soft">Precision: the share of what a '
+        "step took that was rightly taken; the others are its false alarms. Recall: the share of "
+        "what it should have taken that it took; the others are missed. The names are those of "
+        "the rules.</p>"
+    )
+    bare = {**stage.shown, "notes": []}
+    return head + pieces(bare, {}, read=False) + said + paragraphs(notes)
+
+
+def _stage(stage: StageRecord, measured: str, present: Collection[str]) -> str:
+    """measured: the stage that reads the held-out text whole, nothing where none did. present: the
+    names of all stages."""
+    verb = stage.name.partition("@")[0]
+    shown = stage.shown
+    inner = pieces(shown, shown.get("figures", {}), read=verb in _READ)
+    fold = inner and (verb in _ASIDE or _TOLD_BY.get(verb) in present)
+    head = f"<h3>{elements.text(_called(stage))}</h3>"
+    if stage.summary:
+        head += f"<p>{elements.text(stage.summary)}</p>"
+    if fold:
+        head += elements.fold("what it showed", inner)
+    head = f'<div class="stage">{head}</div>'
     counts = ", ".join(f"{number:,} {name}" for name, number in stage.counts.items())
-    head = f"<h3>{elements.text(stage.name)}</h3><p>{elements.text(stage.summary)}</p>"
     if counts:
         head += f'<p class="soft">{elements.text(counts)}</p>'
-    return head + _shown(stage, with_figures=True)
-
-
-def _shown(stage: StageRecord, *, with_figures: bool) -> str:
-    shown = stage.shown
-    parts = [f"<p>{elements.text(note)}</p>" for note in shown.get("notes", [])]
-    figures = shown.get("figures", {}) if with_figures else {}
-    if 0 < len(figures) <= _MOST_FIGURES:
-        parts.append(elements.figures_table(figures))
-    parts += [elements.chart(chart) for chart in shown.get("charts", [])]
-    parts += [elements.table(table) for table in shown.get("tables", [])]
-    parts += [elements.samples(samples) for samples in shown.get("samples", [])]
-    if len(figures) > _MOST_FIGURES:  # a comparison: its table and pictures say them better
-        parts.append(
-            f"<details><summary>{len(figures)} figures</summary>"
-            f"{elements.figures_table(figures)}</details>"
-        )
-    return "".join(parts)
+    if measured and "train.bits_per_byte.heldout" in shown.get("figures", {}):
+        head += f"<p>{elements.text(story.TWO_MEASURES.format(name=measured))}</p>"
+    return head if fold else head + inner
 
 
 def _lineage(stages: Sequence[StageRecord]) -> str:
@@ -220,7 +270,9 @@ def _lineage(stages: Sequence[StageRecord]) -> str:
 
     def draw(name: str, slot: str, indent: str, last: bool, top: bool) -> None:
         stage = by_artifact.get(name)
-        label = f"{stage.name}  {stage.kind} {stage.key[:12]}" if stage else f"{name}  (elsewhere)"
+        label = (
+            f"{_called(stage)}  {stage.kind} {stage.key[:12]}" if stage else f"{name}  (elsewhere)"
+        )
         branch = "" if top else ("└─ " if last else "├─ ")
         again = "  (above)" if name in seen else ""
         lines.append(f"{indent}{branch}{slot + ': ' if slot else ''}{label}{again}")
@@ -237,14 +289,14 @@ def _lineage(stages: Sequence[StageRecord]) -> str:
     return (
         "<h3>Lineage</h3><p>Each result with what it was made from, down to the first page. "
         "The letters are the key: settings, inputs and stage version.</p>"
-        f'<pre tabindex="0">{elements.text(chr(10).join(lines))}</pre>'
+        + elements.fold("the tree", f'<pre tabindex="0">{elements.text(chr(10).join(lines))}</pre>')
     )
 
 
 def _cost(stages: Sequence[StageRecord]) -> str:
     rows = [
         [
-            stage.name,
+            _called(stage),
             round(stage.seconds, 1),
             round(stage.cpu_seconds, 1),
             f"{stage.peak_memory_bytes / 2**20:,.0f} MiB",
@@ -254,21 +306,25 @@ def _cost(stages: Sequence[StageRecord]) -> str:
     ]
     total = sum(stage.seconds for stage in stages)
     columns = ["stage", "seconds", "CPU seconds", "peak memory", "on disk"]
-    timed = [stage for stage in stages if stage.seconds >= 0.05]
+    longest = sorted(stages, key=lambda stage: -stage.seconds)[:_OPEN_BARS]
+    timed = [stage for stage in stages if stage.seconds >= 0.05 and stage in longest]
     bars = {
-        "title": "Seconds per stage",
+        "title": "Seconds per stage" + (", the longest" if len(stages) > len(longest) else ""),
         "x_label": "stage",
         "y_label": "seconds",
         "style": "bar",
-        "categories": [stage.name for stage in timed],
+        "categories": [_called(stage) for stage in timed],
         "series": [
             {"name": "seconds", "x": list(range(len(timed))), "y": [s.seconds for s in timed]}
         ],
     }
     return (
         f"<h3>Time and memory</h3><p>{_duration(total)} in all, as recorded when each was made.</p>"
-        + (elements.chart(bars) if timed else "")
-        + elements.table({"title": "", "columns": columns, "rows": rows})
+        + (grid([elements.chart(bars)]) if timed else "")
+        + elements.fold(
+            "CPU seconds, memory and disk of each stage",
+            elements.table({"title": "", "columns": columns, "rows": rows}),
+        )
     )
 
 

@@ -39,8 +39,8 @@ class Anchor:
 
 DEMO = Anchor(
     name="the demo",
-    scale="4.2 million parameters, 4,096 tokens of vocabulary, English encyclopaedia summaries, "
-    "2.4 million tokens in two passes, November 2026",
+    scale="rates measured with 4.2 million parameters, 4,096 tokens of vocabulary, English "
+    "encyclopaedia summaries, 2.4 million tokens in two passes, November 2026",
     parameters=4_230_336,
     width=192,
     batch_tokens=2_048,

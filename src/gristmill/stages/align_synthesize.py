@@ -88,7 +88,12 @@ class SynthesizeConfig(StageConfig):
     kind="chats",
     config=SynthesizeConfig,
     inputs={
-        "mixture": Slot("mixture", optional=True, help="the articles; not needed with --files"),
+        "mixture": Slot(
+            "mixture",
+            optional=True,
+            unless="files",
+            help="the articles; with --files only where it is named",
+        ),
         "generator": Slot(
             "model", optional=True, named=True, help="a model that writes the documents"
         ),

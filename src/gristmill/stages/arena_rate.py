@@ -103,6 +103,11 @@ def arena_rate(config: ArenaRateConfig, inputs: Inputs, output: Output) -> None:
     output.notes.append(_which(battles, inputs["battles"].stage))
     said = _caveats(rated, config, list(config.judges) or judges)
     said += [
+        "No interval: too few battles to tell one."
+        for one in rated.ratings[:1]
+        if any(r.bound == "" and r.rating.low is None for r in rated.ratings)
+    ]
+    said += [
         f"{name} is the name of several trainings, which are rated apart, by the first letters of "
         f"their content: {', '.join(apart)}"
         + (" (the bare name: where it is not known)." if name in apart else ".")

@@ -38,7 +38,7 @@ class ExtractConfig(StageConfig):
     """The name of the source in the documents."""
     part_pages: int = Field(1000, ge=1)
     """Pages in one Parquet part of documents."""
-    part_mb: int = later(64, ge=1)
+    part_mb: int = Field(64, ge=1)
     """Megabytes of stored pages in one part: it ends earlier where they are long."""
     max_bytes: int = Field(8 << 20, ge=1024)
     """Larger pages are rejected."""

@@ -106,7 +106,7 @@ class FilterConfig(StageConfig):
 
 @stage(
     "data filter",
-    version=3,
+    version=4,
     kind="layer",
     config=FilterConfig,
     inputs={

@@ -22,6 +22,11 @@ _ORDER: Final = (
     "quarantine", "boilerplate", "spam", "adult", "toxic", "language", "gopher_repetition",
     "gopher_quality", "c4", "fineweb", "outliers", "custom", "personal_data",
 )  # fmt: skip
+_COUNTED: Final = (
+    "documents", "kept", "words", "words_kept", "failed",
+    # Of kept documents: those that lost lines and those that were masked, and characters before.
+    "shortened", "masked", "words_cut", "characters", "characters_kept",
+)  # fmt: skip
 
 
 class FilterSummary:
@@ -31,6 +36,7 @@ class FilterSummary:
         from gristmill.data.sources.shares import Shares
 
         self.documents = self.kept = self.words = self.words_kept = self.failed = 0
+        self.shortened = self.masked = self.words_cut = self.characters = self.characters_kept = 0
         self.reasons: Counter[str] = Counter()
         self.reason_words: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
@@ -53,7 +59,9 @@ class FilterSummary:
         self.documents += len(keep)
         self.kept += int(keep.sum())
         self.words += int(words.sum())
-        self.words_kept += int(words[keep].sum())
+        cut = self._changed(part, keep, words)
+        self.words_cut += cut
+        self.words_kept += int(words[keep].sum()) - cut
         told = pc.fill_null(part.verdicts["language"], "not told")
         for entry in pc.value_counts(told).to_pylist():
             self.languages[entry["values"]] += entry["counts"]
@@ -69,7 +77,7 @@ class FilterSummary:
 
     def take_up(self, told: Mapping[str, Any]) -> None:
         """Adds what another summary counted, of the parts that come next."""
-        for name in ("documents", "kept", "words", "words_kept", "failed"):
+        for name in _COUNTED:
             setattr(self, name, getattr(self, name) + told[name])
         for name in ("reasons", "reason_words", "languages", "personal"):
             getattr(self, name).update(told[name])
@@ -78,6 +86,26 @@ class FilterSummary:
             shown += samples[: _SAMPLES_PER_REASON - len(shown)]
         self.first_failure = self.first_failure or told["first_failure"]
         self.shares.take_up(told["shares"])
+
+    def _changed(self, part: PartVerdicts, keep: Any, words: Any) -> int:
+        """Counts the kept texts that are new; returns how many words fewer they have."""
+        import pyarrow.compute as pc
+
+        texts = part.verdicts["text"]
+        cut = 0
+        for row in (keep & texts.is_valid().to_numpy()).nonzero()[0].tolist():
+            old, new = part.documents["text"][row].as_py(), texts[row].as_py()
+            cut += int(words[row]) - len(new.split())
+            masked = part.verdicts["personal_data"][row].is_valid
+            self.masked += masked
+            self.shortened += not masked or new.count("\n") < old.count("\n")
+        before, after = (
+            pc.sum(pc.utf8_length(of).filter(pc.equal(part.verdicts["keep"], True))).as_py() or 0
+            for of in (part.documents["text"], _texts_left(part))
+        )
+        self.characters += before
+        self.characters_kept += after
+        return cut
 
     def _share(self, part: PartVerdicts, keep: Any) -> None:
         import pyarrow as pa
@@ -88,7 +116,7 @@ class FilterSummary:
             name: pa.array(column, pa.string())
             for name, column in zip(names, part.stated, strict=True)
         }
-        lengths = pc.utf8_length(part.documents["text"])
+        lengths = pc.utf8_length(_texts_left(part))
         kept = pa.table({**stated, "characters": lengths}).filter(pa.array(keep))
         groups = kept.group_by(list(names), use_threads=False)
         for group in groups.aggregate([("characters", "count"), ("characters", "sum")]).to_pylist():
@@ -135,6 +163,12 @@ class FilterSummary:
             **{f"dropped_{group}": count for group, count in sorted(groups.items())},
             **{f"personal_data_{kind}": count for kind, count in sorted(self.personal.items())},
         )
+        if self.shortened:
+            output.notes.append(
+                f"Lines removed from {self.shortened:,} of {self.kept:,} kept documents: "
+                f"{self.characters - self.characters_kept:,} of {self.characters:,} characters"
+                + (f" (personal data masked in {self.masked:,})." if self.masked else ".")
+            )
         output.figures["filter.kept"] = Figure(self.kept / total, n=self.documents)
         output.tables.append(self._steps(by_size))
         output.tables.append(
@@ -183,6 +217,10 @@ class FilterSummary:
                 for reason in reasons[:_REASONS_SHOWN]
             ]
             rows.append((group, count, documents, words, ", ".join(told)))
+        if self.words_cut:
+            what = f"from {self.shortened:,} documents" if self.shortened else "personal data"
+            rows.append(("lines removed" if self.shortened else "masked", 0, documents,
+                         words - self.words_cut, what))  # fmt: skip
         return Table(
             "Filters",
             ("rules", "dropped", "documents left", "words left", "for the most part"),
@@ -190,6 +228,12 @@ class FilterSummary:
             "A document counts under its first reason. What its address or licence drops is not "
             "read, and its words are not counted.",
         )
+
+
+def _texts_left(part: PartVerdicts) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.coalesce(part.verdicts["text"], part.documents["text"])
 
 
 def _bars(groups: Counter[str]) -> Chart:

@@ -19,7 +19,7 @@ stage's block gives that stage a seed of its own. `extends: demo` lays a recipe 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,10 @@ def find_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    near = did_you_mean(name, shipped)
+    near = f"{near} " if near.startswith("did you mean") else ""
     raise GristmillError(
-        f"no recipe '{name}'", mend=f"give a file, or one of: {', '.join(shipped)}"
+        f"no recipe '{name}'", mend=f"{near}give a file, or one of: {', '.join(shipped)}"
     )
 
 
@@ -137,8 +139,9 @@ def check_recipe(settings: Mapping[str, Any], where: str, default_name: str = "r
     if EXTENDS in settings:
         raise GristmillError("only a file can extend a recipe", where=f"{where}:{EXTENDS}")
     head = _check_head(settings, where)
-    wiring = _Wiring(head.get("seed", 0))
-    for name, block in _blocks(settings, where):
+    blocks = _blocks(settings, where)
+    wiring = _Wiring(head.get("seed", 0), [name for name, _ in blocks])
+    for name, block in blocks:
         wiring.add(name, block, where)
     nodes = wiring.nodes
     if not nodes:
@@ -198,8 +201,9 @@ def _blocks(settings: Mapping[str, Any], where: str) -> list[tuple[str, dict[str
 class _Wiring:
     """The graph as it grows: the nodes so far, and the names that stand for one of them."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, in_file: Sequence[str] = ()):
         self.seed = seed
+        self._in_file = in_file
         self.nodes: list[Node] = []
         self._names: dict[str, str] = {}
 
@@ -262,6 +266,12 @@ class _Wiring:
         names = [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
         for name in names:
             if name not in self._names and not Path(name).is_dir():
+                if name in self._in_file:
+                    raise GristmillError(
+                        f"'{name}' is this stage itself or stands after it",
+                        where=where,
+                        mend="stages run in the order of the file, in no circle: put it before",
+                    )
                 raise GristmillError(
                     f"'{name}' is neither an earlier stage nor a folder",
                     where=where,

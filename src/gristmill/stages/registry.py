@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 from gristmill.core.errors import GristmillError
@@ -81,6 +82,13 @@ STAGES: dict[str, tuple[str, str]] = {
 }
 
 ALIASES = {"train pretrain": "train lm"}
+
+
+def verbs_that_make(kinds: Sequence[str]) -> list[str]:
+    """The verbs whose results are of these kinds, in the order of a model's making. Not those of
+    studies, which are rarely what an input lacks."""
+    own = [verb for verb, (path, _) in STAGES.items() if "." not in path]
+    return [verb for verb in own if stage_by_verb(verb).kind in kinds]
 
 
 def stage_by_verb(verb: str) -> Stage[Any]:

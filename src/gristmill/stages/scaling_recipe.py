@@ -32,7 +32,7 @@ class RecipeConfig(StageConfig):
 
 @stage(
     "scaling recipe",
-    version=1,
+    version=2,
     kind="recipe",
     config=RecipeConfig,
     inputs={},

@@ -71,6 +71,14 @@ def function_name(default: Any = ..., **kwargs: Any) -> Any:
     return Field(default, json_schema_extra={"identity": "function"}, **kwargs)
 
 
+def _made_by(kinds: Sequence[str], asks: str) -> str:
+    # The registry imports this module.
+    from gristmill.stages.registry import verbs_that_make
+
+    verbs = [f"gristmill {verb}" for verb in verbs_that_make(kinds) if verb != asks]
+    return f", or make one first: {', '.join(verbs[:3])}" if verbs else ""
+
+
 @dataclass(frozen=True)
 class Slot:
     """An input of a stage: the kinds of artifact that fit; any kind where none is named."""
@@ -265,7 +273,7 @@ class Stage(Generic[C]):
             if not found and not taken.optional:
                 raise GristmillError(
                     f"{self.verb} needs its input '{name}' ({' or '.join(taken.kinds)})",
-                    mend=f"give --{name} FOLDER, or put a stage that makes it before it",
+                    mend=f"give --{name} FOLDER{_made_by(taken.kinds, self.verb)}",
                 )
             for artifact in found:
                 if taken.kinds and artifact.kind not in taken.kinds:

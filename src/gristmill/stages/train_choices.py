@@ -1,7 +1,7 @@
 """How a pre-training is computed on this machine: each choice made, said and shown with its reason.
 
-What changes bits (precision, compilation, micro-batches, recomputing) is pinned in the run, so that
-a resume computes as the run began.
+What changes bits (precision, compilation, lanes, micro-batches, recomputing) is pinned in the run,
+so that a resume computes as the run began.
 """
 
 from __future__ import annotations
@@ -56,14 +56,15 @@ def choose(config: TrainLmConfig, dial: Dial, device: torch.device, output: Outp
     compiled, why = output.run.pin("compile", lambda: list(_compiles(config, device)))
     rows, recompute, kept = hold(config, dial, output)
     prefetch = device.type != "cpu"
-    ahead = Made(LOADER, "a batch ahead, pinned", "the GPU does not wait for it")
+    how = "a batch ahead, pinned" if device.type == "cuda" else "a batch ahead"
+    ahead = Made(LOADER, how, "the GPU does not wait for it")
     if not prefetch:
         ahead = Made(LOADER, "in the step", "it takes about a thousandth of one")
     how, _, because = kept.partition(": ")
     whole = "the whole batch" if rows >= dial.batch_rows else f"of {dial.batch_rows} a step"
     made = [
         Made("compilation", "block by block" if compiled else "none", why),
-        _attends(config, device),
+        _attends(config, dial, device),
         _loss_head(dial.model.vocab_size, device),
         ahead,
         Made("rows held at once", f"{rows:,}", whole),
@@ -106,9 +107,13 @@ def _compiles(config: TrainLmConfig, device: torch.device) -> tuple[bool, str]:
     return False, "a first compilation takes half a minute and more; --compile true asks for it"
 
 
-def _attends(config: TrainLmConfig, device: torch.device) -> Made:
+def _attends(config: TrainLmConfig, dial: Dial, device: torch.device) -> Made:
+    import torch
+
     from gristmill.model.attention import MATMUL_LIMIT, QUERY_BLOCK
     from gristmill.model.flex import works
+    from gristmill.model.lstm import LstmConfig
+    from gristmill.train.precision import DTYPES
 
     if config.architecture == "lstm":
         return Made("attention", "none", "an LSTM has none")
@@ -118,7 +123,10 @@ def _attends(config: TrainLmConfig, device: torch.device) -> Made:
     if not config.document_mask:
         return Made("attention", "torch's fused kernel", "rows are whole, the causal mask is all")
     windows = config.architecture == "speedrun" and bool(config.dial.window)
-    if not windows and works(device):
+    # Measured, it is bf16 on every GPU that has the kernel.
+    dtype = torch.bfloat16 if config.precision == "auto" else DTYPES[config.precision]
+    assert not isinstance(dial.model, LstmConfig)
+    if not windows and works(device, dial.model.head_dim, dtype):
         return Made("attention", "FlexAttention", "skips what is of another document; tried here")
     return Made("attention", "torch's fused kernel, masked", "documents do not see each other")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +14,10 @@ from gristmill.stages.stage import StageConfig, later, local
 if TYPE_CHECKING:
     from gristmill.scaling.dial import Dial
 
+# So many passes are worth nearly as much as new text (Muennighoff et al. 2023).
+_FRESH_PASSES = 4
+# FLOP/s of a core in a training, within a factor of three.
+_CORE_SPEED = 3e10
 # Of the dial's numbers, those that not all families have.
 ATTENTION = ("heads", "kv_heads", "head_dim", "mlp_width")
 _SWITCHES = (
@@ -148,16 +154,30 @@ class TrainLmConfig(StageConfig):
     assumed_vocabulary: int = local(4096, ge=2)
     """What --dry-run takes for the vocabulary before there are tokens."""
 
-    def explain(self) -> list[str]:
-        """Every number that the dial derives, with its reason."""
-        from gristmill.scaling.cost import explain
+    def explain(self, tokens: Mapping[str, Any] | None = None) -> list[str]:
+        """Every number that the dial derives, with its reason. tokens: the `tokens.json` that is
+        trained on; without it the vocabulary is assumed."""
+        from gristmill.scaling.cost import cost, explain
 
-        head = f"for a vocabulary of {self.assumed_vocabulary:,}:"
+        text = (tokens or {}).get("splits", {}).get("train", {})
+        vocabulary = int(tokens["vocab_size"]) if tokens else self.assumed_vocabulary
+        each = text["bytes"] / text["tokens"] if text.get("tokens") else 4.0
+        head = f"for {'the' if tokens else 'a'} vocabulary of {vocabulary:,}"
         config = self
         if self.byte_budget or self.flop_budget or self.context_bytes:
-            head = f"for a vocabulary of {self.assumed_vocabulary:,} and 4 bytes a token:"
-            config = in_tokens(self, self.assumed_vocabulary, 4.0)
-        return [head, *explain(dial_of(config, self.assumed_vocabulary))]
+            head += f" and {each:.3g} bytes a token"
+            config = in_tokens(self, vocabulary, each)
+        dial = dial_of(config, vocabulary)
+        lines = [f"{head}:", *explain(dial)]
+        cores = os.cpu_count() or 1
+        hours = cost(dial).flops / (cores * _CORE_SPEED) / 3600
+        lines.append(
+            f"on the {cores} cores here {_about(hours)}, within a factor of three; on an "
+            "accelerator far less"
+        )
+        if text.get("tokens"):
+            lines.append(_passes(dial.tokens, text["tokens"]))
+        return lines
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -169,6 +189,25 @@ class TrainLmConfig(StageConfig):
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are two budgets; give one of them")
         return self
+
+
+def _about(hours: float) -> str:
+    for size, unit in ((1 / 24, "days"), (1, "hours"), (60, "minutes")):
+        if hours * size >= 2:
+            return f"about {hours * size:,.0f} {unit}"
+    return f"about {max(1.0, hours * 3600):,.0f} seconds"
+
+
+def _passes(budget: int, there: int) -> str:
+    passes = budget / there
+    count = f"{passes:,.1f}" if passes < 10 else f"{passes:,.0f}"
+    said = f"{budget:,} tokens are {count} passes over the {there:,} tokens of text"
+    if passes <= _FRESH_PASSES:
+        return said
+    return (
+        f"{said}: beyond {_FRESH_PASSES} repeated text teaches less and less (Muennighoff et al. "
+        "2023); take more text, or a smaller model or token_budget"
+    )
 
 
 def in_tokens(config: TrainLmConfig, vocab_size: int, bytes_per_token: float) -> TrainLmConfig:

@@ -46,7 +46,7 @@ def require_eight_bit(device: torch.device) -> None:
 
 def eight_bit_regions(models: Iterable[nn.Module]) -> str:
     """The linear layers of the models' blocks compute in 8 bits while gradients are wanted; says
-    how many. A copy or a file of the model knows nothing of it; undone by `full_width_regions`."""
+    how many. A copy does so too, a file knows nothing of it; undone by `full_width_regions`."""
     count, left = 0, 0
     for layer in _layers(models):
         if layer.bias is None and not any(size % _MULTIPLE for size in layer.weight.shape):

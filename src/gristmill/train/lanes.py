@@ -9,6 +9,7 @@ added in the lanes' order, so that the sum has the same bits whichever lane is d
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -103,6 +104,7 @@ class Lanes:
         torch.set_num_threads(threads)
         self._shares = _even_shares([p.numel() for p in self._trained], count)
         self._seen: set[Any] = set()
+        self._looking = threading.Lock()
 
     @property
     def count(self) -> int:
@@ -127,13 +129,19 @@ class Lanes:
     ) -> list[Loss]:
         """Adds the gradients of `scale` times the parts' losses to `grad` of the trained weights.
 
-        parts: one for each lane. look: sees each part and its loss before its backward pass.
-        Returns the losses without their graphs.
+        parts: one for each lane. look: sees each part and its loss before its backward pass, one
+        lane's at a time. Returns the losses without their graphs.
         """
+
+        def look_alone(*seen: Any) -> None:
+            # A check puts cast weights into the models themselves, which all lanes share.
+            with self._looking:
+                look(*seen)
+
         shapes = [tuple((name, t.shape) for name, t in part.items()) for part in parts]
         # New shapes may be compiled, which is for one thread at a time.
         alone = not self._seen.issuperset(shapes)
-        found = self._everywhere(lambda n: self._lanes[n].run(parts[n], scale, look), alone)
+        found = self._everywhere(lambda n: self._lanes[n].run(parts[n], scale, look_alone), alone)
         self._seen.update(shapes)
         self._everywhere(lambda n: self._add(self._shares[n]))
         return found

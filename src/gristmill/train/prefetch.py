@@ -1,8 +1,8 @@
 """A source whose next batch is drawn while the step before it is computed.
 
-For sources that do not look at the models (`TextSource`). The batches, their order and the state
-are those of the source itself: the state is that after the last batch that was handed out, never
-that of the one drawn ahead.
+For sources that look neither at the models nor at the step's seed, since those given are of the
+step before (`TextSource`). The batches, their order and the state are those of the source itself:
+the state is that after the last batch that was handed out, never that of the one drawn ahead.
 """
 
 from __future__ import annotations

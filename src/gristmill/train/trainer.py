@@ -103,6 +103,7 @@ class Trainer:
         ]
         self._device = self._trained[0].device
         self._choice = self._pinned_precision()
+        self._peak = self._choice.peak
         self._objective = objective
         self._computing = Computing(objective, self._models, self._choice.precision)
         self._loss_scale = LossScale() if self._choice.precision == "fp16" else None
@@ -169,6 +170,7 @@ class Trainer:
             bar.close()
             self._blocks.undo()
             if lanes is not None:
+                self._gradients.lanes = None  # they hold a copy of the weights
                 lanes.close()
         recent = self._at.recent[-_MEAN_STEPS:]
         return Result(
@@ -275,7 +277,14 @@ class Trainer:
         found = {"tokens_per_second": tokens_per_second}
         if self._flops_per_token and self._choice.peak:
             flops = tokens_per_second * self._flops_per_token(length)
-            found["mfu"] = flops / self._choice.peak
+            # Measured once, maybe while others kept the machine busy: no step is above the peak.
+            if flops > self._peak == self._choice.peak:
+                self._say(
+                    f"a step reached {flops / 1e9:,.0f} GFLOP/s, above the measured peak of "
+                    f"{self._peak / 1e9:,.0f}: MFU is a share of the fastest step from here on"
+                )
+            self._peak = max(self._peak, self._choice.peak, flops)
+            found["mfu"] = flops / self._peak
             if self._choice.peak_published:
                 found["mfu_published"] = flops / self._choice.peak_published
         found["memory_bytes"] = self._watch.memory_bytes()

@@ -191,7 +191,8 @@ def filter_documents(
         most_workers=max(1, total // _DOCUMENTS_PER_WORKER),
     )
     bar = progress("filter", float(total), "documents")
-    note = f"{taken_over:,} taken over" if taken_over else None
+    note = f"{taken_over:,} taken over" if taken_over else ""
+    bar.note("begins with compiled rules; on a new machine they are compiled first, once")
     try:
         for name, found in zip(parts, told, strict=True):
             rejects = journal.write_rejects(name, "quarantine", found["rejects"])

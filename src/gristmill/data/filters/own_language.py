@@ -123,6 +123,8 @@ class OwnLanguageModel:
                 about = json.loads((file.metadata() or {})["model"])
                 if about["format"] != FORMAT:
                     raise ValueError(f"its format is {about['format']}")
+                if not (8 <= about["bits"] <= 24 and 1 <= about["ngrams"] <= 8):
+                    raise ValueError(f"2^{about['bits']} rows for runs of {about['ngrams']}")
                 rows, kept, bias = (file.get_tensor(name) for name in ("rows", "weights", "bias"))
             weights = np.zeros((1 << about["bits"], len(about["labels"])), np.float32)
             weights[rows] = kept

@@ -274,3 +274,4 @@ def _with_progress(pages: Sequence[Page], advance: Callable[[float], None]) -> I
         yield page
         if number % 200 == 199:
             advance(200)
+    advance(len(pages) % 200)

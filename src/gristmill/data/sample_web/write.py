@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.core.canonical import write_json, write_text_atomic
+from gristmill.core.progress import say
 from gristmill.data.sample_web.invented import WORDS
 from gristmill.data.sample_web.page import Page
 from gristmill.data.sample_web.sites import BLOCKED, BLOCKLIST, ENCYCLOPAEDIA
@@ -77,6 +78,7 @@ TRUTH_SCHEMA = pa.schema(
 
 def write_world(world: World, folder: Path, wheel: Wheel) -> dict[str, int]:
     """Writes everything below `folder`; returns counts by kind of page."""
+    say(f"compressing {len(world.pages):,} pages and what is true of them")
     pq.write_table(_pages(world.pages), folder / "pages.parquet", compression="zstd",
                    compression_level=3, row_group_size=2048)  # fmt: skip
     judged = [page for page in world.pages if page.status == 200 and page.kind not in _NO_TRUTH]

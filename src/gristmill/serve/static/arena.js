@@ -48,7 +48,9 @@ async function fight() {
   find("send").disabled = false;
   open(battle !== null);
   if (battle) {
-    find("said").textContent = "Both have answered: your vote.";
+    find("said").textContent = answers.a.textContent.trim() === answers.b.textContent.trim()
+      ? "Both gave the same answer: a vote on it tells nothing. Ask something else, or call it a tie."
+      : "Both have answered: your vote.";
     text.blur();
     text.value = "";
     fit();
@@ -76,7 +78,7 @@ async function rate() {
   find("rated").replaceChildren(...ratings.map((one) => make("tr", {},
     make("th", { scope: "row" }, one.model),
     make("td", { class: "n" }, one.rating === null ? ({ above: "above all", below: "below all" }[one.bound] || "not connected") : number(one.rating, 0)),
-    make("td", { class: "n" }, one.low === null || one.high === null ? "unbounded" : `${number(one.low, 0)} to ${number(one.high, 0)}`),
+    make("td", { class: "n" }, one.low === null || one.high === null ? (one.rating === null ? "unbounded" : "too few votes") : `${number(one.low, 0)} to ${number(one.high, 0)}`),
     make("td", { class: "n" }, number(one.battles)),
     make("td", { class: "n" }, number(one.wins, 1)))));
   find("ratings").hidden = !ratings.length;

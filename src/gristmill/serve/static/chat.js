@@ -212,16 +212,23 @@ function describe() {
   find("system").disabled = assistant() === false;
 }
 
+// A first question; a small model knows what its texts tell and little more.
+function invite() {
+  if (messages.length || !assistant()) { find("empty").hidden = true; return; }
+  showEmpty("Ask about a place, a person or a thing that the training texts tell of (Documents lists them), such as:", "What is Minsk?");
+}
+
 composer.addEventListener("submit", (event) => { event.preventDefault(); send(); });
 find("stop").addEventListener("click", () => running?.abort());
 find("new").addEventListener("click", () => {
   running?.abort();
   messages = [];
   talk.replaceChildren();
+  invite();
   keep();
   text.focus();
 });
-find("model").addEventListener("change", () => { describe(); keep(); });
+find("model").addEventListener("change", () => { describe(); invite(); keep(); });
 find("settings").addEventListener("change", keep);
 find("settings").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
@@ -245,5 +252,6 @@ attempt(async () => {
   for (const name of ["system", "temperature", "max_tokens"]) if (old[name]) find(name).value = old[name];
   describe();
   await restore(old);
+  invite();
   text.focus();
 });

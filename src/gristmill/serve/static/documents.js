@@ -4,6 +4,7 @@ let page = 1, asked = 0;
 
 async function search() {
   const turn = ++asked;
+  find("count").textContent = "Reading the documents …";
   const query = `${find("state").value} ${find("query").value}`.trim();
   const found = await attempt(() => get(`/api/documents?q=${encodeURIComponent(query)}&page=${page}`));
   if (turn !== asked) return;
