@@ -39,7 +39,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     print(f"{'':<62} CPU s a step  MB held   loss")
     for name, rows in found.items():
-        seconds = statistics.median(row.seconds for row in rows)
+        seconds = statistics.median(row.cpu for row in rows)
         memory = statistics.median(row.memory for row in rows)
         table[name] = {"seconds": seconds, "memory": memory, "loss": rows[0].loss}
         print(f"{CHOICES[name]:<62} {seconds:12.3f} {memory / 1e6:8.0f} {rows[0].loss:6.3f}")

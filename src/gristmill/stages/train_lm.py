@@ -170,6 +170,7 @@ def train_lm(config: TrainLmConfig, inputs: Inputs, output: Output) -> None:
             compile=chosen.compile,
             precision=result.precision.precision,
             recompute=chosen.recompute,
+            lanes=result.lanes.count,
             device=str(device),
             text_SBT=first_rows(shards, rows, config.context),
         )

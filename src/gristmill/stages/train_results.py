@@ -65,6 +65,7 @@ def present_choices(found: Sequence[Measured], tokens: int, gpu: bool, output: O
         [
             CHOICES[one.off],
             f"{one.seconds:.4f}",
+            *([] if gpu else [f"{one.cpu:.4f}"]),
             "" if one is first else f"{one.seconds / first.seconds:.2f}",
             f"{tokens / one.seconds:,.0f}",
             f"{one.memory / 2**20:,.0f}",
@@ -73,13 +74,13 @@ def present_choices(found: Sequence[Measured], tokens: int, gpu: bool, output: O
         ]
         for one in found
     ]
+    seconds = ["s a step"] if gpu else ["s a step", "CPU s"]
     parts = first.parts
     shares = ", ".join(f"{100 * share:.0f}% {kind}" for kind, share in parts.items())
-    second = "s" if gpu else "CPU s"
     output.tables.append(
         Table(
             "What each choice is worth",
-            ["", f"{second} a step", "times", f"tokens/{second}", "MiB held", "loss", "more"],
+            ["", *seconds, "times", "tokens/s", "MiB held", "loss", "more"],
             rows,
             note="A few steps on the training's first rows, each choice taken back by itself; "
             f"loss: of the last of them. A step's time: {shares}.",

@@ -36,12 +36,22 @@ from gristmill.train.settings import Settings
 from gristmill.train.starting import start_weights
 
 Name = Literal[
-    "all", "compile", "precision", "tiling", "flash", "chunks", "memory", "recompute", "keep"
+    "all",
+    "compile",
+    "precision",
+    "lanes",
+    "tiling",
+    "flash",
+    "chunks",
+    "memory",
+    "recompute",
+    "keep",
 ]
 CHOICES: dict[Name, str] = {
     "all": "as chosen",
     "compile": "without compiled blocks",
     "precision": "without 16-bit products (float32 throughout)",
+    "lanes": "threads that share each operation, no lanes",
     "tiling": "attention by torch's fused kernel, not in blocks of queries",
     "flash": "attention as one matrix of scores, not fused",
     "chunks": "all logits at once, not in chunks",
@@ -60,8 +70,9 @@ _WARM = 2
 class Trial:
     """What is trained: `rows` rows of the shape's context, `steps` (3 at least) of them.
 
-    compile, precision, recompute, device: as in the training whose choices they are. text_SBT: rows
-    of context + 1 tokens for each step, taken again from the first on; None: made up.
+    compile, precision, recompute, lanes, device: as in the training whose choices they are.
+    text_SBT: rows of context + 1 tokens for each step, taken again from the first on; None: made
+    up.
     """
 
     shape: ModelConfig
@@ -71,6 +82,7 @@ class Trial:
     compile: bool = False
     precision: Precision = "bf16"
     recompute: bool = False
+    lanes: int = 1
     device: str = "cpu"
     text_SBT: NDArray[np.int64] | None = None
 
@@ -85,6 +97,7 @@ class Trial:
         made: list[Name] = ["all"]
         made += ["compile"] if self.compile else []
         made += ["precision"] if self.precision != "fp32" else []
+        made += ["lanes"] if self.lanes > 1 else []
         attention = hasattr(self.shape, "heads")
         if attention:
             made += ["flash" if gpu else "tiling"]
@@ -96,12 +109,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Measured:
-    """A trial without the choice `off`: CPU seconds of a step (median; on a GPU seconds), bytes
-    that it held at most beyond the start (on a GPU there), the last step's loss; of `all`, shares
-    of a step's time by kind too."""
+    """A trial without the choice `off`: seconds of a step by the clock and by all processors
+    (medians; on a GPU both by the clock), bytes that it held at most beyond the start (on a GPU
+    there), the last step's loss; of `all`, shares of a step's time by kind too (without lanes)."""
 
     off: Name
     seconds: float
+    cpu: float
     memory: int
     loss: float
     parts: dict[str, float] = field(default_factory=dict)
@@ -162,18 +176,20 @@ def without(trial: Trial, off: Name) -> Measured:
                 precision="fp32" if off == "precision" else trial.precision,
                 compile=trial.compile and off != "compile",
                 recompute=(trial.recompute and off != "recompute") or off == "keep",
+                lanes=1 if off == "lanes" else trial.lanes,
                 checkpoint_seconds=1e9,
             ),
             say=lambda _: None,
         )
-        seconds: list[float] = []
+        seconds: list[tuple[float, float]] = []
         losses: list[float] = []
         step = run._one_step
 
         def timed() -> dict[str, Any]:
-            start = _clock(device)
+            start, spent = _clocks(device)
             record = step()
-            seconds.append(_clock(device) - start)
+            end, spent_then = _clocks(device)
+            seconds.append((end - start, spent_then - spent))
             losses.append(record["loss"])
             return record
 
@@ -182,7 +198,8 @@ def without(trial: Trial, off: Name) -> Measured:
         run.fit()
         return Measured(
             off,
-            statistics.median(seconds[_WARM:]),
+            statistics.median(wall for wall, _ in seconds[_WARM:]),
+            statistics.median(cpu for _, cpu in seconds[_WARM:]),
             _peak(device) - before,
             losses[-1],
             _parts(run, device) if off == "all" else {},
@@ -220,12 +237,13 @@ def first_rows(shards: TokenShards, rows: int, context: int, steps: int = 8) -> 
     return shards.gather(starts, context + 1).astype(np.int64).reshape(count, rows, context + 1)
 
 
-def _clock(device: torch.device) -> float:
-    """CPU seconds of this process; on a GPU seconds, when it has done all that it was given."""
+def _clocks(device: torch.device) -> tuple[float, float]:
+    """Seconds by the clock and CPU seconds of this process; on a GPU the clock's twice, when it
+    has done all that it was given."""
     if device.type == "cpu":
-        return time.process_time()
+        return time.perf_counter(), time.process_time()
     torch.accelerator.synchronize()
-    return time.perf_counter()
+    return (time.perf_counter(),) * 2
 
 
 def _peak(device: torch.device) -> int:
@@ -241,13 +259,15 @@ def _parts(run: Any, device: torch.device) -> dict[str, float]:
 
     gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+    run._blocks.prepare()
     run._one_step()
-    _clock(device)
+    _clocks(device)
     start, waiting = time.perf_counter(), 0.0
     with profile(activities=activities) as profiler:
         for _ in range(3):
             waiting += 1e6 * run._one_step()["source_seconds"]
-        _clock(device)
+        _clocks(device)
+    run._blocks.undo()
     wall = (time.perf_counter() - start) * 1e6
     sums: dict[str, float] = dict.fromkeys(("matmul", "memory-bound", "waiting", "the rest"), 0.0)
     for event in profiler.key_averages():
