@@ -137,6 +137,8 @@ def test_help_of_a_group_a_setting_and_a_name_that_is_none(
 ) -> None:
     assert main(["data", "filter", "--help", "spam"]) == 0
     assert capsys.readouterr().out.startswith("spam: Keyword stuffing.\n  --spam.enabled")
+    assert main(["data", "filter", "--help=spam"]) == 0
+    assert capsys.readouterr().out.startswith("spam: Keyword stuffing.\n")
     assert main(["study", "families", "-h", "sweep.train.dial"]) == 0
     assert "\n  --sweep.train.dial.layers N" in capsys.readouterr().out
     assert main(["data", "filter", "--help", "lists.allowed", "dry-run", "documents"]) == 0

@@ -107,7 +107,9 @@ def parse_flags(
         name, equals, inline = item[2:].partition("=")
         known = name.replace("-", "_").replace("_", "-")
         if known in switches:
-            if equals:
+            if equals and known == "help":
+                rest.insert(0, inline)
+            elif equals:
                 raise GristmillError("takes no value", where=f"--{name}")
             found.options[known] = True
             continue

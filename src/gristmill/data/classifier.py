@@ -9,9 +9,10 @@ et al. 2011) gives rare n-grams the larger steps that inverse document frequency
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -168,6 +169,26 @@ class Classifier:
         out = np.empty((len(features), len(self.labels)), np.float32)
         _predict(features.buckets, features.starts, self.weights, self.bias, out)
         return out
+
+    def sparse(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """What a file holds of it: numbers and names, and arrays of the rows of `weights` that
+        training touched (most buckets of a small set are empty)."""
+        rows = np.flatnonzero(self.weights.any(axis=1)).astype(np.int32)
+        about = {"labels": list(self.labels), "bits": self.bits, "ngrams": self.ngrams}
+        return about, {"rows": rows, "weights": self.weights[rows], "bias": self.bias}
+
+    @classmethod
+    def of_sparse(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> Classifier:
+        """The opposite of `sparse`. Raises ValueError for sizes that no training here makes: a
+        file from elsewhere does not decide how much memory is taken."""
+        bits, ngrams, labels = about["bits"], about["ngrams"], tuple(about["labels"])
+        if not (8 <= bits <= 24 and 1 <= ngrams <= 8):
+            raise ValueError(f"2^{bits} rows for runs of {ngrams}")
+        weights = np.zeros((1 << bits, len(labels)), np.float32)
+        weights[arrays["rows"]] = arrays["weights"]
+        return cls(labels, bits, ngrams, weights, arrays["bias"])
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file that holds everything, labels in its metadata."""

@@ -98,18 +98,10 @@ class OwnLanguageModel:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file; equal models give equal bytes."""
-        own = self.classifier
-        about = {
-            "format": FORMAT,
-            "labels": list(own.labels),
-            "bits": own.bits,
-            "ngrams": own.ngrams,
-            "temperature": self.temperature,
-        }
-        # Only the rows that training touched.
-        rows = np.flatnonzero(own.weights.any(axis=1)).astype(np.int32)
+        about, arrays = self.classifier.sparse()
+        about |= {"format": FORMAT, "temperature": self.temperature}
         save_file(
-            {"rows": rows, "weights": own.weights[rows], "bias": own.bias},
+            arrays,
             path,
             # One metadata key: with several, their order in the file would vary.
             metadata={"model": canonical_json(about)},
@@ -123,15 +115,8 @@ class OwnLanguageModel:
                 about = json.loads((file.metadata() or {})["model"])
                 if about["format"] != FORMAT:
                     raise ValueError(f"its format is {about['format']}")
-                if not (8 <= about["bits"] <= 24 and 1 <= about["ngrams"] <= 8):
-                    raise ValueError(f"2^{about['bits']} rows for runs of {about['ngrams']}")
-                rows, kept, bias = (file.get_tensor(name) for name in ("rows", "weights", "bias"))
-            weights = np.zeros((1 << about["bits"], len(about["labels"])), np.float32)
-            weights[rows] = kept
-            classifier = Classifier(
-                tuple(about["labels"]), about["bits"], about["ngrams"], weights, bias
-            )
-            return cls(classifier, float(about["temperature"]))
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls(Classifier.of_sparse(about, arrays), float(about["temperature"]))
         except Exception as error:  # safetensors raises its own types
             raise GristmillError(
                 f"not a language model of ours: {error}",

@@ -51,23 +51,17 @@ class TextClassifier:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file; equal classifiers give equal bytes."""
-        classifier, calibration = self.model.classifier, self.model.calibration
-        about = {
+        calibration = self.model.calibration
+        about, arrays = self.model.classifier.sparse()
+        about |= {
             "format": FORMAT,
             "name": self.name,
-            "labels": list(classifier.labels),
-            "bits": classifier.bits,
-            "ngrams": classifier.ngrams,
             "slope": calibration.slope,
             "shift": self.shift,
         }
-        # Only the rows that training touched: most buckets of a small set are empty.
-        rows = np.flatnonzero(classifier.weights.any(axis=1)).astype(np.int32)
         save_file(
             {
-                "rows": rows,
-                "weights": classifier.weights[rows],
-                "bias": classifier.bias,
+                **arrays,
                 "knots": np.array(calibration.knots, np.float64),
                 "log_odds": np.array(calibration.log_odds, np.float64),
             },
@@ -85,16 +79,12 @@ class TextClassifier:
                 if about["format"] != FORMAT:
                     raise ValueError(f"its format is {about['format']}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            weights = np.zeros((1 << about["bits"], len(about["labels"])), np.float32)
-            weights[tensors["rows"]] = tensors["weights"]
             calibration = Isotonic(
                 tuple(tensors["knots"].tolist()),
                 tuple(tensors["log_odds"].tolist()),
                 float(about["slope"]),
             )
-            classifier = Classifier(
-                tuple(about["labels"]), about["bits"], about["ngrams"], weights, tensors["bias"]
-            )
+            classifier = Classifier.of_sparse(about, tensors)
             return cls(about["name"], QualityModel(classifier, calibration), float(about["shift"]))
         except Exception as error:  # safetensors raises its own types
             raise GristmillError(
