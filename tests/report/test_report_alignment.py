@@ -1,13 +1,11 @@
 """Answers side by side, points with intervals, and where the stages of alignment stand."""
 
-import json
 import re
-import shutil
-import subprocess
+from collections.abc import Callable
 from dataclasses import asdict
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,32 +109,13 @@ def test_points_share_colours_and_the_x_axis() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 4)])
 def test_in_a_browser_columns_stand_side_by_side_and_stack_on_a_phone(
-    width: int, columns: int, tmp_path: Path
+    width: int, columns: int, measured: Callable[..., dict[str, Any]]
 ) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    browser = next((path for path in map(shutil.which, names) if path), None)
-    if browser is None:
-        pytest.skip("no Chrome or Chromium on this machine: the page was not looked at in one")
-    (tmp_path / "report.html").write_text(page(), encoding="utf-8")
-    # The report allows no script, so a page around it measures.
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<body style="margin:0"><iframe src="report.html" style="width:{width}px;height:900px;'
-        'border:0"></iframe><script>onload = () => { const d = document.querySelector("iframe")'
-        ".contentDocument; const tops = [...d.querySelector('.side').children].map("
-        "e => Math.round(e.getBoundingClientRect().top)); document.body.dataset.found = "
-        "JSON.stringify({title: d.title, over: d.documentElement.scrollWidth, "
-        "rows: new Set(tops).size}) }</script>",
-        encoding="utf-8",
+    script = (
+        "const tops = [...d.querySelector('.side').children].map("
+        "e => Math.round(e.getBoundingClientRect().top)); found = {title: d.title, "
+        "over: d.documentElement.scrollWidth, rows: new Set(tops).size}"
     )
-    done = subprocess.run(
-        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile",
-         f"--window-size={max(width, 500)},900", "--virtual-time-budget=5000", frame.as_uri()],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    match = re.search(r'data-found="([^"]*)"', done.stdout)
-    assert match, done.stderr[-2000:]
-    found = json.loads(unescape(match[1]))
+    found = measured(page(), width, script)
     assert found["title"] == "demo" and found["over"] <= width, found
     assert found["rows"] == len(NAMES) // columns, found
