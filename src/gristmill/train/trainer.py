@@ -133,7 +133,25 @@ class Trainer:
         self._train_mode()
         keep_freed_memory()
         lanes, why = self._make_lanes()
-        self._blocks.prepare(() if lanes is None else lanes.models)
+        try:
+            self._blocks.prepare(() if lanes is None else lanes.models)
+            self._all_steps()
+        finally:
+            self._blocks.undo()
+            if lanes is not None:
+                self._gradients.lanes = None  # they hold a copy of the weights
+                lanes.close()
+        recent = self._at.recent[-_MEAN_STEPS:]
+        return Result(
+            steps=self._at.step,
+            tokens=self._at.tokens,
+            skipped=self._at.skipped,
+            loss=sum(recent) / len(recent) if recent else math.nan,
+            precision=self._choice,
+            lanes=why,
+        )
+
+    def _all_steps(self) -> None:
         bar = progress(self._title, self._schedule.steps, "steps")
         bar.advance(self._at.step)
         log = MetricsLog(self._run.path / METRICS, self._sinks)
@@ -168,19 +186,6 @@ class Trainer:
             self._keeper.close()
             log.close()
             bar.close()
-            self._blocks.undo()
-            if lanes is not None:
-                self._gradients.lanes = None  # they hold a copy of the weights
-                lanes.close()
-        recent = self._at.recent[-_MEAN_STEPS:]
-        return Result(
-            steps=self._at.step,
-            tokens=self._at.tokens,
-            skipped=self._at.skipped,
-            loss=sum(recent) / len(recent) if recent else math.nan,
-            precision=self._choice,
-            lanes=why,
-        )
 
     def _one_step(self) -> dict[str, Any]:
         """Draws a batch, moves the weights once (or skips), and says what happened."""
