@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 2 the user's mistake, in one line; 75 stopped, and a later try goes on; 1 a defect.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    _raise_on_signals()
     try:
         return dispatch(arguments)
     except GristmillError as error:
@@ -131,5 +131,17 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Stopped(KeyboardInterrupt):
+    """What SIGINT and SIGTERM raise: a kind of its own, since CPython notes a plain
+    KeyboardInterrupt that leaves an `exec` of a string (each dataclass is made in one) and kills
+    the process with SIGINT at its end, whatever exit code it was to have."""
+
+
+def _raise_on_signals() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # `nohup` ignores it: so kept
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise _Stopped
