@@ -317,28 +317,3 @@ def test_config_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> N
     assert "near" in schema["properties"]["data"]["properties"]["dedup"]["properties"]
     assert main(["config", "schema", "tokenizer", "train"]) == 0
     assert "vocab_size" in json.loads(capsys.readouterr().out)["properties"]
-
-
-INTERRUPTED = """
-import os, signal, sys
-from gristmill.cli import main, tree
-
-def verb(arguments):
-    exec("import os, signal\\nos.kill(os.getpid(), signal.{name})\\nfor _ in range(99): pass")
-
-if __name__ == "__main__":
-    tree.COMMANDS["interrupted"] = ("interrupted:verb", "")
-    sys.exit(main.main(["interrupted"]))
-"""
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_in_the_midst_of_an_import_ends_with_75_too(tmp_path: Path, name: str) -> None:
-    """Importing runs strings (each dataclass is made of one), and so does compiling: CPython kills
-    a process whose KeyboardInterrupt left one, if it is the plain kind."""
-    (tmp_path / "interrupted.py").write_text(INTERRUPTED.format(name=name))
-    done = subprocess.run(
-        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 75, done.stderr
-    assert "Traceback" not in done.stderr and "again" in done.stderr

@@ -6,13 +6,12 @@ import errno
 import importlib
 import os
 import shutil
-import signal
 import sys
 import textwrap
 from collections.abc import Sequence
-from types import FrameType
 
 from gristmill import __version__
+from gristmill.cli.interruption import Interruption
 from gristmill.cli.talk import printable
 from gristmill.cli.tree import COMMANDS, all_verbs
 from gristmill.core.errors import EXIT_RETRY, EXIT_USER, GristmillError, disk_full
@@ -25,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done; 2 the user's mistake, in one line; 75 stopped, and a later try goes on; 1 a defect.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _raise_on_signals()
     try:
-        return dispatch(arguments)
+        with Interruption():
+            return dispatch(arguments)
     except GristmillError as error:
         return _say(error.one_line(), error.exit_code)
     except KeyboardInterrupt:
@@ -129,19 +128,3 @@ def _say(line: str, code: int) -> int:
         line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     print(line, file=sys.stderr)
     return code
-
-
-class _Stopped(KeyboardInterrupt):
-    """What SIGINT and SIGTERM raise: a kind of its own, since CPython notes a plain
-    KeyboardInterrupt that leaves an `exec` of a string (each dataclass is made in one) and kills
-    the process with SIGINT at its end, whatever exit code it was to have."""
-
-
-def _raise_on_signals() -> None:
-    signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # `nohup` ignores it: so kept
-        signal.signal(signal.SIGINT, _stop)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise _Stopped

@@ -29,7 +29,10 @@ class StopRequest:
             signal.signal(number, handler)
         self._before = {}
 
-    def _asked(self, number: int, _: FrameType | None) -> None:
+    def _asked(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
+            before = self._before[signal.SIGINT]
+            if callable(before):
+                before(number, frame)
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
