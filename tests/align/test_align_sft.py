@@ -225,10 +225,10 @@ def test_accumulated_gradients_equal_the_whole_batch(chat: ChatFormat) -> None:
     found = []
     for rows_at_once in (None, 2, 3):
         computing = Computing(NextToken(), {"policy": model}, "fp32")
-        loss, norm, _ = Gradients(
-            computing, trained, Processes(), micro_batch=rows_at_once, clip=0
-        )(batch)
-        found.append((loss, norm, [p.grad.clone() for p in trained if p.grad is not None]))
+        gradients = Gradients(computing, trained, Processes(), micro_batch=rows_at_once, clip=0)
+        loss, norm, _ = gradients(batch)
+        scaled = [p.grad * gradients.scale for p in trained if p.grad is not None]
+        found.append((loss, norm, scaled))
     for loss, norm, grads in found[1:]:
         assert loss == pytest.approx(found[0][0], rel=1e-6)
         assert norm == pytest.approx(found[0][1], rel=1e-5)

@@ -83,11 +83,35 @@ def _gradients(
         if made is not None:
             made.close()
     named = models["policy"].named_parameters()
-    return loss, norm, metrics, {n: p.grad for n, p in named if p.grad is not None}
+    scaled = {n: p.grad * found.scale for n, p in named if p.grad is not None}
+    assert norm == pytest.approx(_norm(scaled) if norm < 1.0 else norm * _norm(scaled), rel=1e-5)
+    return loss, norm, metrics, scaled
+
+
+def _norm(grads: dict[str, Tensor]) -> float:
+    return float(torch.nn.utils.get_total_norm(list(grads.values())))
+
+
+def test_each_lane_works_with_one_thread() -> None:
+    """A lane's operations that shared themselves out again would wait for each other's threads."""
+    seen = []
+
+    def objective(tensors: Any, models: Any) -> Loss:
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+        return NextToken()(tensors, models)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _gradients(2, objective=objective)
+        assert sorted(seen) == [("lane-0_0", 1), ("lane-1_0", 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("micro_batch", [None, 4])
+@pytest.mark.parametrize("micro_batch", [None, 4, 7])
 def test_lanes_give_the_gradient_of_the_whole(tied: bool, micro_batch: int | None) -> None:
     loss, norm, metrics, whole = _gradients(1, tied=tied)
     for lanes in (2, 3):

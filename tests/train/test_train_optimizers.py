@@ -85,3 +85,23 @@ def test_a_cautious_optimizer_is_loaded_exactly(kind: str) -> None:
             optimizer.step(step, 1.0)
     for first, second in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_gradients_are_multiplied_where_they_are_read(kind: str) -> None:
+    """Three steps, each with a scale of its own: the averages of both are of scaled gradients."""
+    ends = []
+    for multiplied_before in (True, False):
+        model, optimizer = made(kind, 0.1, False)
+        generator = torch.Generator().manual_seed(2)
+        for step, scale in enumerate((0.03, 1.0, 7.0)):
+            for parameter in model.parameters():
+                gradient = torch.randn(parameter.shape, generator=generator)
+                parameter.grad = gradient * scale if multiplied_before else gradient
+            optimizer.step(step, 0.5, 1.0 if multiplied_before else scale)
+        ends.append((dict(model.named_parameters()), optimizer.tensors()))
+    for before, after in zip(*ends, strict=True):
+        assert set(before) == set(after)
+        for name in before:
+            torch.testing.assert_close(after[name], before[name], rtol=1e-4, atol=2e-4), name
+            assert not torch.equal(before[name], torch.zeros_like(before[name]))

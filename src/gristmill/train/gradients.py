@@ -32,7 +32,7 @@ class Processes:
 
 
 class Gradients:
-    """Fills `grad` of the trained parameters.
+    """Fills `grad` of the trained parameters; `scale` is what it is to be multiplied by.
 
     micro_batch: rows at a time; None: the whole batch. clip: largest norm over all parameters
     together; 0: no limit. loss_scale: of fp16, see loss_scale.py. fall_back: what to do about an
@@ -56,9 +56,12 @@ class Gradients:
         self.fall_back: Callable[[Exception], bool] = lambda error: False
         self.check: Callable[[Mapping[str, Tensor], Loss], None] = lambda tensors, loss: None
         self.lanes: Lanes | None = None
+        self.scale = 1.0
+        self._squares: float | None = None
 
     def __call__(self, batch: Batch) -> tuple[float, float, dict[str, float]]:
-        """Leaves the clipped gradient of the mean loss in `grad`.
+        """Leaves a multiple of the clipped gradient of the mean loss in `grad`: `scale` times that
+        is the gradient (the update multiplies where it reads it anyway).
 
         Returns the mean loss, the norm before clipping (nan where nothing carried loss) and the
         objective's metrics; with the batch's bytes, `bits_per_byte` from its `cross_entropy`.
@@ -97,14 +100,20 @@ class Gradients:
         if batch.bytes is not None and "cross_entropy" in totals:
             bits = totals["cross_entropy"][0] / math.log(2)
             metrics["bits_per_byte"] = _quotient(bits, everywhere[-1])
-        return _quotient(total, count), self._scale(count, scale), metrics
+        norm = self._norm(count, scale)
+        self.scale = 1.0 / count / scale if count else 1.0
+        if self._clip and math.isfinite(norm) and norm > self._clip:
+            self.scale *= self._clip / norm
+        return _quotient(total, count), norm, metrics
 
     def _backward(self, tensors: Mapping[str, Tensor], scale: float) -> list[Loss]:
         """Adds the gradients of these rows' loss, times `scale`; the loss, or that of each lane."""
         parts = None if self.lanes is None else self.lanes.cut(tensors)
         if parts is not None and self.lanes is not None:
             add = partial(self.lanes.add_gradients, parts, scale, self.check)
-            return self._or_again(add)
+            losses, self._squares = self._or_again(add)
+            return losses
+        self._squares = None
         found = self._or_again(partial(self._computing.loss, tensors))
         self.check(tensors, found)
         scaled = found.total if scale == 1.0 else found.total * scale
@@ -120,18 +129,16 @@ class Gradients:
             return function()
 
     @torch.no_grad()
-    def _scale(self, count: float, loss_scale: float) -> float:
-        """Divides the summed gradients by the count and the loss's factor and clips; the norm
-        before clipping."""
+    def _norm(self, count: float, loss_scale: float) -> float:
+        """Of the gradient of the mean loss, before clipping."""
         grads = [p.grad for p in self._trained if p.grad is not None]
         if not grads or not count:
             return math.nan
-        norm = float(torch.nn.utils.get_total_norm(grads, foreach=True)) / count / loss_scale
-        scale = 1.0 / count / loss_scale
-        if self._clip and math.isfinite(norm) and norm > self._clip:
-            scale *= self._clip / norm
-        torch._foreach_mul_(grads, scale)
-        return norm
+        if self._squares is not None:
+            norm = self._squares**0.5
+        else:
+            norm = float(torch.nn.utils.get_total_norm(grads, foreach=True))
+        return norm / count / loss_scale
 
 
 def _plain(value: Tensor | float) -> Tensor | float:

@@ -68,13 +68,15 @@ class Muon:
         ]
 
     @torch.no_grad()
-    def step(self, factor: float, momentum: float) -> None:
-        """One update from the parameters' `grad`, with the rate lr * factor."""
+    def step(self, factor: float, momentum: float, scale: float = 1.0) -> None:
+        """One update from `scale` times the parameters' `grad`, with the rate lr * factor."""
         lr = self.lr * factor
         for group in self._groups:
             weights = group.weights
             grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
             grad_NRC = torch.stack(grads).float()
+            if scale != 1.0:
+                grad_NRC.mul_(scale)
             average_NRC = group.momentum_NRC.lerp_(grad_NRC, 1.0 - momentum)
             direction_NRC = newton_schulz(grad_NRC.lerp_(average_NRC, momentum))
             updates = list(direction_NRC.to(weights[0].dtype).unbind())

@@ -121,20 +121,36 @@ class Optimizer:
             groups, betas=(settings.beta1, settings.beta2), eps=settings.epsilon, fused=True
         )
 
-    def step(self, step: int, factor: float) -> None:
-        """One update at `step` with all rates multiplied by `factor`."""
+    def step(self, step: int, factor: float, scale: float = 1.0) -> None:
+        """One update at `step` with all rates multiplied by `factor` and all gradients by `scale`;
+        what is in `grad` afterwards is not said."""
         settings = self._settings
         if self._muon is not None:
             momentum = ramp(
                 step, settings.momentum_start, settings.momentum, settings.momentum_steps
             )
-            self._muon.step(factor, momentum)
+            self._muon.step(factor, momentum, scale)
         if self._adamw is not None:
             for group in self._adamw.param_groups:
                 group["lr"] = group["base"] * factor
             before = self._before_decay()
+            self._scale_adamw(scale)
             self._adamw.step()
             self._decay_cautiously(before)
+
+    @torch.no_grad()
+    def _scale_adamw(self, scale: float) -> None:
+        """The fused kernel divides where it reads, as for a loss scale; not Apple's."""
+        assert self._adamw is not None
+        if scale == 1.0:
+            self._adamw.grad_scale = None  # type: ignore[attr-defined]
+            return
+        grads = [p.grad for _, p in self._adamw_parameters() if p.grad is not None]
+        if grads and grads[0].device.type in ("cpu", "cuda"):
+            # A pass over all gradients less: what is as large as the model waits for memory.
+            self._adamw.grad_scale = torch.tensor(1.0 / scale)  # type: ignore[attr-defined]
+        else:
+            torch._foreach_mul_(grads, scale)
 
     def _before_decay(self) -> list[tuple[Tensor, Tensor, float]]:
         """Each parameter that decays cautiously, its value now, and the share it would lose."""

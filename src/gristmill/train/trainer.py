@@ -208,7 +208,7 @@ class Trainer:
         if finite:
             with measured_update(self._trained, seen) if self._measures(step) else nullcontext():
                 for optimizer in self._optimizers.values():
-                    optimizer.step(step, factor)
+                    optimizer.step(step, factor, self._gradients.scale)
             self._at.bad_in_a_row = 0
             sigmas = spike(self._at.recent, loss)
             if sigmas is not None:
