@@ -1,7 +1,7 @@
 """Training and encoding beside tokenizers, rustbpe, gigabpe, tiktoken and gigatoken.
 
     make bench-tokenizer                      # about ten minutes
-    python benchmarks/tokenizer.py --quick    # a tenth of the text
+    python benchmarks/tokenizer.py --quick    # a tenth of the text (shards: a fifth)
 
 The corpus is real text: film reviews (../shared), Python sources, software help in six languages
 and encyclopaedia summaries in two. All of it is trained on; half of it (with --quick all) is
@@ -65,29 +65,31 @@ CL100K_MEMBER = "litellm/litellm_core_utils/tokenizers/9b5ad71b2ce5302211f9c6153
 def main() -> None:
     """Measures, prints a table, and the JSON line last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the text, one round")
+    parser.add_argument("--quick", action="store_true", help="less text, fewer rounds")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     peer = Peer("tokenizer")
     rounds = 1 if arguments.quick else arguments.rounds
     # A second's work is measured more often than half a minute's.
-    short = 3 if arguments.quick else rounds
-    size = TEXT_BYTES // 10 if arguments.quick else TEXT_BYTES
+    training, encoding = (2, 3) if arguments.quick else (rounds, rounds)
+    # Of a tenth of the text, what shards cost beside encoding is mostly beginning and ending.
+    size = TEXT_BYTES // 5 if arguments.quick else TEXT_BYTES
     documents, kinds = mixed(size)
     print(f"{sum(kinds.values()):,} bytes: " + ", ".join(f"{k} {v:,}" for k, v in kinds.items()))
     names = ("tokenizers", "rustbpe", "gigabpe", "tiktoken", "gigatoken")
     print(", ".join(f"{name} {version}" for name, version in peer.versions(*names).items()))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        train, unseen = folder / "train.jsonl", folder / "unseen.jsonl"
-        _write(train, documents)
-        _write(unseen, documents if arguments.quick else documents[1::2])
+        whole, train, unseen = (folder / f"{name}.jsonl" for name in ("whole", "train", "unseen"))
+        _write(whole, documents)
+        _write(train, documents[1::2] if arguments.quick else documents)
+        _write(unseen, documents[1::2])
         ranks = folder / "cl100k_base.tiktoken"
         ranks.write_bytes(open_wheel_file(fetch(CL100K), CL100K_MEMBER).read())
         result = {
-            "train": _measure_training(peer, folder, train, rounds, short),
-            "encode": _measure_encoding(peer, folder, unseen, ranks, rounds),
-            "shards": _measure_shards(folder, train, ranks, arguments.quick),
+            "train": _measure_training(peer, folder, train, rounds, training),
+            "encode": _measure_encoding(peer, folder, unseen, ranks, rounds, encoding),
+            "shards": _measure_shards(folder, whole, ranks, arguments.quick),
             "worst": _run_ours("worst", unseen, ranks, "gpt4", folder),
         }
     for name, case in result["worst"].items():
@@ -133,15 +135,15 @@ def _measure_training(
 
 
 def _measure_encoding(
-    peer: Peer, folder: Path, text: Path, ranks: Path, rounds: int
+    peer: Peer, folder: Path, text: Path, ranks: Path, rounds: int, short: int
 ) -> dict[str, Any]:
     from gristmill.tokenizer.patterns import REGEXES
 
     runs: dict[str, list[dict[str, Any]]] = {}
     ours, out = folder / "ours.ids", folder / "peer.ids"
     differences = 0
-    for _ in range(rounds):
-        for name in ("tiktoken", "gigatoken"):
+    for number in range(max(rounds, short)):
+        for name in ("tiktoken", "gigatoken") if number < rounds else ("tiktoken",):
             if name == "tiktoken" or rounds > 1:
                 runs.setdefault("ours", []).append(_run_ours("encode", text, ranks, "gpt4", ours))
             found = peer.run(
@@ -167,7 +169,7 @@ def _measure_encoding(
 def _measure_shards(folder: Path, text: Path, ranks: Path, quick: bool) -> dict[str, Any]:
     ours, others = "tokenizer encode", ("column", "tokenizer encode of zstd")
     names = ("texts", ours, *(() if quick else others))
-    turns = 8 if quick else 9
+    turns = 6 if quick else 9
     runs = _run_ours("shards", text, ranks, "gpt4", folder / "shards", str(turns), ",".join(names))
     cpu, wall = runs["cpu"], runs["wall"]
     print(f"\n{f'shards, {turns} turns':<28}{'CPU s':>10}{'median':>10}{'wall s':>10}")

@@ -180,10 +180,10 @@ def _worst(ordinary: str, tokenizer: Tokenizer) -> dict[str, dict[str, float]]:
 
 
 def _least(tokenizer: Tokenizer, text: bytes) -> float:
-    """The least of ten, in CPU seconds, as a megabyte may take milliseconds; of as many as half a
-    second allows, as it may take one."""
+    """The least of ten, in CPU seconds, as a megabyte may take milliseconds; of as many as a
+    quarter of a second allows, as it may take one."""
     seconds: list[float] = []
-    while len(seconds) < 10 and sum(seconds) < 0.5:
+    while len(seconds) < 10 and sum(seconds) < 0.25:
         start = time.process_time()
         tokenizer.encode_bytes(text)
         seconds.append(time.process_time() - start)
