@@ -152,6 +152,7 @@ def without(trial: Trial, off: Name) -> Measured:
         attention.MATMUL_LIMIT = 0
     if off == "chunks":
         cross_entropy._CHUNK_FLOATS = cross_entropy._GPU_CHUNK_FLOATS = 1 << 62
+        cross_entropy._SOFTMAX_FLOATS = 1 << 62
     if off == "flash":
         torch.backends.cuda.enable_flash_sdp(False)
         torch.backends.cuda.enable_mem_efficient_sdp(False)
