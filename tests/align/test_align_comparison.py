@@ -12,6 +12,7 @@ import torch
 
 from gristmill.align.chats import Answer, Chat, read_answers, write_records
 from gristmill.align.comparison import (
+    DRAWN_AGAIN,
     Bench,
     Measured,
     Method,
@@ -135,13 +136,30 @@ def test_kl_is_that_of_the_distributions(
 
 def test_the_reference_against_itself_is_even(bench: Bench) -> None:
     baseline = baseline_of(bench)
-    figures = measure_reference(bench, baseline).figures
-    assert figures["kl"].value == pytest.approx(0, abs=1e-4)
-    assert figures["kl_k3"].value == pytest.approx(0, abs=1e-4)
-    assert figures["bits_per_byte_change"].value == 0
-    low, high = figures["win_rate"].low, figures["win_rate"].high
+    own, again = measure_reference(bench, baseline)
+    assert (own.label, again.label) == ("sft", "sft, drawn again")
+    for figures in (own.figures, again.figures):
+        assert figures["kl"].value == pytest.approx(0, abs=1e-4)
+        assert figures["kl_k3"].value == pytest.approx(0, abs=1e-4)
+        assert figures["bits_per_byte_change"].value == 0
+        assert figures["models"].value == 1
+    low, high = again.figures["win_rate"].low, again.figures["win_rate"].high
     assert low is not None and high is not None and low <= 0.5 <= high
-    assert figures["models"].value == 1
+    # Against itself there is nothing to gain or to win.
+    gains = {"gold_gain", "proxy_gain", "win_rate", "order_bias"}
+    assert again.figures.keys() - own.figures.keys() == gains
+
+
+def test_a_gain_is_the_difference_of_two_rows(tokenizer: Tokenizer, bench: Bench) -> None:
+    baseline = baseline_of(bench)
+    own, again = measure_reference(bench, baseline)
+    best = Method("best", "n 4", 0, bench.reference, answers_of="best_of_n", n=4)
+    ppo = Method("ppo", "", 1, Engine(build(tokenizer, 3, 0.2)))
+    assert own.figures["gold"].value != again.figures["gold"].value
+    for one in (again, measure(ppo, bench, baseline), measure(best, bench, baseline)):
+        for key in ("gold", "proxy"):
+            difference = one.figures[key].value - own.figures[key].value
+            assert one.figures[f"{key}_gain"].value == pytest.approx(difference), (one.label, key)
 
 
 def test_what_is_measured_of_a_policy(tokenizer: Tokenizer, bench: Bench) -> None:
@@ -194,9 +212,9 @@ def test_the_gold_picks_nothing() -> None:
 
 def test_an_answer_without_an_end_may_have_a_fixed_proxy(bench: Bench) -> None:
     fixed = replace(bench, missing_end_score=-7.0, proxy=lambda ids: np.zeros(len(ids)))
-    figures = measure_reference(fixed, baseline_of(fixed)).figures
-    ended = figures["ended"].value
-    assert figures["proxy"].value == pytest.approx(-7 * (1 - ended))
+    for one in measure_reference(fixed, baseline_of(fixed)):
+        ended = one.figures["ended"].value
+        assert one.figures["proxy"].value == pytest.approx(-7 * (1 - ended))
 
 
 def made_up(name: str, gold: float, proxy: float, **more: Figure) -> Measured:
@@ -252,6 +270,22 @@ def test_seeds_are_joined_and_strengths_stand_apart() -> None:
     assert "alignment.dpo.gold" in comparison_figures(joined[:1])
 
 
+def test_what_was_drawn_again_is_a_row_of_its_own() -> None:
+    first, dpo = made_up("sft", 0, 0), made_up("dpo", 0.2, 1)
+    rows = [first, replace(made_up("sft", -0.1, 0), strength=DRAWN_AGAIN), dpo]
+    figures = comparison_figures(join_seeds(rows))
+    assert figures["alignment.sft.gold"].value == 1
+    assert figures["alignment.sft.drawn_again.gold"].value == 0.9
+    assert figures["alignment.dpo.gold"].value == 1.2
+    table = comparison_table(rows)
+    assert [row[:2] for row in table.rows] == [["sft", ""], ["sft", "drawn again"], ["dpo", ""]]
+    assert "against the answers measured as sft" in table.note
+    assert "against the answers measured" not in comparison_table([first, dpo]).note
+    assert win_chart(rows).categories == ["sft", "sft, drawn again", "dpo"]
+    assert {len(s.x) for s in reward_chart(rows).series} == {1}
+    assert [said.split()[0] for said in plain_words(rows)] == ["dpo"]
+
+
 def test_table_and_charts() -> None:
     rows = [made_up("sft", 0, 0), made_up("dpo", 0.2, 1)]
     table = comparison_table(rows)
@@ -301,7 +335,11 @@ def test_the_same_questions_side_by_side(tokenizer: Tokenizer, chat_format: Chat
         max_tokens=8,
     )
     assert asker.prompts[0] == [tokenizer.eot_id, *tokenizer.encode("what is the mill 0?")]
-    assert found.asks_on["base"].value == 1 and "base 3" in found.samples.note
+    assert found.asks_on["base"].value == 1 and "base 3, sft 0" in found.samples.note
+    quiet = side_by_side(
+        chats(3), {"sft": Speaker(Engine(build(tokenizer, 0)), tokenizer, chat_format)}
+    )
+    assert quiet.asks_on["sft"].value == 0 and "question" not in quiet.samples.note
     assert found.samples.layout == "columns"
     assert [list(row) for row in found.samples.rows] == [["question", "base", "sft"]] * 3
 

@@ -15,6 +15,7 @@ import yaml
 from gristmill.align.chats import Answer, Chat, Preference, write_records
 from gristmill.core.artifact import Artifact
 from gristmill.core.errors import GristmillError
+from gristmill.core.figure import Figure
 from gristmill.infer.engine import Engine
 from gristmill.infer.generator import Request, Sampling
 from gristmill.model.transformer import Transformer, TransformerConfig
@@ -23,7 +24,7 @@ from gristmill.stages.graph import run_recipe
 from gristmill.stages.recipe import Recipe, check_recipe, load_recipe
 from gristmill.stages.train_sft import TrainSftConfig, _learnt, train_sft
 from gristmill.stages.workspace import Workspace
-from gristmill.study.alignment import cost_since
+from gristmill.study.alignment import _asking_on, cost_since
 from gristmill.tokenizer.chat import ChatFormat, Message
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.vocabulary import SPECIAL_TOKENS, from_merges
@@ -190,8 +191,17 @@ def test_every_method_is_compared_and_what_the_recipe_has_is_not_trained_again(
     study = steps[-1].artifact
     shown = study.read_json("presentation.json")
     for method in ("sft", "chosen", "dpo", "ppo", "ppo_direct", "best_of_n"):
-        for key in ("gold", "proxy", "win_rate", "kl", "length", "distinct"):
+        for key in ("gold", "proxy", "kl", "length", "distinct"):
             assert f"alignment.{method}.{key}" in shown["figures"], (method, key)
+        # SFT does not win against its own answers, but its second ones may.
+        against = "sft.drawn_again" if method == "sft" else method
+        assert f"alignment.{against}.win_rate" in shown["figures"], method
+    assert "alignment.sft.win_rate" not in shown["figures"]
+    dpo, sft = (shown["figures"][f"alignment.{name}.gold"]["value"] for name in ("dpo", "sft"))
+    gain = shown["figures"]["alignment.dpo.gold_gain"]["value"]
+    assert gain == pytest.approx(dpo - sft)
+    # What was drawn again is no method.
+    assert study.manifest.counts["methods"] == 6
     assert shown["figures"]["alignment.ppo.models"]["value"] == 4
     assert shown["figures"]["alignment.dpo.models_training"]["value"] == 1
     assert shown["figures"]["alignment.base.asks_on"]["n"] == 6
@@ -209,6 +219,22 @@ def test_every_method_is_compared_and_what_the_recipe_has_is_not_trained_again(
     assert cost_since(by_name["train.dpo"], sft.content) == pytest.approx(
         by_name["train.dpo"].manifest.cpu_seconds
     )
+
+
+@pytest.mark.parametrize(
+    ("base", "assistant", "said"),
+    [
+        (0, 0, "Of 100 questions neither the base model nor the assistant met one with another"),
+        (0.4, 0, "The base model met 40% of 100 questions with another question, the assistant n"),
+        (
+            0,
+            0.02,
+            "The base model met none of 100 questions with another question, the assistant 2",
+        ),
+    ],
+)
+def test_asking_on_in_words(base: float, assistant: float, said: str) -> None:
+    assert _asking_on(Figure(base, n=100), Figure(assistant, n=100)).startswith(said)
 
 
 def test_strengths_and_seeds_ask_for_a_training_each(

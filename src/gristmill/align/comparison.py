@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Protocol
 
@@ -36,6 +36,9 @@ from gristmill.tokenizer.chat import ChatFormat
 
 AnswersOf = Literal["sample", "best_of_n"]
 Proxy = Callable[[Sequence[Sequence[int]]], Sequence[float] | Floats]
+
+DRAWN_AGAIN = "drawn again"
+"""In place of a strength: the reference's second answers, which are no method of their own."""
 
 
 class Policy(Generator, Protocol):
@@ -99,7 +102,7 @@ class Measured:
     """What was measured of one method at one strength with one seed, or the mean over seeds.
 
     figures: by short name (`gold`, `kl`, `win_rate`, ...); gains and changes are paired with the
-    reference by prompt. seeds: how many it is the mean of.
+    reference by prompt, which itself has none. seeds: how many it is the mean of.
     """
 
     name: str
@@ -117,11 +120,8 @@ class Measured:
 class Baseline:
     """The reference's own answers and scores, which every method is held against."""
 
-    drawn: Drawn
-    proxy_P: Floats
-    gold_P: Floats
+    scored: _Scored
     bits: Perplexity | None
-    figures: Mapping[str, Figure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,22 +138,41 @@ class _Scored:
         mean_P: Floats = (self.weights_PN * values_PN).sum(axis=1)
         return mean_P
 
+    @property
+    def gold_P(self) -> Floats:
+        """The gold reward of each prompt."""
+        return self.each(self.gold_PN)
+
+    @property
+    def proxy_P(self) -> Floats:
+        """The learned reward of each prompt."""
+        return self.each(self.proxy_PN)
+
 
 def baseline_of(bench: Bench, bar: Progress | None = None) -> Baseline:
     """Draws and scores the reference's answers. Raises GristmillError where there is no prompt."""
     if not bench.chats:
         raise GristmillError("a comparison needs a prompt or more")
     drawn = _draw(bench, bench.reference, bench.samples, "reference", bar)
-    scored = _scored(bench, drawn)
-    bits = _perplexity(bench, bench.reference)
-    return Baseline(drawn, scored.each(scored.proxy_PN), scored.each(scored.gold_PN), bits)
+    return Baseline(_scored(bench, drawn), _perplexity(bench, bench.reference))
 
 
-def measure_reference(bench: Bench, baseline: Baseline, name: str = "sft") -> Measured:
-    """The reference itself as a row: against fresh answers of its own, KL 0 by definition."""
-    measured = measure(Method(name, "", 0, bench.reference), bench, baseline)
+def measure_reference(bench: Bench, baseline: Baseline, name: str = "sft") -> list[Measured]:
+    """The reference itself as two rows, KL 0 by definition.
+
+    First the very answers that all others are held against, so that a gain is the difference of two
+    rows; then fresh answers, against those: what they seem to gain or lose is chance alone.
+    """
+    method = Method(name, "", 0, bench.reference)
+    scored = baseline.scored
+    own = _of_answers(scored, bench) | _diversity(scored.drawn.answers)
+    own |= _bits(bench, bench.reference, baseline) | _cost(method, _answer_seconds(scored.drawn), 1)
+    again = measure(method, bench, baseline)
     nothing = {key: Figure(0.0) for key in ("kl", "kl_k3", "kl_error")}
-    return replace(measured, figures={**measured.figures, **nothing})
+    return [
+        Measured(name, "", 1, own | nothing),
+        replace(again, strength=DRAWN_AGAIN, figures={**again.figures, **nothing}),
+    ]
 
 
 def measure(
@@ -164,12 +183,11 @@ def measure(
         return measure_best_of_n([method], bench, baseline, bar)[0]
     drawn = _draw(bench, method.engine, bench.samples, f"{method.name}/{method.seed}", bar)
     scored = _scored(bench, drawn)
-    figures = _of_answers(scored, bench, baseline)
+    figures = _of_answers(scored, bench) | _against(scored, bench, baseline)
     figures.update(kl_figures(drawn, bench.reference, bench.temperature))
     figures.update(_diversity(drawn.answers))
     figures.update(_bits(bench, method.engine, baseline))
-    answers = sum(len(row) for row in drawn.answers)
-    figures.update(_cost(method, drawn.cpu_seconds / answers, 1))
+    figures.update(_cost(method, _answer_seconds(drawn), 1))
     return Measured(method.name, method.strength, 1, figures)
 
 
@@ -198,7 +216,7 @@ def measure_best_of_n(
         picked = _Scored(
             pool, scored.proxy_PN, scored.gold_PN, pick_matrix(scored.proxy_PN, method.n)
         )
-        figures = _of_answers(picked, bench, baseline)
+        figures = _of_answers(picked, bench) | _against(picked, bench, baseline)
         figures["kl"] = Figure(kl_of_best_of_n(method.n))
         figures.update(_diversity(_blocks(scored, method.n)))
         figures.update(bits)
@@ -226,31 +244,40 @@ def _scored(bench: Bench, drawn: Drawn) -> _Scored:
     return _Scored(drawn, proxy_PN, np.array(gold, dtype=np.float64), even_PN)
 
 
-def _of_answers(scored: _Scored, bench: Bench, baseline: Baseline) -> dict[str, Figure]:
-    """Rewards and their gains, win rate, length, share that ended, entropy."""
+def _of_answers(scored: _Scored, bench: Bench) -> dict[str, Figure]:
+    """Rewards, length, share that ended, entropy."""
     drawn, seed = scored.drawn, bench.seed
-    gold_P, proxy_P = scored.each(scored.gold_PN), scored.each(scored.proxy_PN)
     tokens_PN = _matrix(drawn, lambda a: a.tokens or 0)
     surprise_PN = -_matrix(drawn, lambda a: a.log_probability or 0.0)
-    wins = win_rate(
-        bench.judge or judge_by_score(bench.gold, bench.margin),
-        drawn.chats,
-        drawn.answers,
-        baseline.drawn.answers,
-        weights=scored.weights_PN,
-        seed=seed,
-    )
     return {
-        "gold": mean_figure(gold_P, seed),
-        "proxy": mean_figure(proxy_P, seed),
-        "gold_gain": mean_figure(gold_P - baseline.gold_P, seed),
-        "proxy_gain": mean_figure(proxy_P - baseline.proxy_P, seed),
-        **_wins(wins),
+        "gold": mean_figure(scored.gold_P, seed),
+        "proxy": mean_figure(scored.proxy_P, seed),
         "length": mean_figure(scored.each(tokens_PN), seed),
         "letters": mean_figure(scored.each(_matrix(drawn, lambda a: len(a.content))), seed),
         "ended": mean_figure(scored.each(_matrix(drawn, lambda a: float(a.stopped))), seed),
         "entropy": ratio_figure(scored.each(surprise_PN), scored.each(tokens_PN), seed),
     }
+
+
+def _against(scored: _Scored, bench: Bench, baseline: Baseline) -> dict[str, Figure]:
+    """Gains of both rewards over the baseline's answers, and wins against them."""
+    wins = win_rate(
+        bench.judge or judge_by_score(bench.gold, bench.margin),
+        scored.drawn.chats,
+        scored.drawn.answers,
+        baseline.scored.drawn.answers,
+        weights=scored.weights_PN,
+        seed=bench.seed,
+    )
+    return {
+        "gold_gain": mean_figure(scored.gold_P - baseline.scored.gold_P, bench.seed),
+        "proxy_gain": mean_figure(scored.proxy_P - baseline.scored.proxy_P, bench.seed),
+        **_wins(wins),
+    }
+
+
+def _answer_seconds(drawn: Drawn) -> float:
+    return drawn.cpu_seconds / sum(len(row) for row in drawn.answers)
 
 
 def _wins(wins: WinRate) -> dict[str, Figure]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from gristmill.align.comparison import Measured
+from gristmill.align.comparison import DRAWN_AGAIN, Measured
 from gristmill.align.intervals import direction
 from gristmill.core.figure import Chart, Figure, Series, Table, t_mean
 
@@ -32,6 +32,11 @@ _NOTE = (
     "Fresh samples on held-out questions. KL to SFT in nats per answer: measured for policies, "
     "log n - (n - 1) / n for best of n. Win rate against SFT by the gold rule in both orders, ties "
     "a half. Intervals are over seeds where there are several, else over questions."
+)
+_AGAIN = (
+    " Gains and wins are against the answers measured as {name}, so that a gain is a difference of "
+    "two figures here. Drawn again: the same model's second answers to the same questions; what "
+    "these gain or lose is the chance of drawing."
 )
 
 
@@ -62,14 +67,14 @@ def join_seeds(measured: Sequence[Measured]) -> list[Measured]:
 
 def comparison_figures(joined: Sequence[Measured]) -> dict[str, Figure]:
     """`alignment.METHOD.gold` and so on; `alignment.METHOD.STRENGTH.gold` where a method has
-    several strengths."""
+    several strengths, and `alignment.sft.drawn_again.gold` beside `alignment.sft.gold`."""
     strengths: dict[str, int] = {}
     for one in joined:
-        strengths[one.name] = strengths.get(one.name, 0) + 1
+        strengths[one.name] = strengths.get(one.name, 0) + (one.strength != DRAWN_AGAIN)
     figures = {}
     for one in joined:
         prefix = f"alignment.{_slug(one.name)}"
-        if strengths[one.name] > 1:
+        if strengths[one.name] > 1 or one.strength == DRAWN_AGAIN:
             prefix += f".{_slug(one.strength)}"
         figures.update({f"{prefix}.{key}": figure for key, figure in one.figures.items()})
     return figures
@@ -90,7 +95,8 @@ def comparison_table(joined: Sequence[Measured]) -> Table:
         "Methods of alignment side by side",
         ["method", "strength", "seeds", *columns.values()],
         rows,
-        note=_NOTE,
+        note=_NOTE
+        + "".join(_AGAIN.format(name=one.name) for one in joined if one.strength == DRAWN_AGAIN),
     )
 
 
@@ -102,8 +108,9 @@ def reward_chart(joined: Sequence[Measured]) -> Chart:
     """Gold reward, and below it the reward model, over the root of KL: one x axis for both.
 
     Reward against the root of KL is how over-optimisation is drawn (Gao et al. 2023): the proxy
-    goes on rising where the gold falls.
+    goes on rising where the gold falls. What was drawn again is left out.
     """
+    joined = [one for one in joined if one.strength != DRAWN_AGAIN]
     series = []
     for key, panel in (("gold", "gold reward"), ("proxy", "reward model")):
         for name in dict.fromkeys(one.name for one in joined):

@@ -60,13 +60,12 @@ def side_by_side(
     asked = {
         name: proportion(sum(map(asks_on, given)), len(given)) for name, given in answers.items()
     }
-    counts = ", ".join(
-        f"{name} {sum(map(asks_on, given))}" for name, given in answers.items()
-    )  # fmt: skip
-    note = (
-        f"The most probable tokens each time, up to {max_tokens}. Of {len(chats)} questions so "
-        f"many were met with another question: {counts}."
-    )
+    note = f"The most probable tokens each time, up to {max_tokens}."
+    if any(figure.value for figure in asked.values()):
+        counts = ", ".join(
+            f"{name} {sum(map(asks_on, given))}" for name, given in answers.items()
+        )  # fmt: skip
+        note += f" Of {len(chats)} questions so many were met with another question: {counts}."
     title = "The same questions, answered by each model"
     return SideBySide(Samples(title, rows, note=note, layout="columns"), asked)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from gristmill.core.artifact import Artifact
-from gristmill.core.figure import figures_to_json
+from gristmill.core.figure import Figure, figures_to_json
 from gristmill.stages.expansion import Expansion, Place
 from gristmill.stages.stage import (
     Inputs,
@@ -140,7 +140,7 @@ def _settings(place: Place, verb: str) -> dict[str, Any]:
 
 @stage(
     "study alignment",
-    version=1,
+    version=2,
     kind="comparison",
     config=AlignmentConfig,
     inputs={
@@ -152,7 +152,7 @@ def _settings(place: Place, verb: str) -> dict[str, Any]:
         "tokens": Slot("tokens", optional=True, help="held-out text for bits per byte"),
         "models": Slot("model", many=True, optional=True, named=True, help="more to compare"),
     },
-    summary="SFT, DPO, PPO, best-of-n from one base: reward, KL, wins, cost",
+    summary="compare SFT, DPO, PPO and best-of-n from one base: reward, KL, wins, cost",
     example="gristmill study alignment --sft DIR --reward DIR --chats DIR --preferences DIR",
     seeded=True,
     expand=expand,
@@ -160,6 +160,7 @@ def _settings(place: Place, verb: str) -> dict[str, Any]:
 def alignment(config: AlignmentConfig, inputs: Inputs, output: Output) -> None:
     """Figures `alignment.METHOD.*`; `alignment.json` with all of them and which did best."""
     from gristmill.align.comparison import (
+        DRAWN_AGAIN,
         Method,
         baseline_of,
         measure,
@@ -184,7 +185,7 @@ def alignment(config: AlignmentConfig, inputs: Inputs, output: Output) -> None:
     bar = progress("study alignment", float(answers), "answers")
     try:
         baseline = baseline_of(bench, bar)
-        measured = [measure_reference(bench, baseline)]
+        measured = measure_reference(bench, baseline)
         for artifact in models:
             measured.append(
                 measure(_method(artifact, inputs, config, output), bench, baseline, bar)
@@ -206,10 +207,11 @@ def alignment(config: AlignmentConfig, inputs: Inputs, output: Output) -> None:
     output.tables.append(comparison_table(joined))
     output.charts += [reward_chart(joined), win_chart(joined)]
     output.notes += plain_words(joined)
-    best = _best(measured, [None, *models, *([None] * len(sizes))])
+    best = _best(measured, [None, None, *models, *([None] * len(sizes))])
     if config.side_by_side:
         _read_beside(config, bench, inputs, output)
-    output.counts.update(methods=len(joined), models=len(models), prompts=len(bench.chats))
+    methods = sum(one.strength != DRAWN_AGAIN for one in joined)
+    output.counts.update(methods=methods, models=len(models), prompts=len(bench.chats))
     write_json(
         output.path / RESULTS,
         {
@@ -351,10 +353,16 @@ def _read_beside(config: AlignmentConfig, bench: Bench, inputs: Inputs, output: 
     for name, figure in more.asks_on.items():
         output.figures[f"alignment.{name}.asks_on"] = figure
     if "base" in more.asks_on:
-        output.notes.append(
-            f"The base model meets {more.asks_on['base'].value:.0%} of {len(chats[:100])} "
-            f"questions with another question, the assistant {more.asks_on['sft'].value:.0%}."
-        )
+        output.notes.append(_asking_on(more.asks_on["base"], more.asks_on["sft"]))
+
+
+def _asking_on(base: Figure, assistant: Figure) -> str:
+    """How often each met a question with another, of the same number of questions."""
+    asked = f"{base.n} question{'s' if base.n != 1 else ''}"
+    if not base.value and not assistant.value:
+        return f"Of {asked} neither the base model nor the assistant met one with another question."
+    one, other = (f"{each.value:.0%}" if each.value else "none" for each in (base, assistant))
+    return f"The base model met {one} of {asked} with another question, the assistant {other}."
 
 
 def _speakers(
