@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from gristmill.data import audit
-from gristmill.data.mistakes import explain, find_mistakes, lost_articles, near_recall_by_edit
+from gristmill.data.mistakes import (
+    Mistakes,
+    explain,
+    find_mistakes,
+    lost_articles,
+    near_recall_by_edit,
+)
 from gristmill.data.sample_web.truth import (
     Judged,
     TruePage,
@@ -135,8 +142,31 @@ def test_classes_of_junk() -> None:
     mistakes = find_mistakes(truth, documents, ["en"])
     low = audit.audit_class(truth, documents, "boilerplate", fetched)
     said = explain(low, mistakes)
-    assert "1 false alarms, most of them 1 by boilerplate.phrases" in said[0]
+    assert said[0] == "boilerplate.precision is 0.500: 1 false alarm, by boilerplate.phrases."
     assert "listing (1)" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "causes", "words"),
+    [
+        ("false alarms", {"a.x": 1}, "1 false alarm, by a.x"),
+        ("false alarms", {"a.x": 3}, "3 false alarms, all by a.x"),
+        ("false alarms", {"a.x": 1, "b": 2}, "3 false alarms, 2 of them by b and 1 by a.x"),
+        (
+            "false alarms",
+            {"a": 41, "b": 20, "c": 12, "d": 32},
+            "105 false alarms, 41 of them by a, 32 by d and 20 by b",
+        ),
+        ("missed", {"spam": 2}, "2 missed: spam (2)"),
+        (
+            "missed",
+            {"a": 4, "b": 3, "c": 2, "d": 1},
+            "10 missed, among them a (4), b (3) and c (2)",
+        ),
+    ],
+)
+def test_mistakes_in_words(kind: str, causes: dict[str, int], words: str) -> None:
+    assert Mistakes("step", kind, Counter(causes)).in_words() == words
 
 
 def test_lookalikes_and_blocklists() -> None:

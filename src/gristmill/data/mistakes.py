@@ -24,6 +24,8 @@ from gristmill.data.sample_web.truth import HONEST, dropped_by
 
 SAMPLES = 4
 SAMPLE_LETTERS = 240
+# Causes that a sentence names.
+_NAMED = 3
 # Figures from here on need no words.
 _GOOD_ENOUGH = 0.95
 
@@ -39,11 +41,29 @@ class Mistakes:
     examples: list[tuple[str, str, str]] = field(default_factory=list)
     """(url, cause, beginning of the text)."""
 
+    def in_words(self) -> str:
+        """`105 false alarms, 41 of them by RULE, 20 by RULE and 12 by RULE`: the main causes."""
+        total, main = self.causes.total(), self.causes.most_common(_NAMED)
+        if self.kind == "missed":
+            named = [f"{cause} ({count})" for cause, count in main]
+            all_of_them = len(main) == len(self.causes)
+            return f"{total} missed{':' if all_of_them else ', among them'} {_listed(named)}"
+        alarms = f"{total} false alarm{'s' if total != 1 else ''}"
+        if len(main) == 1:
+            return f"{alarms}, {'all ' if total > 1 else ''}by {main[0][0]}"
+        (cause, count), *others = main
+        named = [f"{count} of them by {cause}", *(f"{n} by {other}" for other, n in others)]
+        return f"{alarms}, {_listed(named)}"
+
     def add(self, cause: str, url: str, text: str) -> None:
         """Counts a mistake, and keeps it as an example while there are few with this cause."""
         self.causes[cause] += 1
         if self.causes[cause] <= 2 and len(self.examples) < SAMPLES:
             self.examples.append((url, cause, text[:SAMPLE_LETTERS]))
+
+
+def _listed(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def find_mistakes(truth: Truth, documents: Documents, wanted: Collection[str]) -> list[Mistakes]:
@@ -97,7 +117,7 @@ def near_recall_by_edit(truth: Truth, documents: Documents) -> list[tuple[str, F
 
 
 def lost_articles(truth: Truth, documents: Documents) -> list[tuple[str, str, int]]:
-    """(stage, reason, articles): honest articles on their own sites that were dropped, by what."""
+    """(stage, reason, articles): English articles of good quality that were dropped, by what."""
     lost: Counter[tuple[str, str]] = Counter()
     for address, document in documents.items():
         page = truth.get(address)
@@ -125,8 +145,4 @@ def _sentences(
         known = mistakes.get((step, kind))
         if known is None:
             continue
-        total = sum(known.causes.values())
-        main = ", ".join(f"{count} by {cause}" for cause, count in known.causes.most_common(3))
-        if kind == "missed":
-            main = ", ".join(f"{cause} ({count})" for cause, count in known.causes.most_common(3))
-        yield f"{name} is {figure.value:.3f}: {total} {kind}, most of them {main}."
+        yield f"{name} is {figure.value:.3f}: {known.in_words()}."

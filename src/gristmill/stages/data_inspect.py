@@ -34,7 +34,7 @@ class InspectConfig(StageConfig):
 
 @stage(
     "data inspect",
-    version=3,
+    version=4,
     kind="inspection",
     config=InspectConfig,
     inputs={
@@ -43,7 +43,7 @@ class InspectConfig(StageConfig):
         "mixture": Slot("mixture", optional=True, help="the mixture that was made of them"),
         "web": Slot("web", optional=True, help="a sample web: its truth is compared with them"),
     },
-    summary="what each step kept, dropped and got right, with samples",
+    summary="tell what each step kept, dropped and got right, with samples",
     example="gristmill data inspect --documents runs/demo/artifacts/data.domains-1a2b",
 )
 def data_inspect(config: InspectConfig, inputs: Inputs, output: Output) -> None:
@@ -117,7 +117,13 @@ def _audit(
     lost = lost_articles(truth, judged)
     if lost:
         output.tables.append(
-            Table("Good articles that were dropped", ("step", "reason", "articles"), lost)
+            Table(
+                "Good articles that were dropped",
+                ("step", "reason", "articles"),
+                lost,
+                "English articles of good quality. A false alarm is any article or notice that a "
+                "rule drops, of whatever quality: a rule may have more of these.",
+            )
         )
     mistakes = find_mistakes(truth, judged, config.languages)
     for mistake in mistakes:

@@ -187,8 +187,8 @@ class OutlierRules(RuleGroup):
     """Documents unlike the rest of the corpus, which is read once more for it; off by default.
 
     The limits stand beyond what honest text has. Each is described with the shares that it drops of
-    3,609 English pages of documentation, 8,000 film reviews and the 14,289 pages of the sample web,
-    each compared with its own kind (benchmarks/outliers.py).
+    3,609 English pages of documentation, 8,000 film reviews and the pages of the sample web, each
+    compared with its own kind (benchmarks/outliers.py).
     """
 
     enabled: bool = False
