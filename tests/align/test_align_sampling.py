@@ -8,6 +8,7 @@ import torch
 from gristmill.align.answering import (
     Answered,
     Answering,
+    alike,
     evaluate_answers,
     invented_by_set,
 )
@@ -165,6 +166,27 @@ def test_invented_is_wrong_and_not_said_to_be_unknown() -> None:
     shown = answering.samples("s").rows
     assert shown[3]["answer"] == "said [not ended]" and shown[2]["verdict"] == "I do not know"
     assert [r[:2] for r in invented_by_set({"seen": answering}).rows] == [["seen", 4]]
+
+
+def test_sets_are_compared_on_as_many_questions_of_each_kind() -> None:
+    def judged(*kinds: str) -> Answering:
+        return Answering([answered(kind, "right", True) for kind in kinds])
+
+    unjudged = replace(answered("topic", "wrong", True), chat=replace(CHATS[0], truth={}))
+    seen = judged("topic", "field", "topic", "summary", "topic")
+    unseen = Answering([unjudged, *judged("summary", "topic", "summary", "topic").answered])
+    found = {"seen": seen, "unseen": unseen}
+    compared = alike(found)
+    assert [one.chat.kind for one in compared["seen"].answered] == ["topic", "topic", "summary"]
+    assert compared["seen"].answered[0] is seen.answered[0]
+    assert [one.chat.kind for one in compared["unseen"].answered] == ["summary", "topic", "topic"]
+    table = invented_by_set(found)
+    assert [row[:2] for row in table.rows] == [["seen", 3], ["unseen", 3]]
+    assert "summary 1, topic 2. Left out, as not every set has any: field." in table.note
+    # Nothing is left out where there is nothing to compare, or nothing that is alike.
+    apart = {"seen": judged("field"), "unseen": judged("topic", "topic")}
+    for one, said in (({"seen": seen}, ""), ({"seen": seen, "unseen": seen}, ""), (apart, "No ki")):
+        assert alike(one) == one and invented_by_set(one).note[:5] == said
 
 
 def test_greedy_answers_are_judged_by_the_rule(chat_format: ChatFormat) -> None:

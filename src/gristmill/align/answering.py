@@ -5,8 +5,11 @@ Greedy answers are right, wrong or "I do not know"; what is wrong and does not s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Literal
 
 from gristmill.align.chats import Answer, Chat
@@ -56,6 +59,20 @@ class Answering:
             "score": t_mean([a.score for a in judged]),
             "tokens": t_mean([float(a.answer.tokens or 0) for a in kept]),
         }
+
+    def counts(self) -> Counter[str]:
+        """How many questions of each kind were judged."""
+        return Counter(a.chat.kind for a in self.answered if a.chat.truth)
+
+    def first(self, most: Mapping[str, int]) -> Answering:
+        """The first so many judged questions of each kind."""
+        left = Counter(most)
+        kept = []
+        for one in self.answered:
+            if one.chat.truth and left[one.chat.kind] > 0:
+                left[one.chat.kind] -= 1
+                kept.append(one)
+        return Answering(kept)
 
     def table(self, title: str) -> Table:
         """One row for each kind of question, and one for all."""
@@ -119,12 +136,50 @@ def evaluate_answers(
     return Answering(answered)
 
 
+def alike(found: Mapping[str, Answering]) -> dict[str, Answering]:
+    """As many judged questions of each kind from every set, so that the sets can be compared.
+
+    One kind is easier than another, and a set may lack one: questions that give a text to read can
+    only be asked about articles that were read. Sets without a kind in common stay as they are.
+    """
+    shared = in_common(found)
+    if len(found) == 1 or not shared:
+        return dict(found)
+    return {name: answering.first(shared) for name, answering in found.items()}
+
+
+def in_common(found: Mapping[str, Answering]) -> Counter[str]:
+    """How many judged questions of each kind every set has."""
+    return reduce(and_, (answering.counts() for answering in found.values()))
+
+
 def invented_by_set(found: Mapping[str, Answering]) -> Table:
-    """Sets of questions side by side: of read articles, of unread ones."""
+    """Sets of questions side by side, of read articles and of unread ones: what is `alike`."""
     rows = []
-    for name, answering in found.items():
+    compared = alike(found)
+    for name, answering in compared.items():
         figures = answering.figures()
         cells = [figures[key] for key in ("stops", "right", "invented", "unknown")]
         rows.append([name, len(answering.answered), *cells])
     columns = ["articles", "questions", "stops", "right", "invented", "I do not know"]
-    return Table("Answers to questions held out from training", columns, rows)
+    return Table("Answers to questions held out from training", columns, rows, _chosen(found))
+
+
+def _chosen(found: Mapping[str, Answering]) -> str:
+    """Which questions are compared, where these are not all."""
+    if not in_common(found):
+        return (
+            "" if len(found) == 1 else "No kind of question is in every set: they do not compare."
+        )
+    compared = alike(found)
+    if all(len(compared[name].answered) == len(found[name].answered) for name in found):
+        return ""
+    counts = next(iter(compared.values())).counts()
+    kinds = ", ".join(f"{kind or 'own'} {counts[kind]}" for kind in sorted(counts))
+    alone = sorted(
+        {kind or "own" for one in found.values() for kind in one.counts().keys() - counts}
+    )
+    rest = f" Left out, as not every set has any: {', '.join(alone)}." if alone else ""
+    return (
+        f"As many questions of each kind from every set: {kinds}.{rest} All stand below, by kind."
+    )

@@ -37,7 +37,7 @@ class TrainSftConfig(TuningConfig):
 
 @stage(
     "train sft",
-    version=2,
+    version=3,
     kind="model",
     config=TrainSftConfig,
     inputs={
@@ -47,13 +47,14 @@ class TrainSftConfig(TuningConfig):
             "preferences", optional=True, named=True, help="learns their chosen answers instead"
         ),
     },
-    summary="supervised fine-tuning on chats, loss on answers only",
+    summary="fine-tune on chats, loss on answers only",
     example="gristmill train sft --model FOLDER --chats FOLDER --epochs 2",
     seeded=True,
 )
 def train_sft(config: TrainSftConfig, inputs: Inputs, output: Output) -> None:
     """A model folder with its chat format. Figures: `sft.stops`, `sft.answers.seen` and `.unseen`
-    (right), `sft.invented.unseen`, `sft.unknown.seen` and `.unseen` ("I do not know")."""
+    (right), `sft.invented.unseen`, `sft.unknown.seen` and `.unseen` ("I do not know"): of the
+    two sets as many questions of each kind."""
     from gristmill.align.chats import read_chats
     from gristmill.align.sft import (
         AnswerLoss,
@@ -211,7 +212,7 @@ def _ask(
     output: Output,
 ) -> None:
     """The figures of each set of questions, with tables and samples."""
-    from gristmill.align.answering import evaluate_answers, invented_by_set
+    from gristmill.align.answering import alike, evaluate_answers, in_common, invented_by_set
     from gristmill.core.progress import progress
 
     found = {}
@@ -229,22 +230,24 @@ def _ask(
             )
         finally:
             bar.close()
-        figures = found[name].figures()
+        # Held-out questions about what was read decide the headline.
+        headline = "sft.stops" if name == "seen" else f"sft.stops.{name}"
+        output.figures[headline] = found[name].figures()["stops"]
+        output.counts[f"questions_{name}"] = len(found[name].answered)
+    for name, answering in alike(found).items():
+        figures = answering.figures()
         output.figures[f"sft.answers.{name}"] = figures["right"]
         output.figures[f"sft.invented.{name}"] = figures["invented"]
         output.figures[f"sft.unknown.{name}"] = figures["unknown"]
-        # Held-out questions about what was read decide the headline.
-        output.figures["sft.stops" if name == "seen" else f"sft.stops.{name}"] = figures["stops"]
-        output.counts[f"questions_{name}"] = len(found[name].answered)
     output.tables.append(invented_by_set(found))
     for name, answering in found.items():
         which = "read in pre-training" if name == "seen" else "never read"
         output.tables.append(answering.table(f"Questions about articles {which}"))
         output.samples.append(answering.samples(f"Answers about articles {which}"))
-    if "unseen" in found:
+    if "unseen" in found and in_common(found):
         seen, unseen = (output.figures[f"sft.unknown.{name}"] for name in ("seen", "unseen"))
         output.notes.append(
             f'"I do not know" is the answer to {seen.value:.0%} of the questions about articles '
-            f"that were read and to {unseen.value:.0%} of those about articles that were not, "
-            f"where it would be right each time."
+            f"that were read and to {unseen.value:.0%} of as many of the same kinds about articles "
+            f"that were not, where it would be right each time."
         )
