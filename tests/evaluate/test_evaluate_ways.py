@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,9 @@ from gristmill.evaluate.choices import Instance, score_choices
 from gristmill.evaluate.differences import difference_table, mcnemar, paired
 from gristmill.evaluate.framing import ChatFraming, TextFraming
 from gristmill.evaluate.letters import (
+    LetterScores,
+    favourite,
+    guesses,
     listed,
     listed_shots,
     position_table,
@@ -37,7 +41,7 @@ from gristmill.infer.generator import Completion, Request
 from gristmill.model.transformer import Transformer, TransformerConfig
 from gristmill.stages.evaluate_tasks import TasksConfig, _sheets
 from gristmill.stages.stage import Execution, Inputs, Output
-from gristmill.stages.tasks_results import Sheet
+from gristmill.stages.tasks_results import Sheet, show_ways
 from gristmill.tokenizer.chat import ChatFormat, Message
 from gristmill.tokenizer.tokenizer import Tokenizer
 from gristmill.tokenizer.training import train_tokenizer
@@ -111,6 +115,52 @@ def test_a_favourite_letter_shows_and_earns_chance(tokenizer: Tokenizer) -> None
     first, second = table.rows
     assert first[5:] == [0, 0, 1, 0] and first[4].value == 0
     assert second[5:] == [0.25] * 4 and second[4].value == 1
+
+
+def test_a_guess_by_letter_is_called_one(tokenizer: Tokenizer) -> None:
+    framing = TextFraming(tokenizer)
+    biased = score_letters(Likes(tokenizer, {"C": -0.1}), framing, questions())
+    blue = [replace(one, gold=2) for one in questions()]
+    knows = score_letters(Likes(tokenizer, {}, text="blue"), framing, blue)
+    assert guesses(biased) and not guesses(knows)
+    assert favourite(biased) == ("C", 1.0) and favourite(knows) == ("A", 0.25)
+    note = position_table("t", {"biased": biased, "knows": knows}).note
+    assert "No better than guessing: biased. First order" in note
+    assert "guessing" not in position_table("t", {"knows": knows}).note
+
+
+def test_ways_that_tell_nothing_are_said_and_not_drawn(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    framing = TextFraming(tokenizer)
+    blue = [replace(one, gold=2) for one in questions(10)]
+    lost = [Answer(one, "?", "stop", None, None) for one in blue]
+    read = [Answer(one, "C", "stop", 2, 2) for one in blue]
+    biased = score_letters(Likes(tokenizer, {"C": -0.1}), framing, blue)
+    knows = score_letters(Likes(tokenizer, {}, text="blue"), framing, blue)
+    scored = score_choices(Likes(tokenizer, {}), tokenizer, blue, framing=framing)
+
+    def shown(letter: list[LetterScores], written: list[Answer]) -> Output:
+        """Of two models, of which the second says nothing by letter and in writing."""
+        sheet = Sheet(Task("t", "t-1", blue), [], list(range(10)))
+        sheet.likelihood = {"one": scored, "two": scored}
+        sheet.letter = {"one": letter, "two": biased}
+        sheet.generation = {"one": written, "two": lost}
+        output = Output(tmp_path, Run(tmp_path / "run"), 0, Execution())
+        show_ways([sheet], ["one", "two"], TasksConfig(), output)
+        return output
+
+    neither = shown(biased, [*lost[:9], read[9]])
+    letters, generated = neither.notes
+    assert "no model is better than guessing" in letters and "one C 100%, two C 100%" in letters
+    assert "could not be read: one 9 of 10, two 10 of 10" in generated
+    # One way alone needs no chart; its figures are kept, as those of the others are.
+    assert neither.charts == [] and neither.figures["letter.accuracy.one"].value == 0.25
+    one = shown(knows, [*lost[:8], *read[8:]])
+    assert one.notes == []
+    assert one.charts[0].categories == ["likelihood", "letter", "generation"]
+    written = shown(knows, lost)
+    assert len(written.notes) == 1 and written.charts[0].categories == ["likelihood", "letter"]
 
 
 def test_the_prompt_lists_the_choices_in_order(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def _closing(workspace: Workspace, steps: list[Step]) -> None:
     rows = [
         (label, str(Figure.from_json(figures[name])))
         for name, label in _HEADLINES.items()
-        if name in figures
+        if name in figures and not _tells_nothing(name, figures)
     ]
     if rows:
         print_table("Other figures", ["", ""], rows, out)
@@ -201,6 +201,8 @@ def program(*, whole: bool = False) -> str:
 
 # The rest of what an inspection found stands in the report.
 _CLOSING_TABLES = ("Left after each step", "What each step got right")
+# Of the answers by generation, from which share on unreadable ones make their accuracy noise.
+_MOST_LOST = 0.9
 _HEADLINES = {
     "crawl.forbidden_fetched": "pages fetched that robots.txt forbids",
     "quality.auc": "quality, AUC of good pages against poor ones",
@@ -227,6 +229,17 @@ _HEADLINES = {
     "judge.win_rate_lc.dpo": "  at equal length",
     "judge.agreement": "  verdicts that the rule shares",
 }
+
+
+def _tells_nothing(name: str, figures: Mapping[str, Any]) -> bool:
+    """Whether a figure is noise: letters no better than chance, or answers that none could read."""
+    way, _, model = name.partition(".accuracy.")
+    if way == "letter" and "choices.chance" in figures:
+        figure = Figure.from_json(figures[name])
+        low = figure.value if figure.low is None else figure.low
+        return low <= float(figures["choices.chance"]["value"])
+    lost = figures.get(f"generation.unreadable.{model}", {"value": 0.0})
+    return way == "generation" and float(lost["value"]) >= _MOST_LOST
 
 
 def _figures(steps: list[Step]) -> dict[str, Any]:

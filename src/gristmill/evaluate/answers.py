@@ -21,6 +21,7 @@ from gristmill.evaluate.letters import LETTERS, listed, listed_shots
 from gristmill.infer.generator import Generator, Request, Sampling
 
 _PORTION = 64
+_LOST = 0.9
 # Of an answer, what is read: a longer one cannot make the patterns slow.
 _READ = 2000
 _STRICT = re.compile(r"\(?([A-Za-z])\)?[.:)]?")
@@ -149,6 +150,12 @@ def ask(
             found[i] = Answer(instances[i], text, completion.finish, strict, lenient)
         bar.advance(float(len(portion)))
     return [found[i] for i in range(len(requests))]
+
+
+def hardly_read(answers: Sequence[Answer]) -> bool:
+    """Whether so few answers could be read that what is right among them tells nothing."""
+    lost = sum(answer.lenient is None for answer in answers)
+    return lost >= _LOST * len(answers)
 
 
 def answer_table(title: str, models: Mapping[str, Sequence[Answer]]) -> Table:

@@ -123,6 +123,20 @@ def letter_accuracy(scores: Sequence[LetterScores], seed: int = 0) -> Figure:
     return mean_of([s.right for s in scores], seed)
 
 
+def guesses(scores: Sequence[LetterScores], seed: int = 0) -> bool:
+    """Whether a model is no better than guessing: the interval of its accuracy reaches chance."""
+    found = letter_accuracy(scores, seed)
+    chance = sum(1 / len(s.instance.options) for s in scores) / max(1, len(scores))
+    return (found.value if found.low is None else found.low) <= chance
+
+
+def favourite(scores: Sequence[LetterScores]) -> tuple[str, float]:
+    """The letter that is said most often, and its share; the first of equals."""
+    said = [letter for s in scores for letter in s.letters]
+    most = max(sorted(set(said)), key=said.count)
+    return LETTERS[most], said.count(most) / len(said)
+
+
 def mean_of(values: Sequence[float], seed: int = 0, resamples: int = 1000) -> Figure:
     """A mean of shares with its 95% bootstrap over questions (Efron 1979); nan for none."""
     n = len(values)
@@ -144,10 +158,13 @@ def position_table(
     whatever its letter, and the share of each letter."""
     most = max((len(s.instance.options) for scores in models.values() for s in scores), default=0)
     rows: list[list[object]] = []
+    lost: list[str] = []
     for name, scores in models.items():
         first = proportion(sum(s.choices[0] == s.instance.gold for s in scores), len(scores))
         same = proportion(sum(len(set(s.choices)) == 1 for s in scores), len(scores))
         said = [letter for s in scores for letter in s.letters]
+        if scores and guesses(scores, seed):
+            lost.append(name)
         shares = [said.count(j) / len(said) if said else float("nan") for j in range(most)]
         rows.append([name, len(scores), first, letter_accuracy(scores, seed), same, *shares])
     return Table(
@@ -157,5 +174,11 @@ def position_table(
         note="First order: accuracy as the questions stand; all orders: the mean over rotations of "
         "the choices, 95% by bootstrap over questions; same choice: the share of questions where "
         "one choice wins whatever its letter. A model without a favourite letter says each equally "
-        f"often. Prompt: {TEMPLATE}.",
+        f"often. Prompt: {TEMPLATE}."
+        + (
+            f" No better than guessing: {', '.join(lost)}. First order then tells only how often "
+            "the right choice stands at a letter that the model likes."
+            if lost
+            else ""
+        ),
     )

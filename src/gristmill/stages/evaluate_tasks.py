@@ -62,7 +62,7 @@ class TasksConfig(StageConfig):
 
 @stage(
     "evaluate tasks",
-    version=2,
+    version=3,
     kind="evaluation",
     config=TasksConfig,
     inputs={
@@ -77,7 +77,7 @@ class TasksConfig(StageConfig):
             "model", optional=True, many=True, named=True, help="more models, in the same table"
         ),
     },
-    summary="multiple choice by likelihood, by letter and by generation",
+    summary="ask multiple choice by likelihood, by letter and by generation",
     example="gristmill evaluate tasks --model FOLDER --tasks arc.jsonl --max_questions 200",
     seeded=True,
 )

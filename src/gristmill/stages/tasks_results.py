@@ -85,7 +85,8 @@ def show_task(sheet: Sheet, framed: dict[str, str], config: TasksConfig, output:
 
 
 def show_ways(sheets: list[Sheet], names: list[str], config: TasksConfig, output: Output) -> None:
-    """The figures of each way of asking over all tasks, and of each task; a chart of the ways."""
+    """The figures of each way of asking over all tasks, and of each task; a note on the ways that
+    tell nothing of any model, and a chart of the others."""
     from gristmill.evaluate.letters import mean_of
 
     for name in names if sheets else []:
@@ -104,11 +105,14 @@ def show_ways(sheets: list[Sheet], names: list[str], config: TasksConfig, output
             scores = [s for sheet in sheets for s in sheet.letter[name]]
             same = sum(len(set(s.choices)) == 1 for s in scores)
             output.figures[f"letter.same_choice.{name}"] = proportion(same, len(scores))
-    if len(config.ways) > 1 and sheets:
-        places = [float(i) for i in range(len(config.ways))]
+    silent = _silent_ways(sheets, names, output) if sheets else {}
+    output.notes += silent.values()
+    ways = [way for way in config.ways if way not in silent]
+    if len(ways) > 1 and sheets:
+        places = [float(i) for i in range(len(ways))]
         series = []
         for name in names:
-            found = [output.figures[f"{way}.accuracy.{name}"] for way in config.ways]
+            found = [output.figures[f"{way}.accuracy.{name}"] for way in ways]
             lows = [f.value if f.low is None else f.low for f in found]
             highs = [f.value if f.high is None else f.high for f in found]
             series.append(Series(name, places, [f.value for f in found], lows, highs))
@@ -119,9 +123,36 @@ def show_ways(sheets: list[Sheet], names: list[str], config: TasksConfig, output
                 "accuracy",
                 series,
                 style="bar",
-                categories=config.ways,
+                categories=ways,
             )
         )
+
+
+def _silent_ways(sheets: list[Sheet], names: list[str], output: Output) -> dict[str, str]:
+    """Way of asking -> why it tells nothing of any model: its figures are then noise."""
+    from gristmill.evaluate.answers import hardly_read
+    from gristmill.evaluate.letters import favourite, guesses
+
+    silent: dict[str, str] = {}
+    scores = {name: [s for sheet in sheets for s in sheet.letter.get(name, [])] for name in names}
+    if all(found and guesses(found, output.seed) for found in scores.values()):
+        likes = [(name, *favourite(found)) for name, found in scores.items()]
+        said = ", ".join(f"{name} {letter} {share:.0%}" for name, letter, share in likes)
+        silent["letter"] = (
+            f"By letter no model is better than guessing; what each says most often: {said}. The "
+            "figures by letter tell nothing of what a model knows."
+        )
+    written = {n: [a for sheet in sheets for a in sheet.generation.get(n, [])] for n in names}
+    if all(found and hardly_read(found) for found in written.values()):
+        lost = ", ".join(
+            f"{name} {sum(a.lenient is None for a in found)} of {len(found)}"
+            for name, found in written.items()
+        )
+        silent["generation"] = (
+            f"By generation hardly an answer names a choice; what could not be read: {lost}. The "
+            "figures by generation tell nothing of what a model knows."
+        )
+    return silent
 
 
 def sheet_json(sheet: Sheet) -> dict[str, object]:
