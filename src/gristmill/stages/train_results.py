@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gristmill.train.choices import Measured
 
 _CURVE_POINTS = 200
+_SAMPLES = "samples."
 
 
 def present_training(records: list[dict[str, Any]], output: Output) -> None:
@@ -48,12 +49,22 @@ def present_training(records: list[dict[str, Any]], output: Output) -> None:
     if more:
         output.charts.append(Chart("What else was watched", "tokens", "", more))
     rows = [
-        {"step": str(r["step"]), "prompt": key.removeprefix("samples."), "text": value}
-        for r in records
+        {"step": str(r["step"]), "prompt": key.removeprefix(_SAMPLES), "text": value}
+        for r in _apart([r for r in records if any(key.startswith(_SAMPLES) for key in r)])
         for key, value in r.items()
-        if key.startswith("samples.")
+        if key.startswith(_SAMPLES)
     ]
     output.samples.append(Samples("What it wrote while it trained", rows))
+
+
+def _apart(written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was written, in the order of steps, without the last but one where training ended just
+    after it: less than a tenth of the interval later the model writes nearly the same."""
+    if len(written) < 2:
+        return list(written)
+    earlier, late, last = [0, *(r["step"] for r in written)][-3:]
+    close = 10 * (last - late) < late - earlier
+    return [*written[:-2], written[-1]] if close else list(written)
 
 
 def present_choices(found: Sequence[Measured], tokens: int, gpu: bool, output: Output) -> None:
