@@ -11,6 +11,7 @@ from gristmill.cli.flags import parse_flags
 from gristmill.cli.help import config_entries
 from gristmill.cli.main import main
 from gristmill.cli.present import console, print_table
+from gristmill.cli.run import _tells_nothing
 from gristmill.cli.stage import counts_line
 from gristmill.cli.tree import COMMANDS, all_verbs
 from gristmill.core.errors import GristmillError
@@ -105,6 +106,32 @@ def test_every_stage_has_help_with_an_example(
     joined = shown.replace("|\n      ", "|")
     assert [flag for flag, _ in config_entries(stage.config) if flag not in joined] == []
     assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("verb", sorted(all_verbs()))
+def test_every_line_of_help_says_what_to_do(verb: str) -> None:
+    said = [all_verbs()[verb], *([stage_by_verb(verb).summary] if verb in STAGES else [])]
+    for line in [one for one in said if not one.startswith("alias of ")]:
+        first = line.split()[0]
+        # "write", not "Writes", "writes", "the tables" or "tables".
+        assert first.islower() and not first.endswith(("s", "ing", ".")), line
+        assert first not in ("a", "an", "the", "what", "where", "whether", "from"), line
+        assert not line.endswith("."), line
+
+
+def test_a_guess_is_no_headline() -> None:
+    figures = {
+        "choices.chance": {"value": 0.25},
+        "letter.accuracy.base": {"value": 0.26, "low": 0.24, "high": 0.28},
+        "letter.accuracy.sft": {"value": 0.3, "low": 0.27, "high": 0.33},
+        "generation.accuracy.sft": {"value": 0.0},
+        "generation.unreadable.sft": {"value": 0.9},
+        "generation.accuracy.base": {"value": 0.5},
+        "generation.unreadable.base": {"value": 0.3},
+        "sft.stops": {"value": 0.0},
+    }
+    hidden = {name for name in figures if _tells_nothing(name, figures)}
+    assert hidden == {"letter.accuracy.base", "generation.accuracy.sft"}
 
 
 def test_many_counts_fit_a_line() -> None:

@@ -50,7 +50,7 @@ class BestOfNConfig(StageConfig):
         "reward": Slot("reward", help="picks among them"),
         "chats": Slot("chats", help="the questions"),
     },
-    summary="expected best of n answers, against KL",
+    summary="measure the expected best of n answers, against KL",
     example="gristmill align best-of-n --model SFT --reward REWARD --chats CHATS",
     seeded=True,
 )

@@ -70,7 +70,7 @@ class RankConfig(StageConfig):
         ),
         "reward": Slot("reward", optional=True, named=True, help="ranks in place of the rule"),
     },
-    summary="preferences from sampled answers",
+    summary="order sampled answers into preferences",
     example="gristmill align rank --answers ANSWERS --pairs extremes",
     seeded=True,
 )

@@ -46,7 +46,7 @@ class SampleConfig(StageConfig):
     kind="answers",
     config=SampleConfig,
     inputs={"model": Slot("model", help="an assistant"), "chats": Slot("chats")},
-    summary="several answers of a model to each prompt",
+    summary="draw several answers of a model to each prompt",
     example="gristmill align sample --model SFT --chats CHATS --samples 4",
     seeded=True,
 )

@@ -98,7 +98,7 @@ class SynthesizeConfig(StageConfig):
             "model", optional=True, named=True, help="a model that writes the documents"
         ),
     },
-    summary="chats from articles; documents that a generator writes",
+    summary="make chats from articles, or have a generator write documents",
     example="gristmill align synthesize --mixture FOLDER --heldout 300\n"
     "gristmill align synthesize --kind documents --mixture FOLDER "
     "--documents.endpoint http://127.0.0.1:8000/v1 --documents.endpoint_model NAME",

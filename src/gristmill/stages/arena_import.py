@@ -36,7 +36,7 @@ class ArenaImportConfig(StageConfig):
             "judgement", optional=True, many=True, named=True, help="what evaluate judge decided"
         )
     },
-    summary="votes and battles as an artifact",
+    summary="read votes and battles into an artifact",
     example="gristmill arena import --store runs/demo/serve/store.sqlite",
 )
 def arena_import(config: ArenaImportConfig, inputs: Inputs, output: Output) -> None:

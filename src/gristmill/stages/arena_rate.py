@@ -53,7 +53,7 @@ class ArenaRateConfig(StageConfig):
     kind="ratings",
     config=ArenaRateConfig,
     inputs={"battles": Slot("battles", "judgement", help="of arena import, or evaluate judge")},
-    summary="ratings from battles",
+    summary="rate models from battles",
     example="gristmill arena rate --workspace runs/demo --ties davidson",
     seeded=True,
 )

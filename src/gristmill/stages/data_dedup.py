@@ -125,7 +125,7 @@ class DedupConfig(StageConfig):
             help="earlier documents, or a step after them: copies of what they keep are dropped",
         ),
     },
-    summary="copies of documents, and lines and passages that repeat",
+    summary="drop copies of documents, and lines and passages that repeat",
     example="gristmill data dedup --documents runs/mine/artifacts/data.filter-1a2b --near.words 5",
     seeded=True,
 )

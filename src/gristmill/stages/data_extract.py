@@ -55,7 +55,7 @@ class ExtractConfig(StageConfig):
     kind="documents",
     config=ExtractConfig,
     inputs={"pages": Slot("pages", help="crawled pages: WARC files and their index")},
-    summary="takes the main text, title, date, licence and links from crawled HTML pages",
+    summary="take the main text, title, date, licence and links from crawled HTML pages",
     example="gristmill data extract --pages runs/demo/artifacts/data.crawl-... --format markdown",
 )
 def data_extract(config: ExtractConfig, inputs: Inputs, output: Output) -> None:

@@ -115,7 +115,7 @@ class FilterConfig(StageConfig):
             "web", optional=True, help="a sample web: its blocklist and word list are used as well"
         ),
     },
-    summary="language, blocklists, heuristics, adult text, personal data",
+    summary="drop by language, blocklists, heuristics and adult text; mask personal data",
     example="gristmill data filter --documents runs/mine/artifacts/data.extract-1a2b "
     "--gopher_quality.min_words 20\n"
     "gristmill data filter --train.adult labelled.jsonl --adult_use.drop 0.9 --adult_use.lower 0.5",

@@ -117,8 +117,8 @@ gristmill data warc."""
     kind="documents",
     config=ImportConfig,
     inputs={},
-    summary="Reads text, Markdown, HTML, JSON Lines (.gz, .zst), Parquet, saved data sets, "
-    "Wikipedia dumps, Git repositories, LaTeX, mail, PDF, WET and WAT as documents.",
+    summary="read text, Markdown, HTML, JSON Lines (.gz, .zst), Parquet, saved data sets, "
+    "Wikipedia dumps, Git repositories, LaTeX, mail, PDF, WET and WAT as documents",
     example=_EXAMPLE,
 )
 def data_import(config: ImportConfig, inputs: Inputs, output: Output) -> None:

@@ -20,7 +20,7 @@ class DataIndexConfig(StageConfig):
     kind="index",
     config=DataIndexConfig,
     inputs={"tokens": Slot("tokens", help="token shards; their training split is indexed")},
-    summary="Sorts all places of the training text, so that trace finds any run of tokens in it.",
+    summary="sort all places of the training text, so that trace finds any run of tokens in it",
     example="gristmill data index --tokens runs/demo/artifacts/tokenizer.encode-1a2b",
 )
 def data_index(config: DataIndexConfig, inputs: Inputs, output: Output) -> None:

@@ -79,7 +79,7 @@ class ContaminationConfig(StageConfig):
             help="training text, to look for the examples in",
         ),
     },
-    summary="whether models know the published order of a test set",
+    summary="test whether models know the published order of a test set",
     example="gristmill evaluate contamination --model FOLDER --sets [arc_easy.jsonl]",
     seeded=True,
 )

@@ -109,7 +109,7 @@ class JudgeConfig(StageConfig):
             "preferences", "battles", optional=True, named=True, help="people's labels, to agree"
         ),
     },
-    summary="win rates against a baseline by a judge, raw and length-controlled",
+    summary="count wins against a baseline by a judge, raw and length-controlled",
     example="gristmill evaluate judge --models train.dpo,train.ppo --baseline train.sft "
     "--reward train.reward",
     seeded=True,

@@ -63,7 +63,7 @@ class PerplexityConfig(StageConfig):
             help="leave out of that text what these mixtures train on",
         ),
     },
-    summary="held-out bits per byte beside n-gram models",
+    summary="measure held-out bits per byte beside n-gram models",
     example="gristmill evaluate perplexity --model FOLDER --tokens FOLDER",
     seeded=True,
 )

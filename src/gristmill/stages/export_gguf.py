@@ -36,7 +36,7 @@ class ExportGgufConfig(StageConfig):
     kind="export",
     config=ExportGgufConfig,
     inputs={"model": Slot("model")},
-    summary="a model as one file for llama.cpp, with its tokenizer and chat template",
+    summary="write a model as one file for llama.cpp, with its tokenizer and chat template",
     example="gristmill export gguf --model FOLDER --stored q8_0 --to my-model.gguf",
     uncached=True,
 )

@@ -33,7 +33,7 @@ class ExportHfConfig(StageConfig):
     kind="export",
     config=ExportHfConfig,
     inputs={"model": Slot("model")},
-    summary="a model as a folder for transformers, with its chat template and a card",
+    summary="write a model as a folder for transformers, with its chat template and a card",
     example="gristmill export hf --model FOLDER --to my-model",
     uncached=True,
 )

@@ -34,7 +34,7 @@ class ImportModelConfig(StageConfig):
     kind="model",
     config=ImportModelConfig,
     inputs={},
-    summary="a Llama, Qwen2 or Qwen3 model of someone else's, to go on from",
+    summary="take a Llama, Qwen2 or Qwen3 model of someone else's, to go on from",
     example="gristmill import --path SmolLM2-135M-Instruct.Q4_1.gguf",
 )
 def import_model(config: ImportModelConfig, inputs: Inputs, output: Output) -> None:

@@ -25,7 +25,7 @@ class ReportConfig(StageConfig):
     kind="report",
     config=ReportConfig,
     inputs={"artifacts": Slot(many=True, help="all that the report tells of, in order")},
-    summary="Writes report.html, which opens offline, and figures.json, flat and for programs.",
+    summary="write report.html, which opens offline, and figures.json, flat and for programs",
     example="gristmill report --workspace runs/demo",
     uncached=True,
     publishes=("report.html", "figures.json"),

@@ -39,7 +39,7 @@ class FitConfig(StageConfig):
     kind="scaling",
     config=FitConfig,
     inputs={"sweep": Slot("sweep", optional=True, many=True, help="runs of study sweep")},
-    summary="power law, isoFLOP parabolas and the parametric law of runs, the largest predicted",
+    summary="fit power law, isoFLOP parabolas and parametric law to runs; predict the largest",
     example="gristmill scaling fit --points runs.csv",
     seeded=True,
 )

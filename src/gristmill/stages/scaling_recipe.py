@@ -36,7 +36,7 @@ class RecipeConfig(StageConfig):
     kind="recipe",
     config=RecipeConfig,
     inputs={},
-    summary="shape, batch, rates and schedule of a model, with reasons, and a recipe of them",
+    summary="write shape, batch, rates and schedule of a model, with reasons, as a recipe",
     example="gristmill scaling recipe --size 124 --token_budget 2500000000",
 )
 def scaling_recipe(config: RecipeConfig, inputs: Inputs, output: Output) -> None:

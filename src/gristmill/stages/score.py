@@ -28,7 +28,7 @@ class ScoreConfig(StageConfig):
     kind="evaluation",
     config=ScoreConfig,
     inputs={"model": Slot("model")},
-    summary="log-probability of sentences, pair by pair",
+    summary="give the log-probability of sentences, pair by pair",
     example='gristmill score --model FOLDER --sentences "[The cat sat., Sat cat the.]"',
 )
 def score(config: ScoreConfig, inputs: Inputs, output: Output) -> None:

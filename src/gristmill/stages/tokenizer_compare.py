@@ -35,7 +35,7 @@ class TokenizerCompareConfig(StageConfig):
         "tokenizers": Slot("tokenizer", many=True, help="one or more"),
         "mixture": Slot("mixture", optional=True),
     },
-    summary="tokenizers side by side on the same text",
+    summary="set tokenizers side by side on the same text",
     example="gristmill tokenizer compare --tokenizers A,B --text README.md",
     uncached=True,
 )

@@ -48,7 +48,7 @@ class TrainDpoConfig(TuningConfig):
     config=TrainDpoConfig,
     inputs={"model": Slot("model", help="the assistant to start from: also the reference"),
             "preferences": Slot("preferences")},
-    summary="direct preference optimisation on preferences",
+    summary="tune on preferences by direct preference optimisation",
     example="gristmill train dpo --model FOLDER --preferences FOLDER --beta 0.3",
     seeded=True,
 )  # fmt: skip

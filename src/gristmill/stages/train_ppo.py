@@ -86,7 +86,7 @@ class TrainPpoConfig(TuningConfig):
         "reward": Slot("reward", help="scores answers; the value model starts from its weights"),
         "chats": Slot("chats", help="prompts to train on, and held-out ones"),
     },
-    summary="PPO against a reward model, with a KL penalty to the reference",
+    summary="tune by PPO against a reward model, with a KL penalty to the reference",
     example="gristmill train ppo --model FOLDER --reward FOLDER --chats FOLDER --beta 0.1",
     seeded=True,
 )

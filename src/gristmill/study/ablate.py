@@ -300,7 +300,7 @@ def _write_page(config: AblateConfig, artifacts: Sequence[Artifact], output: Out
         StageRecord(
             name="study.ablate",
             kind="comparison",
-            summary="What the settings did to each figure.",
+            summary="compare what the settings did to each figure",
             key="",
             content="",
             seconds=0.0,

@@ -37,7 +37,7 @@ class DrawConfig(StageConfig):
     kind="weights",
     config=DrawConfig,
     inputs={"documents": Slot("layer", help="documents with domains")},
-    summary="one mixture of domains, drawn at random",
+    summary="draw one mixture of domains at random",
     example="gristmill study domain-draw --documents data.domains --number 3",
     seeded=True,
 )

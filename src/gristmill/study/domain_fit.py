@@ -73,7 +73,7 @@ class Problem:
         "scores": Slot("evaluation", many=True, named=True, help="of the proxies"),
         "tokens": Slot("tokens", many=True, named=True, help="what they trained on, as ordered"),
     },
-    summary="weights of domains from proxy runs, by a law of loss",
+    summary="fit weights of domains to proxy runs, by a law of loss",
     example="gristmill study domain-fit --documents data.domains --scores A,B --tokens A,B",
     seeded=True,
 )

@@ -183,7 +183,7 @@ def expand(config: DomainWeightsConfig, place: Place) -> Expansion:
         ),
         "tokens": Slot("tokens", many=True, optional=True, named=True, help="filled by the study"),
     },
-    summary="weights of domains, learned from small runs and confirmed",
+    summary="learn weights of domains from small runs, and confirm them",
     example="gristmill study domain-weights --documents data.domains --tokenizer tokenizer.train",
     expand=expand,
     seeded=True,

@@ -74,7 +74,7 @@ def expand(config: FamiliesConfig, place: Place) -> Expansion:
             "sweep", many=True, optional=True, named=True, help="runs that are there already"
         ),
     },
-    summary="transformer against LSTM: slope and intercept of loss over size",
+    summary="compare transformer and LSTM: slope and intercept of loss over size",
     example="gristmill study families --sweeps DIR,DIR",
     expand=expand,
 )

@@ -77,7 +77,7 @@ def _operand(rng: random.Random, digits: int) -> int:
     kind="mixture",
     config=SumsConfig,
     inputs={},
-    summary="additions as a mixture, to train on and to be asked",
+    summary="make a mixture of additions, to train on and to be asked",
     example="gristmill study sums --train 100000 --digits 5",
     seeded=True,
 )

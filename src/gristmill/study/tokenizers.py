@@ -163,7 +163,7 @@ def expand(config: TokenizersConfig, place: Place) -> Expansion:
         ),
         "sums": Slot("mixture", optional=True, named=True, help="filled by the study"),
     },
-    summary="equal models on several tokenizers: bits per byte, and addition",
+    summary="compare equal models on several tokenizers: bits per byte, and addition",
     example="gristmill study tokenizers --mixture DIR --seeds 2 --text_bytes 3000000",
     expand=expand,
     seeded=True,
