@@ -33,7 +33,7 @@ _spec.loader.exec_module(shared)
 same, weights = shared.same, shared.weights
 Make = Callable[..., Trainer]
 WIDE = TransformerConfig(
-    2_000, width=128, layers=2, heads=2, kv_heads=2, head_dim=64, mlp_width=256, context=32,
+    12_000, width=128, layers=2, heads=2, kv_heads=2, head_dim=64, mlp_width=256, context=32,
     tied=False,
 )  # fmt: skip
 
@@ -256,8 +256,12 @@ def test_a_check_looks_at_one_lane_at_a_time(trainer: Make, tmp_path: Path) -> N
 
 
 def test_auto_knows_models_and_threads() -> None:
-    cpu, wide, small = torch.device("cpu"), Transformer(WIDE), _model()
-    lstm = LstmModel(LstmConfig(2_000, width=256, layers=1, hidden=256, context=32, tied=False))
+    cpu, small = torch.device("cpu"), _model()
+    with torch.device("meta"):
+        wide = Transformer(WIDE)
+        lstm = LstmModel(LstmConfig(12_000, width=256, layers=1, hidden=256, context=32))
+    for model in (wide, lstm):
+        assert sum(p.numel() for p in model.parameters()) > 3_000_000
     assert choose_lanes("auto", {"policy": wide}, cpu).count == 1
     torch.set_num_threads(2)
     try:

@@ -26,8 +26,8 @@ from gristmill.train.interfaces import Loss, Models, Objective
 
 # Python's own work in a step is shared by no lanes, and more than two were not measured.
 _MOST = 4
-# Below it a step is nearly all Python.
-_WORTH_PARAMETERS = 500_000
+# Below it a step is nearly all Python, for which lanes wait for each other (docs/log.md).
+_WORTH_PARAMETERS = 3_000_000
 # Numbers of a gradient at a time, so that what is done to them one after the other finds them in
 # the cache: 1 MiB in float32.
 _PIECE = 1 << 18
@@ -46,8 +46,8 @@ class LaneChoice:
 
 
 def choose_lanes(asked: int | Literal["auto"], models: Models, device: torch.device) -> LaneChoice:
-    """`auto`: a lane for each of torch's threads, four at most, for a model with attention of half
-    a million parameters and more; one for all else. By what is known and not by what is measured:
+    """`auto`: a lane for each of torch's threads, four at most, for a model with attention of three
+    million parameters and more; one for all else. By what is known and not by what is measured:
     the number moves the last bits, and the same training twice must have the same. One on a GPU.
     """
     threads = torch.get_num_threads()
