@@ -8,6 +8,8 @@ and nothing is computed twice (the idea of Liger-Kernel's fused linear cross-ent
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,6 +80,7 @@ class _CrossEntropySum(torch.autograd.Function):
         plain = torch.zeros_like(total)
         grad_hidden_ND = torch.empty_like(hidden_ND) if grad else None
         grad_weight_VD: Tensor | None = None
+        piece = partial(_piece, z_loss=z_loss, logit_cap=logit_cap, grad=grad)
         for start in range(0, hidden_ND.shape[0], rows):
             part = slice(start, start + rows)
             hidden_CD, targets_C1 = hidden_ND[part], targets_N[part, None]
@@ -86,7 +89,7 @@ class _CrossEntropySum(torch.autograd.Function):
             if logits_CV.is_cuda and grad:
                 both, loss, grad_CV = compiled()(logits_CV, targets_C1, mask_C, z_loss, logit_cap)
             else:
-                both, loss = _in_pieces(logits_CV, targets_C1, mask_C, z_loss, logit_cap, grad)
+                both, loss = _in_pieces(piece, logits_CV, targets_C1, mask_C)
                 grad_CV = logits_CV
             total += both
             plain += loss
@@ -115,15 +118,12 @@ class _CrossEntropySum(torch.autograd.Function):
 
 
 def _in_pieces(
+    piece: Callable[..., tuple[Tensor, Tensor]],
     logits_CV: Tensor,
     targets_C1: Tensor,
     mask_C: Tensor | None,
-    z_loss: float,
-    logit_cap: float,
-    grad: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The loss with and without the z-loss, summed; grad: the gradient of the first by the logits
-    takes their place."""
+    """`piece` of some rows after the other, as many on a CPU as stay in a cache; the sums."""
     rows = logits_CV.shape[0]
     if logits_CV.device.type == "cpu":
         rows = min(rows, max(16, _SOFTMAX_FLOATS // logits_CV.shape[1]))
@@ -131,7 +131,7 @@ def _in_pieces(
     for start in range(0, logits_CV.shape[0], rows):
         part = slice(start, start + rows)
         mask_P = None if mask_C is None else mask_C[part]
-        sums.append(_piece(logits_CV[part], targets_C1[part], mask_P, z_loss, logit_cap, grad))
+        sums.append(piece(logits_CV[part], targets_C1[part], mask_P))
     both, plain = (torch.stack(one).sum() for one in zip(*sums, strict=True))
     return both, plain
 
@@ -140,11 +140,13 @@ def _piece(
     logits_CV: Tensor,
     targets_C1: Tensor,
     mask_C: Tensor | None,
+    *,
     z_loss: float,
     logit_cap: float,
     grad: bool,
 ) -> tuple[Tensor, Tensor]:
-    """As `_in_pieces`; the gradient takes the place of the logits."""
+    """The loss with and without the z-loss, summed; grad: the gradient of the first by the logits
+    takes their place."""
     place_CV, tanh_CV = logits_CV, None
     if logit_cap:
         tanh_CV = torch.tanh(logits_CV.float() / logit_cap)
